@@ -1,0 +1,37 @@
+# `make train`: the main job, from nothing.  `make test`: lint and the whole test suite.
+# Both make a virtual environment in .venv first; PYTHON chooses its interpreter (3.10, 3.11 or 3.12).
+
+PYTHON ?= $(firstword $(foreach version,3.11 3.12 3.10,$(shell command -v python$(version))) python3)
+VENV := .venv
+RUN := $(VENV)/bin/python
+JOBS ?= 2
+
+.PHONY: train test lint bench clean
+
+train: $(VENV)/runtime
+	$(RUN) train.py --model=sknet50
+	$(RUN) validate.py --ckpt_path=./ckpt/sknet50-best.ckpt
+
+test: lint
+	$(RUN) -m pytest -n $(JOBS) --dist loadfile
+
+lint: $(VENV)/dev
+	$(RUN) -m ruff check .
+	$(RUN) -m ruff format --check .
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; v = sys.version_info; \
+	sys.exit(0 if (3, 10) <= v[:2] <= (3, 12) else "Python %d.%d will not do: MindSpore 2.10 has wheels for Python \
+	3.10, 3.11 and 3.12 only. Choose one: make PYTHON=python3.11 ..." % v[:2])'
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/runtime: requirements.txt | $(VENV)/bin/python
+	$(RUN) -m pip install --quiet --requirement requirements.txt
+	@touch $@
+
+$(VENV)/dev: requirements.txt requirements-dev.txt | $(VENV)/bin/python
+	$(RUN) -m pip install --quiet --requirement requirements-dev.txt
+	@touch $@ $(VENV)/runtime
+
+clean:
+	rm -rf $(VENV)

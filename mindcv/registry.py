@@ -1,0 +1,54 @@
+"""One small registry: a name for each model, data set, loss, optimizer and schedule."""
+
+from collections.abc import Callable
+from difflib import get_close_matches
+from typing import Any
+
+
+def nearest_name_hint(name: str, legal: list[str]) -> str:
+    """Return `` Did you mean 'x'?`` for the closest legal names, or an empty string."""
+    close = get_close_matches(name, legal, n=3, cutoff=0.5)
+    return f" Did you mean {' or '.join(map(repr, close))}?" if close else ""
+
+
+class Registry:
+    """Maps names to callables of one kind.
+
+    Args:
+        kind: what the entries are, in the singular, for messages ("model").
+    """
+
+    def __init__(self, kind: str) -> None:
+        self.kind = kind
+        self._entries: dict[str, Callable[..., Any]] = {}
+
+    def register(self, name: str | None = None) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+        """Decorator that enters a callable under `name`, by default under its own name.
+
+        Raises:
+            ValueError: if the name is taken.
+        """
+
+        def enter(entry: Callable[..., Any]) -> Callable[..., Any]:
+            key = name or entry.__name__
+            if key in self._entries:
+                raise ValueError(f"{self.kind} {key!r} is registered already; every name may stand for one thing only.")
+            self._entries[key] = entry
+            return entry
+
+        return enter
+
+    def get(self, name: str) -> Callable[..., Any]:
+        """Return the entry called `name`.
+
+        Raises:
+            ValueError: if there is none; the message names the nearest ones.
+        """
+        if name not in self._entries:
+            hint = nearest_name_hint(name, self.names())
+            raise ValueError(f"unknown {self.kind} {name!r}.{hint} Known: {', '.join(self.names())}.")
+        return self._entries[name]
+
+    def names(self) -> list[str]:
+        """All names, sorted."""
+        return sorted(self._entries)
