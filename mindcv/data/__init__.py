@@ -1,0 +1,17 @@
+"""Data sets, image transforms and the loader that feeds batches to the engine."""
+
+from mindcv.data.datasets import DATASETS, Dataset, create_dataset, default_splits, list_datasets
+from mindcv.data.loader import Loader, create_loader
+from mindcv.data.transforms import create_batch_transforms, create_transforms
+
+__all__ = [
+    "DATASETS",
+    "Dataset",
+    "Loader",
+    "create_batch_transforms",
+    "create_dataset",
+    "create_loader",
+    "create_transforms",
+    "default_splits",
+    "list_datasets",
+]

@@ -1,0 +1,118 @@
+"""Downloads of data sets: checked against a pinned hash before use, and never half-done."""
+
+import os
+import shutil
+import tarfile
+import tempfile
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+MIRROR_VARIABLE = "MINDCV_DATA_MIRROR"
+TIMEOUT_S = 30  # without a byte from the server
+
+
+@dataclass(frozen=True)
+class RemoteFile:
+    """A file to fetch, with the sha256 that its content must have."""
+
+    folder_url: str
+    name: str
+    sha256: str
+
+    @property
+    def url(self) -> str:
+        """Where it is fetched from: its publisher, or the folder that `MINDCV_DATA_MIRROR` names."""
+        return f"{os.environ.get(MIRROR_VARIABLE, self.folder_url).rstrip('/')}/{self.name}"
+
+
+_CIFAR_HOME = "https://www.cs.toronto.edu/~kriz"
+CIFAR10_ARCHIVE = RemoteFile(
+    _CIFAR_HOME, "cifar-10-binary.tar.gz", "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd"
+)
+CIFAR100_ARCHIVE = RemoteFile(
+    _CIFAR_HOME, "cifar-100-binary.tar.gz", "58a81ae192c23a4be8b1804d68e518ed807d710a4eb253b1f2a199162a40d8ec"
+)
+# The publisher's own host no longer serves these files; this one carries the same bytes.
+_MNIST_HOME = "https://ossci-datasets.s3.amazonaws.com/mnist"
+MNIST_FILES = tuple(
+    RemoteFile(_MNIST_HOME, name, sha256)
+    for name, sha256 in (
+        ("train-images-idx3-ubyte.gz", "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609"),
+        ("train-labels-idx1-ubyte.gz", "3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c"),
+        ("t10k-images-idx3-ubyte.gz", "8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6"),
+        ("t10k-labels-idx1-ubyte.gz", "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6"),
+    )
+)
+
+
+def download_files(files: Sequence[RemoteFile], folder: Path) -> None:
+    """Fetch `files` into `folder`; those there already with the right hash are left alone.
+
+    Raises:
+        ValueError: if one cannot be fetched or has the wrong hash. Nothing half-written is left.
+    """
+    import pooch  # here: only downloads need it and requests
+    import requests
+
+    for file in files:
+        downloader = pooch.HTTPDownloader(progressbar=True, timeout=TIMEOUT_S)
+        try:
+            # pooch writes to a temporary file, compares the hash and only then renames it.
+            pooch.retrieve(file.url, f"sha256:{file.sha256}", file.name, folder, downloader=downloader)
+        except (requests.RequestException, OSError, ValueError) as error:
+            reason = "its content has the wrong hash" if "SHA256" in str(error) else str(error)
+            raise ValueError(
+                f"could not download {file.name} from {file.url}: {reason}. Put the file into {folder} by hand, or set "
+                f"{MIRROR_VARIABLE} to the URL of a folder that holds it (its sha256 must be {file.sha256})."
+            ) from None
+
+
+def download_archive(file: RemoteFile, root: Path, folder: str) -> None:
+    """Fetch the archive `file` into `root`, extract its `folder` there and delete the archive.
+
+    Raises:
+        ValueError: as `download_files` and `extract_archive` do.
+    """
+    download_files([file], root)
+    extract_archive(root / file.name, root, folder)
+    (root / file.name).unlink(missing_ok=True)  # another process may have been faster
+
+
+def extract_archive(archive: Path, root: Path, folder: str) -> None:
+    """Extract the tar file `archive`, which must hold `folder`, so that `root/folder` appears whole or not at all.
+
+    Raises:
+        ValueError: if the archive is broken, lacks `folder`, or holds anything but files and folders below it.
+    """
+    # Beside the target, so that the rename below stays on one file system and is atomic. A kill leaves only this
+    # hidden folder, which is never taken for data.
+    staging = Path(tempfile.mkdtemp(prefix=".extracting-", dir=root))
+    try:
+        with tarfile.open(archive) as tar:
+            members = tar.getmembers()
+            for member in members:
+                _check_member(member, archive)
+            # The filter exists from Python 3.10.12 on; the check above is at least as strict.
+            tar.extractall(staging, members, **({"filter": "data"} if hasattr(tarfile, "data_filter") else {}))
+        if not (staging / folder).is_dir():
+            held = ", ".join(sorted(entry.name for entry in staging.iterdir())[:8])
+            raise ValueError(f"{archive} does not hold the folder {folder}; it holds: {held or 'nothing'}.")
+        try:
+            (staging / folder).rename(root / folder)
+        except OSError:
+            if not (root / folder).is_dir():  # another process may have finished first: its copy is as good
+                raise
+    except (tarfile.TarError, EOFError, zlib.error) as error:
+        raise ValueError(f"{archive} is broken ({error}): delete it and get it again.") from None
+    finally:
+        shutil.rmtree(staging)
+
+
+def _check_member(member: tarfile.TarInfo, archive: Path) -> None:
+    path = PurePosixPath(member.name)
+    if path.is_absolute() or ".." in path.parts:
+        raise ValueError(f"{archive} is refused: its member {member.name!r} would be written outside the folder.")
+    if not (member.isfile() or member.isdir()):
+        raise ValueError(f"{archive} is refused: its member {member.name!r} is a link or a device, not a file.")

@@ -1,0 +1,61 @@
+"""Random erasing of rectangles. Source: Zhong et al. 2017, "Random Erasing Data Augmentation", algorithm 1."""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+ATTEMPTS = 10  # rectangles tried until one fits into the image; the paper tries for ever
+
+
+class RandomErasing:
+    """Overwrites one random rectangle in some images of a normalised batch.
+
+    Args:
+        probability: with which an image is touched.
+        scale: range of the rectangle's area, as a part of the image's.
+        ratio: range of its height / width, drawn uniformly in the logarithm.
+        value: 0 writes zeros, which after normalisation is the mean colour; "random" draws every value from the
+            standard normal distribution.
+
+    Raises:
+        ValueError: if an argument is outside these values.
+    """
+
+    def __init__(
+        self,
+        probability: float,
+        scale: Sequence[float] = (0.02, 0.33),
+        ratio: Sequence[float] = (0.3, 3.3),
+        value: int | str = 0,
+    ) -> None:
+        if not 0 <= probability <= 1:
+            raise ValueError(f"re_prob must be a probability in [0, 1]; got {probability}.")
+        if len(scale) != 2 or not 0 < scale[0] <= scale[1] <= 1:
+            raise ValueError(f"re_scale must be two areas with 0 < smallest <= largest <= 1; got {tuple(scale)}.")
+        if len(ratio) != 2 or not 0 < ratio[0] <= ratio[1]:
+            raise ValueError(f"re_ratio must be two ratios with 0 < smallest <= largest; got {tuple(ratio)}.")
+        if value not in (0, "random"):
+            raise ValueError(f"re_value must be 0 or 'random'; got {value!r}.")
+        self.probability, self.scale, self.ratio, self.value = probability, tuple(scale), tuple(ratio), value
+
+    def __call__(self, images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """Return a copy of `images` (B, C, H, W) float32 with rectangles erased; all chance comes from `rng`."""
+        images = images.copy()
+        _, channels, image_height, image_width = images.shape
+        for image in images:
+            if rng.random() >= self.probability:
+                continue
+            for _ in range(ATTEMPTS):
+                area = image_height * image_width * rng.uniform(*self.scale)
+                ratio = math.exp(rng.uniform(*np.log(self.ratio)))
+                height, width = round(math.sqrt(area * ratio)), round(math.sqrt(area / ratio))
+                if not (1 <= height <= image_height and 1 <= width <= image_width):
+                    continue
+                top = rng.integers(image_height - height + 1)
+                left = rng.integers(image_width - width + 1)
+                noise = self.value == "random"
+                patch = rng.standard_normal((channels, height, width), np.float32) if noise else 0.0
+                image[:, top : top + height, left : left + width] = patch
+                break
+        return images

@@ -1,0 +1,194 @@
+"""From a data set's image to the (C, H, W) float32 array a model takes."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import mindspore.dataset.vision as vision
+import numpy as np
+from mindspore.dataset.vision import ConvertMode, Inter
+
+from mindcv.data.erasing import RandomErasing
+from mindcv.registry import nearest_name_hint
+
+INTERPOLATIONS = {"bilinear": Inter.BILINEAR, "bicubic": Inter.BICUBIC, "nearest": Inter.NEAREST}
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+def create_transforms(
+    *,
+    is_training: bool,
+    image_resize: int = 224,
+    in_channels: int = 3,
+    interpolation: str = "bilinear",
+    mean: Sequence[float] = IMAGENET_MEAN,
+    std: Sequence[float] = IMAGENET_STD,
+    crop_pct: float = 0.875,
+    scale: Sequence[float] = (0.08, 1.0),
+    ratio: Sequence[float] = (3 / 4, 4 / 3),
+    hflip: float = 0.5,
+    vflip: float = 0.0,
+    color_jitter: float | Sequence[float] | None = 0.4,
+    random_crop_padding: int | None = None,
+    encoded: bool = True,
+    channels: int = 3,
+) -> list[Callable[[np.ndarray], np.ndarray]]:
+    """Return the operations on one image, in the order in which they are applied.
+
+    The first one takes an image as `Dataset` gives it, the last one gives (in_channels, image_resize, image_resize)
+    float32, normalised. What works on finished batches is in `create_batch_transforms`.
+
+    Args:
+        is_training: random augmentation if true; else resize, centre crop and normalise, without any randomness.
+        image_resize: side of the result in pixels.
+        in_channels: 3 (grey images are repeated) or 1 (colour images become their luminance, ITU-R 601).
+        interpolation: one of `INTERPOLATIONS`.
+        mean, std: per channel, in units of 0..1; if any of them is above 1, all are taken in units of 0..255. One
+            value serves all channels; with one channel ImageNet's three stand for their average.
+        crop_pct: evaluation: the crop's side as a part of the resized image's shorter side, in (0, 1].
+        scale, ratio: training: range of the random crop's area (part of the image) and of its width / height.
+        hflip, vflip: training: probabilities of mirroring left-right and upside down.
+        color_jitter: training: strength for brightness, contrast and saturation (one number), or three, or four with
+            hue (at most 0.5); strength s multiplies by a factor in [1 - s, 1 + s]. None or 0 leaves colours alone.
+        random_crop_padding: training: instead of the random resized crop, pad the resized image with this many black
+            pixels on each side and crop at random (as on CIFAR).
+        encoded, channels: the data set's attributes of these names.
+
+    Raises:
+        ValueError: if an argument is outside the values above.
+    """
+    _check(image_resize >= 1, "image_resize", "at least 1", image_resize)
+    _check(in_channels in (1, 3), "in_channels", "1 or 3", in_channels)
+    if interpolation not in INTERPOLATIONS:
+        raise ValueError(
+            f"unknown interpolation {interpolation!r}.{nearest_name_hint(str(interpolation), list(INTERPOLATIONS))} "
+            f"Known: {', '.join(INTERPOLATIONS)}."
+        )
+    resampling = INTERPOLATIONS[interpolation]
+    color_steps = []
+    if is_training:
+        _check_training(scale, ratio, hflip, vflip, random_crop_padding)
+        geometry = _random_geometry(image_resize, resampling, scale, ratio, random_crop_padding, encoded)
+        flips = [vision.RandomHorizontalFlip(hflip)] * (hflip > 0) + [vision.RandomVerticalFlip(vflip)] * (vflip > 0)
+        color_steps, channels = _color_jitter(color_jitter, channels, in_channels)
+        geometry += flips
+    else:
+        _check(0 < crop_pct <= 1, "crop_pct", "in (0, 1]", crop_pct)
+        geometry = [vision.Decode()] * encoded
+        geometry += [vision.Resize(round(image_resize / crop_pct), resampling), vision.CenterCrop(image_resize)]
+
+    channel_steps, restore_axis = [], []
+    if channels == 1 and in_channels == 3:
+        channel_steps = [vision.ConvertColor(ConvertMode.COLOR_GRAY2RGB)]
+    elif channels == 3 and in_channels == 1:
+        channel_steps = [vision.ConvertColor(ConvertMode.COLOR_RGB2GRAY)]  # gives (H, W)
+        restore_axis = [_add_channel_axis]
+    return [
+        *geometry,  # encoded or (H, W, C) -> (image_resize, image_resize, C)
+        *color_steps,
+        *channel_steps,
+        *restore_axis,
+        vision.Normalize(*normalization(mean, std, in_channels)),
+        vision.HWC2CHW(),
+    ]
+
+
+def create_batch_transforms(
+    *,
+    re_prob: float = 0.0,
+    re_scale: Sequence[float] = (0.02, 0.33),
+    re_ratio: Sequence[float] = (0.3, 3.3),
+    re_value: int | str = 0,
+) -> list[Callable[[np.ndarray, np.random.Generator], np.ndarray]]:
+    """Return the training operations on a finished batch (B, C, H, W), in the order in which they are applied.
+
+    They are here rather than in `create_transforms` because MindData has them in Python only, where its threads share
+    one random state: seeded per batch by the loader they give the same result for any number of workers.
+
+    Args:
+        re_prob, re_scale, re_ratio, re_value: see `RandomErasing`.
+    """
+    return [RandomErasing(re_prob, re_scale, re_ratio, re_value)] if re_prob else []
+
+
+def normalization(
+    mean: Sequence[float], std: Sequence[float], in_channels: int
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Return mean and std for pixels in 0..255, one value per channel; `create_transforms` says what is accepted.
+
+    Raises:
+        ValueError: if there is neither one value nor one per channel, or a std is not positive.
+    """
+    means = _per_channel("mean", mean, IMAGENET_MEAN, in_channels)
+    stds = _per_channel("std", std, IMAGENET_STD, in_channels)
+    _check(min(stds) > 0 and min(means) >= 0, "mean and std", "not negative, and std not 0", (*means, *stds))
+    unit = 1.0 if max(*means, *stds) > 1 else 255.0
+    return tuple(value * unit for value in means), tuple(value * unit for value in stds)
+
+
+def _per_channel(name: str, values: Sequence[float], default: tuple[float, ...], in_channels: int) -> list[float]:
+    values = [float(value) for value in values]
+    if len(values) == 1:
+        return values * in_channels
+    if in_channels == 1 and values == list(default):
+        return [sum(values) / len(values)]
+    _check(len(values) == in_channels, name, f"one value or in_channels={in_channels} values", tuple(values))
+    return values
+
+
+def _random_geometry(
+    size: int, resampling: Inter, scale: Sequence[float], ratio: Sequence[float], padding: int | None, encoded: bool
+) -> list:
+    decode = [vision.Decode()] * encoded
+    if padding is not None:
+        return [*decode, vision.Resize(size, resampling), vision.RandomCrop(size, padding=padding)]
+    if tuple(scale) == (1, 1) and tuple(ratio) == (1, 1):  # the whole image, or the middle of one that is not square
+        return [*decode, vision.Resize(size, resampling), vision.CenterCrop(size)]
+    if encoded:  # decodes only the cropped part of a JPEG, 1.6 times as fast as decoding all of it
+        return [vision.RandomCropDecodeResize(size, tuple(scale), tuple(ratio), resampling)]
+    return [vision.RandomResizedCrop(size, tuple(scale), tuple(ratio), resampling)]
+
+
+def _color_jitter(strength: float | Sequence[float] | None, channels: int, in_channels: int) -> tuple[list, int]:
+    """Return the steps of colour jitter and the channels there are behind them."""
+    if strength is None:
+        return [], channels
+    strengths = [float(strength)] * 3 if isinstance(strength, int | float) else [float(part) for part in strength]
+    legal = len(strengths) in (3, 4) and min(strengths) >= 0 and (len(strengths) == 3 or strengths[3] <= 0.5)
+    _check(legal, "color_jitter", "one, three or four numbers of at least 0, the fourth (hue) at most 0.5", strength)
+    brightness, contrast, saturation, hue = (*strengths, 0.0)[:4]
+    if in_channels == 1:  # saturation and hue do not exist in grey, and would only shift a colour image's luminance
+        saturation = hue = 0.0
+    if not any((brightness, contrast, saturation, hue)):
+        return [], channels
+    # The C++ operation takes RGB only; a grey image goes through it as three equal channels and comes back unharmed.
+    to_rgb = [vision.ConvertColor(ConvertMode.COLOR_GRAY2RGB)] * (channels == 1)
+    jitter = vision.RandomColorAdjust(
+        _factors(brightness), _factors(contrast), _factors(saturation), (-hue, hue) if hue else (0, 0)
+    )
+    return [*to_rgb, jitter], 3
+
+
+def _factors(strength: float) -> tuple[float, float]:
+    return max(0.0, 1 - strength), 1 + strength
+
+
+def _add_channel_axis(image: np.ndarray) -> np.ndarray:
+    return image[..., np.newaxis]
+
+
+def _check_training(
+    scale: Sequence[float], ratio: Sequence[float], hflip: float, vflip: float, padding: int | None
+) -> None:
+    legal = len(scale) == 2 and 0 < scale[0] <= scale[1] <= 1
+    _check(legal, "scale", "two areas with 0 < smallest <= largest <= 1", tuple(scale))
+    legal = len(ratio) == 2 and 0 < ratio[0] <= ratio[1]
+    _check(legal, "ratio", "two ratios with 0 < smallest <= largest", tuple(ratio))
+    _check(0 <= hflip <= 1, "hflip", "a probability in [0, 1]", hflip)
+    _check(0 <= vflip <= 1, "vflip", "a probability in [0, 1]", vflip)
+    _check(padding is None or padding >= 0, "random_crop_padding", "at least 0, or None", padding)
+
+
+def _check(holds: bool, name: str, legal: str, value: Any) -> None:
+    if not holds:
+        raise ValueError(f"{name} must be {legal}; got {value!r}.")

@@ -1,0 +1,240 @@
+"""The loader: order, determinism, shards, short batches, broken images, and what it leaves behind."""
+
+import os
+import random
+import threading
+import time
+
+import fixtures_data
+import mindspore.dataset as ds
+import numpy as np
+import pytest
+from PIL import Image
+
+from mindcv.data import Loader, create_dataset, create_loader, create_transforms
+from mindcv.data.dataset import ArrayDataset
+
+CORES = os.cpu_count()
+
+
+def numbered(count):
+    """A data set whose image i is filled with i, of which the label is i as well (PLAIN gives i / 255)."""
+    images = np.zeros((count, 4, 4, 1), np.uint8) + np.arange(count, dtype=np.uint8).reshape(-1, 1, 1, 1)
+    return ArrayDataset("numbered", "train", [str(i) for i in range(count)], images, np.arange(count), [("x", count)])
+
+
+PLAIN = create_transforms(
+    is_training=False, image_resize=4, crop_pct=1.0, in_channels=1, mean=(0,), std=(1,), encoded=False, channels=1
+)
+
+
+def shows(images, labels):
+    return np.allclose(images * 255, labels.reshape(-1, 1, 1, 1), atol=0.01)
+
+
+def numbered_loader(count, batch_size, **options):
+    return Loader(numbered(count), PLAIN, batch_size, **{"shuffle": True, "drop_remainder": False, **options})
+
+
+def labels_of(loader, epoch=0):
+    return [label for _, labels in loader.epoch(epoch) for label in labels.tolist()]
+
+
+def test_every_image_comes_once_with_its_own_label():
+    loader = numbered_loader(50, 8)
+    seen = []
+    for images, labels in loader.epoch(0):
+        assert (images.dtype, labels.dtype, images.shape[1:]) == (np.float32, np.int32, (1, 4, 4))
+        assert shows(images, labels)
+        seen += labels.tolist()
+    assert sorted(seen) == list(range(50))
+    assert (len(loader), loader.num_examples, loader.batch_size) == (7, 50, 8)
+
+
+def test_short_last_batch_is_given_or_dropped():
+    assert [len(labels) for _, labels in numbered_loader(50, 8).epoch(0)] == [8] * 6 + [2]
+    dropping = numbered_loader(50, 8, drop_remainder=True)
+    assert [len(labels) for _, labels in dropping.epoch(0)] == [8] * 6
+    assert (len(dropping), dropping.num_examples) == (6, 48)
+
+
+def test_order_comes_from_seed_and_epoch_alone():
+    reference = labels_of(numbered_loader(50, 8, seed=7), 3)
+    expected = np.random.default_rng((7, 3)).permutation(50).tolist()
+    assert reference == expected
+    np.random.seed(1)
+    assert labels_of(numbered_loader(50, 16, seed=7, num_parallel_workers=1), 3) == reference
+    assert labels_of(numbered_loader(50, 8, seed=7), 4) != reference
+    assert labels_of(numbered_loader(50, 8, seed=8), 3) != reference
+    assert labels_of(numbered_loader(50, 8, shuffle=False)) == list(range(50))
+
+
+@pytest.mark.parametrize("workers", [1, CORES])
+def test_same_seed_epoch_and_workers_give_the_same_bits(workers):
+    dataset = create_dataset("digits", num_samples=150)
+
+    def epoch(number, seed=0):
+        loader = create_loader(
+            dataset, is_training=True, image_resize=16, batch_size=32, seed=seed, num_parallel_workers=workers,
+            re_prob=0.5, re_value="random", color_jitter=(0.4, 0.4, 0.4, 0.1), vflip=0.5,
+        )  # fmt: skip
+        return list(loader.epoch(number))
+
+    first = epoch(2)
+    again = epoch(2)
+    assert len(first) == 4
+    for (images, labels), (images_again, labels_again) in zip(first, again, strict=True):
+        assert (images == images_again).all()
+        assert (labels == labels_again).all()
+    assert (epoch(3)[0][0] != first[0][0]).any()
+    assert (epoch(2, seed=1)[0][0] != first[0][0]).any()
+
+
+def test_augmentation_differs_between_epochs_and_shards_of_the_same_image():
+    image = np.random.default_rng(0).integers(0, 256, (1, 16, 16, 3), np.uint8)
+    same = ArrayDataset("same", "train", ["a"], image.repeat(8, 0), np.zeros(8), [("x", 8)])
+
+    def images(epoch, shard_id=0):
+        loader = create_loader(same, is_training=True, image_resize=16, batch_size=4, num_shards=2, shard_id=shard_id)
+        return next(loader.epoch(epoch))[0]
+
+    assert (images(0) == images(0)).all()
+    assert (images(0) != images(1)).any()
+    assert (images(0, 0) != images(0, 1)).any()
+    assert len(np.unique(images(0).reshape(4, -1), axis=0)) == 4
+
+
+@pytest.mark.parametrize("num_shards", [1, 2, 3, 7])
+@pytest.mark.parametrize("count", [5, 50])
+def test_shards_cover_every_example_once(num_shards, count):
+    shards = [
+        labels_of(numbered_loader(count, 8, num_shards=num_shards, shard_id=shard), 1) for shard in range(num_shards)
+    ]
+    assert sorted(label for shard in shards for label in shard) == list(range(count))
+    assert max(map(len, shards)) - min(map(len, shards)) <= 1
+
+
+def test_dropping_shards_have_the_same_number_of_batches():
+    loaders = [numbered_loader(31, 8, drop_remainder=True, num_shards=2, shard_id=shard) for shard in range(2)]
+    assert [len(list(loader.epoch(0))) for loader in loaders] == [len(loader) for loader in loaders] == [1, 1]
+
+
+def test_batches_that_are_kept_stay_as_they_were():
+    loader = numbered_loader(200, 4)
+    kept = list(loader.epoch(0))
+    assert all(shows(images, labels) for images, labels in kept)
+
+
+def test_batch_transforms_are_applied_in_order_and_seeded_per_batch():
+    draws = []
+
+    def add_one(images, rng):
+        draws.append(rng.random())
+        return images + 1
+
+    loader = numbered_loader(16, 8, batch_transforms=[add_one, lambda images, rng: images * 2])
+    for images, labels in loader.epoch(0):
+        assert shows(images / 2 - 1, labels)
+    assert len(set(draws)) == 2
+    list(loader.epoch(0))
+    assert draws[:2] == draws[2:]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"num_parallel_workers": CORES + 1}, f"from 1 to the {CORES} cores of this machine; got {CORES + 1}"),
+        ({"num_parallel_workers": 0}, "num_parallel_workers must be from 1"),
+        ({"batch_size": 0}, "batch_size must be at least 1; got 0"),
+        ({"batch_size": 51, "drop_remainder": True}, "batch_size=51 is more than the 50 examples of 'numbered'"),
+        ({"batch_size": 26, "drop_remainder": True, "num_shards": 2}, "50 examples .* in 2 shards"),
+        ({"num_shards": 2, "shard_id": 2}, "shard_id must be from 0 to num_shards - 1 = 1; got 2"),
+        ({"seed": -1}, "seed must be at least 0"),
+    ],
+)
+def test_illegal_argument_is_named_with_its_legal_values(options, message):
+    with pytest.raises(ValueError, match=message):
+        numbered_loader(50, **{"batch_size": 8, **options})
+
+
+def test_leaving_an_epoch_midway_ends_its_threads_and_files(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    loader = numbered_loader(200, 4)
+    list(loader.epoch(0))
+
+    def native_threads():
+        return len(os.listdir("/proc/self/task"))
+
+    before, files = (native_threads(), threading.active_count()), len(os.listdir("/proc/self/fd"))
+    for epoch in range(5):
+        iterator = loader.epoch(epoch)
+        next(iterator)
+        iterator.close()
+    deadline = time.monotonic() + 5
+    while (native_threads(), threading.active_count()) > before and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert (native_threads(), threading.active_count()) <= before
+    assert len(os.listdir("/proc/self/fd")) <= files
+    assert os.listdir(tmp_path) == []
+
+
+def test_an_epoch_leaves_other_random_states_and_settings_alone():
+    random.seed(5)
+    np.random.seed(5)
+    before = random.getstate(), np.random.get_state()[1].tolist(), ds.config.get_seed(), ds.config.get_prefetch_size()
+    list(numbered_loader(50, 8).epoch(0))
+    after = random.getstate(), np.random.get_state()[1].tolist(), ds.config.get_seed(), ds.config.get_prefetch_size()
+    assert before == after
+
+
+@pytest.mark.parametrize("is_training", [True, False])
+@pytest.mark.parametrize("fmt", ["jpg", "gif"])
+def test_image_folders_give_batches(fmt, is_training, tmp_path):
+    fixtures_data.write_image_folder(tmp_path, "train", 3, 4, fmt)
+    dataset = create_dataset("folder", tmp_path)
+    loader = create_loader(dataset, is_training=is_training, image_resize=16, batch_size=5, drop_remainder=False)
+    shapes = [(images.shape, labels.shape) for images, labels in loader.epoch(0)]
+    assert shapes == [((5, 3, 16, 16), (5,))] * 2 + [((2, 3, 16, 16), (2,))]
+
+
+def broken_folder(root, fmt, content_of):
+    """A folder of 12 images of which the eleventh is changed; return (data set, path of that one)."""
+    for number in range(12):
+        folder = root / "train" / f"class{number % 2}"
+        folder.mkdir(parents=True, exist_ok=True)
+        pixels = np.random.default_rng(number).integers(0, 256, (64, 64, 3), np.uint8)
+        Image.fromarray(pixels).save(folder / f"{number:02d}.{fmt}")
+    path = root / "train" / "class0" / f"10.{fmt}"
+    path.write_bytes(content_of(path.read_bytes()))
+    return create_dataset("folder", root), path
+
+
+@pytest.mark.parametrize("is_training", [True, False])
+@pytest.mark.parametrize(
+    ("fmt", "content_of", "message"),
+    [
+        ("jpg", lambda content: content[:300], "cannot read the image {path}"),
+        ("jpg", lambda content: b"", "cannot read the image {path}"),
+        ("jpg", lambda content: content[: len(content) // 2], "cannot read the image {path}: image file is truncated"),
+        ("png", lambda content: content[: len(content) // 2], "cannot decode the image {path}"),  # found by the loader
+    ],
+    ids=["JPEG cut in its header", "empty", "JPEG cut in its body", "PNG cut in its body"],
+)
+def test_broken_image_is_named_by_its_path(fmt, content_of, message, is_training, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    dataset, path = broken_folder(tmp_path / "data", fmt, content_of)
+    loader = create_loader(dataset, is_training=is_training, image_resize=32, batch_size=2)
+    with pytest.raises(ValueError) as caught:
+        list(loader.epoch(0))
+    assert message.format(path=path) in str(caught.value)
+    assert caught.value.__suppress_context__
+    assert os.listdir(tmp_path) == ["data"]
+
+
+def test_an_error_that_is_not_an_images_fault_is_passed_on():
+    def fail(image):
+        raise RuntimeError("a transform of our own failed")
+
+    loader = Loader(numbered(8), [fail], 4, shuffle=False, drop_remainder=False)
+    with pytest.raises(RuntimeError, match="a transform of our own failed"):
+        list(loader.epoch(0))
