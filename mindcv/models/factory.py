@@ -1,0 +1,127 @@
+"""Models by name: `create_model`, `list_models` and the registry behind them."""
+
+from collections.abc import Callable
+from fnmatch import fnmatchcase
+from typing import Any
+
+from mindspore import Tensor, nn
+
+from mindcv.registry import Registry
+
+MODELS = Registry("model")
+
+# What pre-processing a network of these families expects, unless its weights say otherwise.
+_DEFAULT_CFG = {
+    "input_size": (3, 224, 224),
+    "mean": (0.485, 0.456, 0.406),
+    "std": (0.229, 0.224, 0.225),
+    "crop_pct": 0.875,
+    "interpolation": "bicubic",
+    "classifier": "classifier",
+}
+_CIFAR_CFG = {
+    **_DEFAULT_CFG,
+    "input_size": (3, 32, 32),
+    "mean": (0.4914, 0.4822, 0.4465),
+    "std": (0.2470, 0.2435, 0.2616),
+    "crop_pct": 1.0,
+}
+
+
+def register_variants(network: Callable[..., nn.Cell], variants: dict[str, dict[str, Any]]) -> None:
+    """Enter a table of named architectures: name -> the keywords that make `network` that variant."""
+
+    def build(name: str, arguments: dict[str, Any], **options: Any) -> nn.Cell:
+        model = network(**{**arguments, **options})
+        model.default_cfg = dict(_CIFAR_CFG if arguments.get("stem") == "cifar" else _DEFAULT_CFG)
+        return model
+
+    for name, arguments in variants.items():
+        MODELS.register(name)(lambda name=name, arguments=arguments, **options: build(name, arguments, **options))
+
+
+def create_model(
+    name: str,
+    num_classes: int = 1000,
+    in_channels: int = 3,
+    pretrained: bool = False,
+    *,
+    features_only: bool = False,
+    out_indices: tuple[int, ...] | None = None,
+    drop_rate: float = 0.0,
+    drop_path_rate: float = 0.0,
+    **arch: Any,
+) -> nn.Cell:
+    """Build a registered network.
+
+    Args:
+        name: one of `list_models()`.
+        num_classes: size of the logits; 0 leaves the classifier out.
+        in_channels: channels of the input images.
+        pretrained: start from published weights.
+        features_only: return the network as (B, in_channels, H, W) -> tuple of feature maps.
+        out_indices: with features_only, which maps: 0 is the stem, 1 to 4 the stages. All by default.
+        drop_rate: dropout before the classifier, in [0, 1).
+        drop_path_rate: stochastic depth of the deepest block, in [0, 1).
+        **arch: further keywords of the network's class, such as `zero_init_last`.
+    Returns:
+        A Cell from (B, in_channels, H, W) float32 to (B, num_classes) logits.
+    Raises:
+        ValueError: for an unknown name, keyword or index, or when there are no published weights to load.
+    """
+    build = MODELS.get(name)
+    if pretrained:
+        raise ValueError(
+            f"no pretrained weights are available for {name!r} in this version: leave --pretrained out to train from "
+            "random weights, or give a checkpoint with --ckpt_path."
+        )
+    if out_indices is not None and not features_only:
+        raise ValueError("out_indices goes with features_only=True.")
+    for label, count, least in (("num_classes", num_classes, 0), ("in_channels", in_channels, 1)):
+        if count < least:
+            raise ValueError(f"{label} must be at least {least}, got {count}.")
+    try:
+        model = build(
+            num_classes=num_classes,
+            in_channels=in_channels,
+            drop_rate=drop_rate,
+            drop_path_rate=drop_path_rate,
+            **arch,
+        )
+    except TypeError as error:
+        raise ValueError(f"{name} does not take these arguments: {error}") from error
+    return FeatureExtractor(model, out_indices) if features_only else model
+
+
+def list_models(pattern: str = "*") -> list[str]:
+    """Names of the registered networks that match a shell-style wildcard such as "sk*", sorted."""
+    return [name for name in MODELS.names() if fnmatchcase(name, pattern)]
+
+
+class FeatureExtractor(nn.Cell):
+    """The feature maps of a network: (B, in_channels, H, W) -> tuple of (B, C_i, H / stride_i, W / stride_i).
+
+    Attributes:
+        feature_channels: C_i of each returned map.
+        feature_strides: stride of each returned map.
+    Raises:
+        ValueError: for an index the network has no map for.
+    """
+
+    def __init__(self, model: nn.Cell, out_indices: tuple[int, ...] | None = None) -> None:
+        super().__init__(auto_prefix=False)
+        count = len(model.feature_channels)
+        self.out_indices = tuple(range(count)) if out_indices is None else tuple(out_indices)
+        for index in self.out_indices:
+            if not 0 <= index < count:
+                raise ValueError(f"out_indices must be between 0 and {count - 1} for this network, got {index}.")
+        self.model = model
+        self.feature_channels = tuple(model.feature_channels[i] for i in self.out_indices)
+        self.feature_strides = tuple(model.feature_strides[i] for i in self.out_indices)
+
+    def construct(self, x: Tensor) -> tuple[Tensor, ...]:
+        features = self.model.forward_intermediates(x)
+        selected = ()
+        for index in self.out_indices:
+            selected += (features[index],)
+        return selected

@@ -1,0 +1,29 @@
+"""Weight initialisation by layer type."""
+
+import math
+
+import mindspore as ms
+import numpy as np
+from mindspore import Tensor, nn
+
+
+def init_weights(network: nn.Cell) -> None:
+    """Fill every weight in place, repeatably for the seed of `mindspore.set_seed`.
+
+    Convolutions: He normal over the fan out (He et al. 2015, equation 14), as in the paper. Dense layers: uniform in
+    +-1 / sqrt(fan in), bias likewise (PyTorch's default). Norm layers: scale 1, shift 0.
+    """
+    rng = np.random.default_rng(ms.get_seed())
+    for _, cell in network.cells_and_names():
+        if isinstance(cell, nn.Conv2d):
+            out_channels, _, height, width = cell.weight.shape
+            fan_out = out_channels * height * width / cell.group
+            _fill(cell.weight, rng.standard_normal(cell.weight.shape) * math.sqrt(2.0 / fan_out))
+        elif isinstance(cell, nn.Dense):
+            bound = 1.0 / math.sqrt(cell.weight.shape[1])
+            _fill(cell.weight, rng.uniform(-bound, bound, cell.weight.shape))
+            _fill(cell.bias, rng.uniform(-bound, bound, cell.bias.shape))
+
+
+def _fill(parameter: ms.Parameter, values: np.ndarray) -> None:
+    parameter.set_data(Tensor(values.astype(np.float32)))

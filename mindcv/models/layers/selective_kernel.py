@@ -1,0 +1,164 @@
+"""Selective kernel convolution: Li et al. 2019, https://arxiv.org/abs/1903.06586, section 3.1 and figure 1.
+
+Shapes: B batch, M branches, C channels, H x W space after the stride, d reduced channels.
+"""
+
+from mindspore import Tensor, nn, ops
+
+from mindcv.models.layers.conv import ConvNormAct, batch_norm
+from mindcv.models.layers.pooling import global_average
+
+
+class SKSplit(nn.Cell):
+    """Split: M grouped 3x3 convolutions with dilation 1, 2, ..., M (receptive fields 3, 5, ..., 2M + 1).
+
+    (B, C_in, H_in, W_in) -> M feature maps of (B, C, H, W).
+
+    Args:
+        branches: M.
+        split_input: each branch sees its own C_in / M channels instead of all of them. This is timm's variation for
+            networks without groups, not the paper's; it keeps the parameter count near that of one convolution.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        *,
+        branches: int = 2,
+        stride: int = 1,
+        dilation: int = 1,
+        groups: int = 1,
+        split_input: bool = False,
+    ) -> None:
+        super().__init__()
+        if split_input and in_channels % branches:
+            raise ValueError(f"split_input needs input channels divisible by {branches} branches, got {in_channels}.")
+        self.split_input = split_input
+        self.branch_channels = in_channels // branches if split_input else in_channels
+        self.branches = nn.CellList(
+            [
+                ConvNormAct(
+                    self.branch_channels, out_channels, 3, stride=stride, dilation=dilation * (m + 1), groups=groups
+                )
+                for m in range(branches)
+            ]
+        )
+
+    def construct(self, x: Tensor) -> tuple[Tensor, ...]:
+        features = ()
+        inputs = ops.split(x, self.branch_channels, axis=1) if self.split_input else None
+        for m, branch in enumerate(self.branches):
+            features += (branch(inputs[m] if self.split_input else x),)
+        return features
+
+
+class SKFuse(nn.Cell):
+    """Fuse: the global average of all branches together, squeezed to d channels with batch norm and ReLU.
+
+    M feature maps of (B, C, H, W) -> (B, d, 1, 1). Paper equations 1 to 3.
+    """
+
+    def __init__(self, channels: int, reduced_channels: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(channels, reduced_channels, 1, pad_mode="valid", has_bias=False)
+        self.bn = batch_norm(reduced_channels)
+
+    def construct(self, features: tuple[Tensor, ...]) -> Tensor:
+        fused = features[0]
+        for feature in features[1:]:
+            fused = fused + feature
+        descriptor = global_average(fused)[:, :, None, None]  # (B, C, 1, 1)
+        return ops.relu(self.bn(self.conv(descriptor)))
+
+
+class SKSelect(nn.Cell):
+    """Select: attention over the branches for every channel, and the sum of the branches it weights.
+
+    Paper equations 5 and 6, written for any M.
+    """
+
+    def __init__(self, channels: int, reduced_channels: int, branches: int) -> None:
+        super().__init__()
+        self.branches = branches
+        self.channels = channels
+        self.conv = nn.Conv2d(reduced_channels, branches * channels, 1, pad_mode="valid", has_bias=False)
+
+    def attention(self, descriptor: Tensor) -> Tensor:
+        """(B, d, 1, 1) -> (B, M, C), a softmax over the branches: sums to 1 over M."""
+        logits = ops.reshape(self.conv(descriptor), (-1, self.branches, self.channels))
+        return ops.softmax(logits, axis=1)
+
+    def construct(self, features: tuple[Tensor, ...], descriptor: Tensor) -> Tensor:
+        """M maps of (B, C, H, W) and the descriptor (B, d, 1, 1) -> (B, C, H, W).
+
+        The weighted sum works on (B * C, H * W) views: reductions over the last axis are what a CPU does well.
+        """
+        batch, channels, height, width = features[0].shape
+        rows = (batch * channels, height * width)
+        if self.branches == 2:
+            # Over two branches softmax is the sigmoid of the difference, and a + b = 1 saves one product:
+            # a third of the memory traffic of stack, multiply, sum (benchmarks/sk_layer.py).
+            logits = ops.reshape(self.conv(descriptor), (batch, 2, channels))
+            weight = ops.reshape(ops.sigmoid(logits[:, 0] - logits[:, 1]), (batch * channels, 1))
+            first, second = ops.reshape(features[0], rows), ops.reshape(features[1], rows)
+            selected = second + weight * (first - second)
+        else:
+            weights = self.attention(descriptor)
+            selected = ops.reshape(features[0], rows) * ops.reshape(weights[:, 0], (batch * channels, 1))
+            for m in range(1, self.branches):
+                weight = ops.reshape(weights[:, m], (batch * channels, 1))
+                selected = selected + ops.reshape(features[m], rows) * weight
+        return ops.reshape(selected, (batch, channels, height, width))
+
+
+class SelectiveKernel(nn.Cell):
+    """SK convolution: (B, C_in, H_in, W_in) -> (B, C, H, W). SK[M, G, r] in the paper.
+
+    Args:
+        branches: M, the number of kernels to choose from, at least 2.
+        groups: G of each branch's convolution.
+        reduction: r; the attention works in d = max(C / r, L) channels.
+        min_reduced_channels: L.
+        split_input: see SKSplit.
+    Raises:
+        ValueError: for fewer than two branches.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        *,
+        branches: int = 2,
+        stride: int = 1,
+        dilation: int = 1,
+        groups: int = 1,
+        reduction: int = 16,
+        min_reduced_channels: int = 32,
+        split_input: bool = False,
+    ) -> None:
+        super().__init__()
+        if branches < 2:
+            raise ValueError(f"a selective kernel chooses between at least 2 branches, got {branches}.")
+        reduced = max(out_channels // reduction, min_reduced_channels)
+        self.split = SKSplit(
+            in_channels,
+            out_channels,
+            branches=branches,
+            stride=stride,
+            dilation=dilation,
+            groups=groups,
+            split_input=split_input,
+        )
+        self.fuse = SKFuse(out_channels, reduced)
+        self.select = SKSelect(out_channels, reduced, branches)
+
+    def construct(self, x: Tensor) -> Tensor:
+        features = self.split(x)
+        descriptor = self.fuse(features)
+        return self.select(features, descriptor)
+
+    def attention(self, x: Tensor) -> Tensor:
+        """The weights `construct` gives each branch and channel: (B, C_in, H_in, W_in) -> (B, M, C)."""
+        return self.select.attention(self.fuse(self.split(x)))

@@ -1,0 +1,244 @@
+"""ResNet, ResNeXt and SE-ResNet: residual networks of composable blocks.
+
+Sources: He et al. 2016, https://arxiv.org/abs/1512.03385 (stride in the 3x3 convolution, as torchvision and timm have
+it); Xie et al. 2017, https://arxiv.org/abs/1611.05431; Hu et al. 2018, https://arxiv.org/abs/1709.01507.
+
+Shapes: B batch, C channels, H x W space.
+"""
+
+from collections.abc import Callable
+from functools import partial
+
+from mindspore import Tensor, nn
+
+from mindcv.models.factory import register_variants
+from mindcv.models.layers import ConvNormAct, Dropout, DropPath, SqueezeExcite, global_average
+from mindcv.models.layers.init import init_weights
+
+_CONV_3X3 = partial(ConvNormAct, kernel_size=3)
+
+
+class BasicBlock(nn.Cell):
+    """Two 3x3 convolutions and a shortcut: (B, C_in, H, W) -> (B, planes, H/s, W/s).
+
+    Args:
+        first_conv: makes the first convolution from (in_channels, out_channels, stride=); the SK networks put a
+            selective kernel here.
+        attention: makes a layer that rescales the residual branch from its number of channels, or None.
+    """
+
+    expansion = 1
+
+    def __init__(
+        self,
+        in_channels: int,
+        planes: int,
+        *,
+        stride: int,
+        shortcut: nn.Cell,
+        drop_path: nn.Cell,
+        first_conv: Callable[..., nn.Cell] = _CONV_3X3,
+        attention: Callable[[int], nn.Cell] | None = None,
+    ) -> None:
+        super().__init__()
+        self.conv1 = first_conv(in_channels, planes, stride=stride)
+        self.conv2 = ConvNormAct(planes, planes, 3, act=False)
+        self.attention = attention(planes) if attention else nn.Identity()
+        self.drop_path = drop_path
+        self.shortcut = shortcut
+        self.act = nn.ReLU()
+
+    @property
+    def last_norm(self) -> nn.BatchNorm2d:
+        return self.conv2.bn
+
+    def construct(self, x: Tensor) -> Tensor:
+        residual = self.drop_path(self.attention(self.conv2(self.conv1(x))))
+        return self.act(residual + self.shortcut(x))
+
+
+class Bottleneck(nn.Cell):
+    """1x1, 3x3 and 1x1 convolutions and a shortcut: (B, C_in, H, W) -> (B, 4 * planes, H/s, W/s).
+
+    Args:
+        groups: cardinality of the 3x3 convolution (ResNeXt's C).
+        base_width: channels per group for 64 planes (ResNeXt's d); the 3x3 works on groups * planes * base_width / 64.
+        middle_conv: makes the 3x3 convolution from (in_channels, out_channels, stride=, groups=); the SK networks put a
+            selective kernel here.
+        attention: makes a layer that rescales the residual branch from its number of channels, or None.
+    """
+
+    expansion = 4
+
+    def __init__(
+        self,
+        in_channels: int,
+        planes: int,
+        *,
+        stride: int,
+        shortcut: nn.Cell,
+        drop_path: nn.Cell,
+        groups: int = 1,
+        base_width: int = 64,
+        middle_conv: Callable[..., nn.Cell] = _CONV_3X3,
+        attention: Callable[[int], nn.Cell] | None = None,
+    ) -> None:
+        super().__init__()
+        width = planes * base_width // 64 * groups
+        out_channels = planes * self.expansion
+        self.conv1 = ConvNormAct(in_channels, width, 1)
+        self.conv2 = middle_conv(width, width, stride=stride, groups=groups)
+        self.conv3 = ConvNormAct(width, out_channels, 1, act=False)
+        self.attention = attention(out_channels) if attention else nn.Identity()
+        self.drop_path = drop_path
+        self.shortcut = shortcut
+        self.act = nn.ReLU()
+
+    @property
+    def last_norm(self) -> nn.BatchNorm2d:
+        return self.conv3.bn
+
+    def construct(self, x: Tensor) -> Tensor:
+        residual = self.drop_path(self.attention(self.conv3(self.conv2(self.conv1(x)))))
+        return self.act(residual + self.shortcut(x))
+
+
+class ResNet(nn.Cell):
+    """A residual network: (B, in_channels, H, W) float images -> (B, num_classes) logits.
+
+    Args:
+        block: makes a residual block; see BasicBlock and Bottleneck.
+        layers: number of blocks of each stage.
+        planes: width of each stage before the block's expansion.
+        stem: "conv7" (7x7, stride 2, then max pooling), "deep" (three 3x3, stride 2, then max pooling; ResNet-C/D) or
+            "cifar" (one 3x3, stride 1, no pooling).
+        avg_down: shortcuts that halve the size average first (ResNet-D).
+        drop_rate: dropout before the classifier.
+        drop_path_rate: stochastic depth of the last block; earlier blocks have linearly less.
+        zero_init_last: start every residual branch at zero (Goyal et al. 2017, section 5.1), so that the network begins
+            as its shortcuts.
+    """
+
+    def __init__(
+        self,
+        block: Callable[..., nn.Cell],
+        layers: tuple[int, ...],
+        *,
+        num_classes: int = 1000,
+        in_channels: int = 3,
+        planes: tuple[int, ...] = (64, 128, 256, 512),
+        stem: str = "conv7",
+        avg_down: bool = False,
+        drop_rate: float = 0.0,
+        drop_path_rate: float = 0.0,
+        zero_init_last: bool = True,
+    ) -> None:
+        super().__init__()
+        self.num_classes = num_classes
+        self.stem, self.pool = _make_stem(stem, in_channels)
+        expansion = getattr(block, "func", block).expansion
+        num_blocks = sum(layers)
+        channels, index, stages = 64, 0, []
+        self.feature_strides = (1,) if stem == "cifar" else (2, 4)
+        self.feature_channels = (64,)
+        for stage, (width, depth) in enumerate(zip(planes, layers, strict=True)):
+            blocks = []
+            for position in range(depth):
+                stride = 2 if stage > 0 and position == 0 else 1
+                rate = drop_path_rate * index / max(num_blocks - 1, 1)
+                blocks.append(
+                    block(
+                        channels,
+                        width,
+                        stride=stride,
+                        shortcut=_make_shortcut(channels, width * expansion, stride, avg_down),
+                        drop_path=DropPath(rate, seed=index) if rate else nn.Identity(),
+                    )
+                )
+                channels, index = width * expansion, index + 1
+            stages.append(nn.SequentialCell(blocks))
+            self.feature_channels += (channels,)
+            if stage > 0 or stem == "cifar":
+                self.feature_strides += (self.feature_strides[-1] * (2 if stage > 0 else 1),)
+        self.stages = nn.CellList(stages)
+        self.num_features = channels
+        self.dropout = Dropout(drop_rate, seed=num_blocks) if drop_rate else nn.Identity()
+        self.classifier = nn.Dense(channels, num_classes) if num_classes else nn.Identity()
+        init_weights(self)
+        if zero_init_last:
+            for blocks in self.stages:
+                for residual_block in blocks:
+                    residual_block.last_norm.gamma.set_data(residual_block.last_norm.gamma * 0)
+
+    def forward_intermediates(self, x: Tensor) -> tuple[Tensor, ...]:
+        """The feature maps of the stem and of every stage, at `feature_strides` with `feature_channels`."""
+        x = self.stem(x)
+        features = (x,)
+        x = self.pool(x)
+        for stage in self.stages:
+            x = stage(x)
+            features += (x,)
+        return features
+
+    def forward_features(self, x: Tensor) -> Tensor:
+        """(B, in_channels, H, W) -> (B, num_features, H/32, W/32), the last feature map."""
+        x = self.pool(self.stem(x))
+        for stage in self.stages:
+            x = stage(x)
+        return x
+
+    def forward_head(self, x: Tensor) -> Tensor:
+        """The last feature map -> (B, num_classes) logits; (B, num_features) with num_classes=0."""
+        return self.classifier(self.dropout(global_average(x)))
+
+    def construct(self, x: Tensor) -> Tensor:
+        return self.forward_head(self.forward_features(x))
+
+    def depth_groups(self) -> list[list[str]]:
+        """Parameter names from the input to the output: stem, one group per block, classifier."""
+        groups = [[p.name for p in self.stem.trainable_params()]]
+        groups += [[p.name for p in block.trainable_params()] for stage in self.stages for block in stage]
+        return [*groups, [p.name for p in self.classifier.trainable_params()]]
+
+
+def _make_stem(kind: str, in_channels: int) -> tuple[nn.Cell, nn.Cell]:
+    """The first convolution(s) and the pooling that follows them, 64 channels."""
+    if kind == "cifar":
+        return ConvNormAct(in_channels, 64, 3), nn.Identity()
+    pool = nn.MaxPool2d(3, 2, pad_mode="pad", padding=1)
+    if kind == "conv7":
+        return ConvNormAct(in_channels, 64, 7, stride=2), pool
+    assert kind == "deep", kind
+    convs = [ConvNormAct(in_channels, 32, 3, stride=2), ConvNormAct(32, 32, 3), ConvNormAct(32, 64, 3)]
+    return nn.SequentialCell(convs), pool
+
+
+def _make_shortcut(in_channels: int, out_channels: int, stride: int, avg_down: bool) -> nn.Cell:
+    """Identity where shapes agree, else a 1x1 projection; with `avg_down` 2x2 averaging takes the stride."""
+    if stride == 1 and in_channels == out_channels:
+        return nn.Identity()
+    if avg_down and stride == 2:
+        # "same" averages the odd last row and column over what is there, as PyTorch does with ceil_mode and
+        # count_include_pad=False.
+        pool = nn.AvgPool2d(2, 2, pad_mode="same")
+        return nn.SequentialCell([pool, ConvNormAct(in_channels, out_channels, 1, act=False)])
+    return ConvNormAct(in_channels, out_channels, 1, stride=stride, act=False)
+
+
+_RESNEXT = partial(Bottleneck, groups=32, base_width=4)
+
+register_variants(
+    ResNet,
+    {
+        "resnet18": {"block": BasicBlock, "layers": (2, 2, 2, 2)},
+        "resnet34": {"block": BasicBlock, "layers": (3, 4, 6, 3)},
+        "resnet50": {"block": Bottleneck, "layers": (3, 4, 6, 3)},
+        "resnet101": {"block": Bottleneck, "layers": (3, 4, 23, 3)},
+        "resnet152": {"block": Bottleneck, "layers": (3, 8, 36, 3)},
+        "resnext50_32x4d": {"block": _RESNEXT, "layers": (3, 4, 6, 3)},
+        "resnext101_32x4d": {"block": _RESNEXT, "layers": (3, 4, 23, 3)},
+        "seresnet50": {"block": partial(Bottleneck, attention=SqueezeExcite), "layers": (3, 4, 6, 3)},
+        "seresnext50_32x4d": {"block": partial(_RESNEXT, attention=SqueezeExcite), "layers": (3, 4, 6, 3)},
+        "seresnext101_32x4d": {"block": partial(_RESNEXT, attention=SqueezeExcite), "layers": (3, 4, 23, 3)},
+    },
+)
