@@ -1,0 +1,17 @@
+"""Training and evaluation."""
+
+from mindcv.engine.callbacks import EpochLog, MetricsFile, SaveCheckpoints
+from mindcv.engine.evaluator import Evaluation, evaluate
+from mindcv.engine.train_step import TrainStep
+from mindcv.engine.trainer import EpochResult, Trainer
+
+__all__ = [
+    "EpochLog",
+    "EpochResult",
+    "Evaluation",
+    "MetricsFile",
+    "SaveCheckpoints",
+    "TrainStep",
+    "Trainer",
+    "evaluate",
+]

@@ -1,0 +1,98 @@
+"""Evaluation that counts every example once, whatever the batch size."""
+
+import sys
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from mindspore import Tensor, nn
+from tqdm import tqdm
+
+
+class Batches(Protocol):
+    """What training and evaluation need of a data loader."""
+
+    batch_size: int
+    num_examples: int
+
+    def __len__(self) -> int: ...
+
+    def epoch(self, epoch: int) -> Iterable[tuple[np.ndarray, np.ndarray]]:
+        """(B, C, H, W) float32 images and (B,) int32 labels, batch by batch."""
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Result over a whole split.
+
+    Attributes:
+        top1: per cent of examples whose label has the highest logit.
+        top5: per cent of examples whose label is among the five highest.
+        loss: plain cross-entropy in nats per example, without label smoothing.
+        num_examples: how many were counted.
+        seconds: time taken.
+    """
+
+    top1: float
+    top5: float
+    loss: float
+    num_examples: int
+    seconds: float
+
+
+def evaluate(network: nn.Cell, loader: Batches, *, progress: bool = True) -> Evaluation:
+    """Run the network over every example of the loader in evaluation mode.
+
+    The last batch is padded to the full batch size and the padding is not counted, so that a compiled graph serves all
+    batches. An example whose label's logit ties with another counts as wrong, and so does one with logits that are not
+    numbers: a network that says nothing scores nothing.
+
+    Args:
+        network: (B, C, H, W) -> (B, num_classes); its training flag is restored afterwards.
+        loader: the split, not shuffled and without dropping the last batch.
+        progress: show a bar on a terminal.
+    """
+    was_training = network.training
+    network.set_train(False)
+    start = time.perf_counter()
+    ranks, losses = [], []
+    bar = tqdm(
+        loader.epoch(0), total=len(loader), desc="validate", unit="batch", leave=False, disable=_hidden(progress)
+    )
+    for images, labels in bar:
+        logits = network(Tensor(_pad(images, loader.batch_size))).asnumpy()[: len(labels)].astype(np.float64)
+        ranks.append(label_ranks(logits, labels))
+        losses.append(cross_entropy(logits, labels))
+    network.set_train(was_training)
+    ranks, losses = np.concatenate(ranks), np.concatenate(losses)
+    return Evaluation(
+        top1=100.0 * float(np.mean(ranks == 0)),
+        top5=100.0 * float(np.mean(ranks < 5)),
+        loss=float(np.mean(losses)),
+        num_examples=len(ranks),
+        seconds=time.perf_counter() - start,
+    )
+
+
+def label_ranks(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """How many other classes are not below the label's logit: (B, K), (B,) -> (B,) int, 0 for a correct prediction."""
+    own = np.take_along_axis(logits, labels[:, None].astype(np.int64), axis=1)
+    return np.sum(~(logits < own), axis=1) - 1
+
+
+def cross_entropy(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Cross-entropy of each example in nats: (B, K), (B,) -> (B,)."""
+    shifted = logits - logits.max(axis=1, keepdims=True)
+    own = np.take_along_axis(shifted, labels[:, None].astype(np.int64), axis=1)[:, 0]
+    return np.log(np.exp(shifted).sum(axis=1)) - own
+
+
+def _pad(images: np.ndarray, batch_size: int) -> np.ndarray:
+    missing = batch_size - len(images)
+    return images if missing == 0 else np.concatenate([images, np.zeros((missing, *images.shape[1:]), images.dtype)])
+
+
+def _hidden(progress: bool) -> bool:
+    return not (progress and sys.stderr.isatty())

@@ -1,0 +1,65 @@
+"""Device, execution mode and seed: the only file that touches MindSpore's context."""
+
+import atexit
+import logging
+
+import mindspore as ms
+from mindspore import nn
+
+MODES = {0: ms.GRAPH_MODE, 1: ms.PYNATIVE_MODE}
+DEVICES = ("Ascend", "GPU", "CPU")  # best first
+
+
+def setup_runtime(*, mode: int = 0, device_target: str = "auto", seed: int = 42) -> str:
+    """Choose mode, device and seed. Call it before any Cell exists: batch norm is built differently for each mode.
+
+    Args:
+        mode: 0 for Graph, 1 for Pynative.
+        device_target: "Ascend", "GPU", "CPU", or "auto" for the first of these that is present.
+        seed: of MindSpore, NumPy and Python's random.
+    Returns:
+        The device in use, one of DEVICES.
+    Raises:
+        ValueError: if the device is absent; the message says which are present.
+    """
+    if mode not in MODES:
+        raise ValueError(f"mode must be 0 (Graph) or 1 (Pynative), got {mode!r}.")
+    ms.set_context(mode=MODES[mode])
+    ms.set_seed(seed)
+    device = _choose_device(device_target)
+    atexit.unregister(_silence_cell_teardown)
+    atexit.register(_silence_cell_teardown)
+    return device
+
+
+def _choose_device(device_target: str) -> str:
+    if device_target == "auto":
+        return next(device for device in DEVICES if _try_device(device))
+    if device_target not in DEVICES:
+        raise ValueError(f"device_target must be one of auto, {', '.join(DEVICES)}, got {device_target!r}.")
+    if not _try_device(device_target):
+        present = [device for device in DEVICES if _try_device(device)]
+        raise ValueError(
+            f"device {device_target} is not available here; present: {', '.join(present)}. MindSpore finds a device "
+            "only if its driver and libraries are installed. Use --device_target=auto to take the best one present."
+        )
+    return device_target
+
+
+def _try_device(device: str) -> bool:
+    # MindSpore logs what it misses of each absent device: news only for somebody who asked for that device.
+    before = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
+    try:
+        ms.set_device(device)
+    except RuntimeError:
+        return False
+    finally:
+        logging.disable(before)
+    return True
+
+
+def _silence_cell_teardown() -> None:
+    # Cells still alive when modules are torn down print "Exception ignored in Cell.__del__" (MindSpore 2.10).
+    if hasattr(nn.Cell, "__del__"):
+        delattr(nn.Cell, "__del__")

@@ -1,0 +1,37 @@
+"""Fixtures every test may use: the execution mode and a tiny network."""
+
+import mindcv  # noqa: F401, I001  (first: it sets what MindSpore reads when it is imported)
+import mindspore as ms
+import pytest
+import tiny
+
+from mindcv.models import create_model
+
+MODES = {"graph": ms.GRAPH_MODE, "pynative": ms.PYNATIVE_MODE}
+
+
+@pytest.fixture(params=list(MODES))
+def mode(request):
+    """Run the test once in Graph and once in Pynative mode; Cells must be built inside the test."""
+    ms.set_context(mode=MODES[request.param])
+    yield request.param
+    ms.set_context(mode=ms.GRAPH_MODE)
+
+
+@pytest.fixture
+def tiny_model():
+    """The name of a network that trains in seconds, registered for this test."""
+    tiny.register()
+    yield tiny.NAME
+    tiny.unregister()
+
+
+@pytest.fixture
+def tiny_network(tiny_model):
+    """Builds fresh tiny networks with the same weights each time: `tiny_network(num_classes=3)`."""
+
+    def build(**options):
+        ms.set_seed(7)
+        return create_model(tiny_model, **{"num_classes": 10, **options})
+
+    return build

@@ -1,0 +1,90 @@
+"""Every example counts once; a network that says nothing scores nothing."""
+
+import mindspore as ms
+import numpy as np
+import pytest
+from mindspore import Tensor, nn
+from sklearn.metrics import log_loss, top_k_accuracy_score
+
+from mindcv.engine import evaluate
+from mindcv.engine.evaluator import cross_entropy, label_ranks
+
+
+class ArrayLoader:
+    """Batches of given arrays; what the evaluator needs of a loader."""
+
+    def __init__(self, images, labels, batch_size):
+        self.images, self.labels, self.batch_size = images, labels, batch_size
+        self.num_examples = len(labels)
+
+    def __len__(self):
+        return -(-self.num_examples // self.batch_size)
+
+    def epoch(self, epoch):
+        for start in range(0, self.num_examples, self.batch_size):
+            yield self.images[start : start + self.batch_size], self.labels[start : start + self.batch_size]
+
+
+def logits_network(logits) -> nn.Cell:
+    """A network whose answer to image k is row k of `logits`: the image holds its own number."""
+
+    class Lookup(nn.Cell):
+        def __init__(self):
+            super().__init__()
+            self.table = Tensor(logits, ms.float32)
+
+        def construct(self, x):
+            return self.table[x[:, 0, 0, 0].astype(ms.int32)]
+
+    return Lookup()
+
+
+def numbered_images(count) -> np.ndarray:
+    return np.arange(count, dtype=np.float32).reshape(count, 1, 1, 1)
+
+
+@pytest.mark.parametrize("batch_size", [1, 7, 37, 64])
+def test_metrics_agree_with_scikit_learn_for_any_batch_size(mode, batch_size):
+    rng = np.random.default_rng(5)
+    logits, labels = rng.standard_normal((37, 8)), rng.integers(0, 8, 37).astype(np.int32)
+    result = evaluate(logits_network(logits), ArrayLoader(numbered_images(37), labels, batch_size))
+    probabilities = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    assert result.num_examples == 37
+    assert result.top1 == pytest.approx(100 * top_k_accuracy_score(labels, logits, k=1, labels=range(8)))
+    assert result.top5 == pytest.approx(100 * top_k_accuracy_score(labels, logits, k=5, labels=range(8)))
+    assert result.loss == pytest.approx(log_loss(labels, probabilities, labels=range(8)), rel=1e-5)
+
+
+def test_batch_size_does_not_change_a_networks_score(tiny_network):
+    rng = np.random.default_rng(0)
+    images = rng.standard_normal((10, 3, 8, 8)).astype(np.float32)
+    labels = rng.integers(0, 10, 10).astype(np.int32)
+    network = tiny_network()
+    results = [evaluate(network, ArrayLoader(images, labels, size)) for size in (3, 10)]
+    assert results[0].top1 == results[1].top1
+    assert results[0].loss == pytest.approx(results[1].loss, rel=1e-5)
+
+
+def test_constant_logits_score_nothing():
+    assert np.all(label_ranks(np.zeros((4, 3)), np.array([0, 1, 2, 0])) == 2)
+
+
+def test_logits_that_are_not_numbers_score_nothing():
+    logits = np.array([[np.nan, 0.0, 1.0], [np.inf, np.nan, 0.0]])
+    assert np.all(label_ranks(logits, np.array([0, 0])) > 0)
+
+
+def test_cross_entropy_survives_huge_logits():
+    losses = cross_entropy(np.array([[1e4, 0.0], [-1e4, 1e4]]), np.array([1, 1]))
+    np.testing.assert_allclose(losses, [1e4, 0.0])
+
+
+def test_evaluation_restores_the_training_flag_and_leaves_statistics_alone(tiny_network):
+    network = tiny_network()
+    network.set_train(True)
+    before = {p.name: p.asnumpy().copy() for p in network.get_parameters()}
+    images = np.ones((4, 3, 8, 8), np.float32)
+    evaluate(network, ArrayLoader(images, np.zeros(4, np.int32), 2))
+    assert network.training
+    for parameter in network.get_parameters():
+        np.testing.assert_array_equal(parameter.asnumpy(), before[parameter.name])

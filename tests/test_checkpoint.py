@@ -1,0 +1,205 @@
+"""Checkpoints are whole or absent, describe themselves, and load exactly or not at all."""
+
+import os
+
+import mindspore as ms
+import numpy as np
+import pytest
+
+from mindcv import checkpoint
+from mindcv.checkpoint import (
+    CheckpointStore,
+    check_fits,
+    load_exact,
+    network_weights,
+    read_checkpoint,
+    save_checkpoint,
+)
+
+WEIGHTS = {"a.weight": np.arange(6, dtype=np.float32).reshape(2, 3), "a.bias": np.ones(2, np.float32)}
+INFO = {
+    "model": {"model": "sknet50", "num_classes": 2, "in_channels": 3},
+    "class_names": ["cat", "dog"],
+    "epoch": 3,
+    "metrics": {"top1": 98.75},
+}
+
+
+@pytest.fixture
+def saved(tmp_path):
+    path = tmp_path / "sknet50-best.ckpt"
+    save_checkpoint(path, WEIGHTS, INFO)
+    return path
+
+
+def test_what_is_read_is_what_was_saved(saved):
+    read = read_checkpoint(saved)
+    assert read.info == INFO
+    assert read.weights.keys() == WEIGHTS.keys()
+    for name, array in WEIGHTS.items():
+        np.testing.assert_array_equal(read.weights[name], array)
+
+
+def test_mindspore_itself_reads_the_file(saved):
+    loaded = ms.load_checkpoint(str(saved))
+    np.testing.assert_array_equal(loaded["a.weight"].asnumpy(), WEIGHTS["a.weight"])
+
+
+def test_saving_replaces_the_file_and_leaves_no_temporary_one(saved):
+    save_checkpoint(saved, WEIGHTS, {**INFO, "epoch": 4})
+    assert read_checkpoint(saved).info["epoch"] == 4
+    assert os.listdir(saved.parent) == [saved.name]
+
+
+def test_a_failed_save_leaves_the_previous_file_and_nothing_else(saved, monkeypatch):
+    def full_disk(*_, **__):
+        raise RuntimeError("No space left on device")
+
+    monkeypatch.setattr(checkpoint.ms, "save_checkpoint", full_disk)
+    with pytest.raises(OSError, match=r"could not write .*No space left"):
+        save_checkpoint(saved, WEIGHTS, {**INFO, "epoch": 4})
+    monkeypatch.undo()
+    assert read_checkpoint(saved).info["epoch"] == 3
+    assert os.listdir(saved.parent) == [saved.name]
+
+
+def test_any_truncation_is_noticed(saved):
+    whole = saved.read_bytes()
+    for length in range(1, len(whole)):
+        saved.write_bytes(whole[:length])
+        try:
+            read = read_checkpoint(saved)
+        except ValueError as error:
+            assert "damaged" in str(error)
+        else:
+            # A cut between two entries is a legal file for MindSpore; it must not pass for ours.
+            assert read.info == {}, length
+            with pytest.raises(ValueError, match="does not describe itself"):
+                read.require_info()
+
+
+def test_any_flipped_byte_is_noticed(saved):
+    whole = saved.read_bytes()
+    for position in range(len(whole)):
+        damaged = bytearray(whole)
+        damaged[position] ^= 0x20
+        saved.write_bytes(damaged)
+        with pytest.raises(ValueError, match="damaged"):
+            read_checkpoint(saved)
+
+
+@pytest.mark.parametrize(
+    "name, message",
+    [
+        ("sknet50-bset.ckpt", r"no checkpoint at .*sknet50-bset.ckpt.*Did you mean .*sknet50-best.ckpt"),
+        ("nowhere/x.ckpt", r"the folder .*nowhere does not exist"),
+        ("", r"is a folder, expected a checkpoint file.*sknet50-best.ckpt"),
+        ("empty.ckpt", r"is empty"),
+        ("text.ckpt", r"damaged or is not a MindSpore checkpoint"),
+    ],
+)
+def test_a_wrong_path_is_explained(saved, name, message):
+    (saved.parent / "empty.ckpt").write_bytes(b"")
+    (saved.parent / "text.ckpt").write_text("this is no checkpoint")
+    with pytest.raises(ValueError, match=message):
+        read_checkpoint(saved.parent / name)
+
+
+def test_another_tools_checkpoint_has_no_description(tmp_path):
+    path = tmp_path / "plain.ckpt"
+    ms.save_checkpoint([{"name": "w", "data": ms.Tensor(np.ones(2, np.float32))}], str(path))
+    read = read_checkpoint(path)
+    assert read.info == {} and list(read.weights) == ["w"]
+
+
+def test_load_exact_copies_every_parameter_and_statistic(tiny_network):
+    source, target = tiny_network(), tiny_network()
+    for parameter in source.get_parameters():
+        parameter.set_data(parameter + 1)
+    load_exact(target, network_weights(source), "x.ckpt")
+    for one, other in zip(source.get_parameters(), target.get_parameters(), strict=True):
+        np.testing.assert_array_equal(one.asnumpy(), other.asnumpy())
+
+
+def test_load_exact_lists_both_sides_and_changes_nothing(tiny_network):
+    network = tiny_network()
+    before = network_weights(network)
+    weights = {name: array + 1 for name, array in before.items()}
+    weights["new.weight"] = weights.pop("stem.conv.weight")
+    weights["classifier.weight"] = weights["classifier.weight"][:4]
+    weights["classifier.bias"] = weights["classifier.bias"].astype(np.float16)
+    with pytest.raises(ValueError) as caught:
+        load_exact(network, weights, "x.ckpt")
+    message = str(caught.value)
+    assert "missing from the file: stem.conv.weight" in message
+    assert "unknown to the network: new.weight" in message
+    assert "classifier.weight: network float32[10, 128], file float32[4, 128]" in message
+    assert "classifier.bias: network float32[10], file float16[10]" in message
+    for name, array in network_weights(network).items():
+        np.testing.assert_array_equal(array, before[name])
+
+
+@pytest.mark.parametrize(
+    "wanted, message",
+    [
+        ({"model": "resnet50"}, "holds model=sknet50, but model=resnet50 is wanted"),
+        ({"num_classes": 3}, "holds num_classes=2, but num_classes=3 is wanted"),
+        ({"in_channels": 1}, "holds in_channels=3, but in_channels=1 is wanted"),
+        ({"class_names": ["cat", "cow"]}, "1: 'dog' / 'cow'"),
+        ({"class_names": ["cat"]}, "tells 2 classes apart, the data set has 1"),
+    ],
+)
+def test_a_checkpoint_of_something_else_is_refused_by_name(saved, wanted, message):
+    arguments = {"model": "sknet50", "num_classes": 2, "in_channels": 3, "class_names": ["cat", "dog"], **wanted}
+    with pytest.raises(ValueError, match=message):
+        check_fits(read_checkpoint(saved), **arguments)
+
+
+def test_the_store_keeps_best_last_and_the_newest_few(tmp_path, tiny_network):
+    store = CheckpointStore(tmp_path / "out", "m", keep=2)
+    store.open()
+    network = tiny_network()
+    for epoch in range(1, 12):
+        store.save(network, {"epoch": epoch}, epoch=epoch, is_best=epoch == 3, is_final=epoch == 11)
+    assert sorted(os.listdir(store.folder)) == ["m-10.ckpt", "m-11.ckpt", "m-best.ckpt", "m-last.ckpt"]
+    assert read_checkpoint(store.best).info["epoch"] == 3
+    assert read_checkpoint(store.last).info["epoch"] == 11
+
+
+def test_the_interval_skips_epochs_but_neither_the_best_nor_the_last(tmp_path, tiny_network):
+    store = CheckpointStore(tmp_path, "m", keep=9, interval=4)
+    network = tiny_network()
+    for epoch in range(1, 7):
+        store.save(network, {"epoch": epoch}, epoch=epoch, is_best=epoch == 3, is_final=epoch == 6)
+    assert sorted(os.listdir(tmp_path)) == ["m-4.ckpt", "m-6.ckpt", "m-best.ckpt", "m-last.ckpt"]
+    assert read_checkpoint(store.best).info["epoch"] == 3
+
+
+def test_an_earlier_run_is_moved_aside_not_overwritten(tmp_path, tiny_network):
+    network = tiny_network()
+    (tmp_path / "notes.txt").write_text("mine")
+    for run in (1, 2, 3):
+        store = CheckpointStore(tmp_path, "m", keep=1)
+        archive = store.open()
+        assert (archive is None) == (run == 1)
+        store.save(network, {"epoch": run}, epoch=run, is_best=True, is_final=True)
+        (tmp_path / "metrics.csv").write_text(str(run))
+    assert sorted(os.listdir(tmp_path)) == [
+        "earlier-1",
+        "earlier-2",
+        "m-3.ckpt",
+        "m-best.ckpt",
+        "m-last.ckpt",
+        "metrics.csv",
+        "notes.txt",
+    ]
+    assert read_checkpoint(tmp_path / "earlier-1" / "m-best.ckpt").info["epoch"] == 1
+    assert (tmp_path / "earlier-2" / "metrics.csv").read_text() == "2"
+
+
+def test_an_unwritable_folder_is_refused_before_anything_is_made(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ValueError, match="cannot write checkpoints to"):
+        CheckpointStore(tmp_path / "file" / "sub", "m").check_writable()
+    CheckpointStore(tmp_path / "new" / "folder", "m").check_writable()
+    assert os.listdir(tmp_path) == ["file"]
