@@ -1,0 +1,257 @@
+"""train.py and validate.py as a user runs them: end to end on small real data, and every kind of bad input."""
+
+import csv
+import os
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import fixtures_data
+import numpy as np
+import pytest
+
+import train
+import validate
+from config import load_config, run_script
+from mindcv.checkpoint import read_checkpoint
+
+ROOT = Path(__file__).parent.parent
+
+
+def small_run(folder, *extra) -> list[str]:
+    """A command line that trains for seconds; `extra` replaces what it also names."""
+    usual = [
+        "--model=tiny_sknet",
+        f"--ckpt_save_dir={folder}",
+        "--image_resize=16",
+        "--epoch_size=2",
+        "--batch_size=16",
+        "--num_samples=70",
+        "--num_parallel_workers=1",
+    ]
+    replaced = {_key(word) for word in extra}
+    return [*(word for word in usual if _key(word) not in replaced), *extra]
+
+
+def _key(word: str) -> str:
+    return word.lstrip("-").split("=")[0]
+
+
+def fails(main, argv, capsys) -> str:
+    """Run a script that must end with exit code 2 and one message; returns the message."""
+    with pytest.raises(SystemExit) as caught:
+        run_script(main, argv)
+    assert caught.value.code == 2
+    message = capsys.readouterr().err
+    assert message.startswith("error: ") and "Traceback" not in message
+    return message
+
+
+@pytest.mark.parametrize("mode_flag", ["--mode=0", "--mode=1"])
+def test_train_then_validate_agree_to_the_last_digit(tmp_path, tiny_model, capsys, mode_flag):
+    out = tmp_path / "out"
+    train.main(small_run(out, mode_flag))
+    printed = capsys.readouterr().out
+    assert "no --dataset given: training on scikit-learn's handwritten digits" in printed
+    assert f"python validate.py --ckpt_path={out}/tiny_sknet-best.ckpt" in printed
+    assert sorted(os.listdir(out)) == ["config.yaml", "metrics.csv", "tiny_sknet-best.ckpt", "tiny_sknet-last.ckpt"]
+
+    with (out / "metrics.csv").open(newline="") as lines:
+        rows = list(csv.DictReader(lines))
+    assert [row["epoch"] for row in rows] == ["1", "2"]
+    best = read_checkpoint(out / "tiny_sknet-best.ckpt")
+    row = rows[best.info["epoch"] - 1]
+    assert best.info["metrics"]["top1"] == float(row["val_top1"]) == max(float(r["val_top1"]) for r in rows)
+
+    for kind in ("best", "last"):
+        checkpoint = read_checkpoint(out / f"tiny_sknet-{kind}.ckpt")
+        result = validate.main([f"--ckpt_path={checkpoint.path}"])
+        saved = checkpoint.info["metrics"]
+        assert (result.top1, result.top5, result.loss) == (saved["top1"], saved["top5"], saved["loss"])
+        assert result.num_examples == 70
+    assert re.search(r"top-1 \d+\.\d\d %", capsys.readouterr().out)
+
+
+def test_the_same_seed_gives_the_same_run_and_another_seed_another(tmp_path, tiny_model):
+    losses = []
+    for run, seed in enumerate((1, 1, 2)):
+        train.main(small_run(tmp_path / str(run), f"--seed={seed}"))
+        with (tmp_path / str(run) / "metrics.csv").open(newline="") as lines:
+            losses.append([row["train_loss"] for row in csv.DictReader(lines)])
+    assert losses[0] == losses[1] != losses[2]
+
+
+def test_the_saved_configuration_repeats_the_run(tmp_path, tiny_model):
+    train.main(small_run(tmp_path / "one", "--lr=0.02", "--opt=adamw"))
+    train.main(["-c", str(tmp_path / "one" / "config.yaml"), f"--ckpt_save_dir={tmp_path / 'two'}"])
+    one, two = (read_checkpoint(tmp_path / name / "tiny_sknet-last.ckpt") for name in ("one", "two"))
+    for name, array in one.weights.items():
+        np.testing.assert_array_equal(array, two.weights[name])
+
+
+@pytest.mark.parametrize("mode_flag", ["--mode=0", "--mode=1"])
+def test_cifar10_binaries_train_and_validate_as_in_the_readme(tmp_path, tiny_model, mode_flag):
+    fixtures_data.write_cifar10(tmp_path / "data", 64, 40)
+    line = ["--opt=momentum", "--lr=0.001", "dataset=cifar10", "--num_classes=10"]
+    train.main(small_run(tmp_path / "out", mode_flag, *line, f"--data_dir={tmp_path / 'data'}"))
+    result = validate.main([f"--ckpt_path={tmp_path / 'out' / 'tiny_sknet-best.ckpt'}"])
+    assert result.num_examples == 40
+
+
+def test_own_images_in_folders_train_and_validate(tmp_path, tiny_model):
+    for split in ("train", "val"):
+        fixtures_data.write_image_folder(tmp_path / "flowers", split, ["daisy", "rose", "tulip"], 12, "jpg")
+    line = ["--dataset=flowers", f"--data_dir={tmp_path / 'flowers'}", "--num_samples=none"]
+    train.main(small_run(tmp_path / "out", *line))
+    checkpoint = read_checkpoint(tmp_path / "out" / "tiny_sknet-last.ckpt")
+    assert checkpoint.info["class_names"] == ["daisy", "rose", "tulip"]
+    assert validate.main([f"--ckpt_path={checkpoint.path}"]).num_examples == 36
+
+
+def test_training_can_start_from_a_checkpoint(tmp_path, tiny_model):
+    train.main(small_run(tmp_path / "one"))
+    start = tmp_path / "one" / "tiny_sknet-last.ckpt"
+    # A learning rate this small moves nothing that float32 can show, so the start is visible in the result.
+    train.main(small_run(tmp_path / "two", f"--ckpt_path={start}", "--lr=1e-30", "--weight_decay=0"))
+    one, two = (read_checkpoint(tmp_path / name / "tiny_sknet-last.ckpt").weights for name in ("one", "two"))
+    np.testing.assert_array_equal(one["classifier.weight"], two["classifier.weight"])
+
+
+def test_options_of_the_step_and_the_store_reach_them(tmp_path, tiny_model):
+    options = ["--gradient_accumulation_steps=2", "--clip_grad", "--clip_value=0.5", "--keep_checkpoint_max=1"]
+    train.main(small_run(tmp_path, *options, "--val_interval=2", "--drop_rate=0.1", "--drop_path_rate=0.1"))
+    assert "tiny_sknet-2.ckpt" in os.listdir(tmp_path) and "tiny_sknet-1.ckpt" not in os.listdir(tmp_path)
+    with (tmp_path / "metrics.csv").open(newline="") as lines:
+        assert [row["val_top1"] != "" for row in csv.DictReader(lines)] == [False, True]
+
+
+def test_without_validation_there_is_no_best_checkpoint(tmp_path, tiny_model, capsys):
+    train.main(small_run(tmp_path, "--val_while_train=false"))
+    assert "tiny_sknet-best.ckpt" not in os.listdir(tmp_path)
+    assert f"--ckpt_path={tmp_path}/tiny_sknet-last.ckpt" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "extra, message",
+    [
+        (["--model=sknet5O"], r"unknown model 'sknet5O'.*Did you mean 'sknet50'"),
+        (["--epoch_sise=3"], r"epoch_sise.*epoch_size"),
+        (["batch_size=12.5"], r"batch_size.*12\.5.*integer"),
+        (["--opt=adan"], r"opt.*adan.*adam"),
+        (["--pretrained"], r"no pretrained weights"),
+        (["--ckpt_path=nowhere.ckpt"], r"no checkpoint at nowhere.ckpt"),
+        (["--num_classes=3"], r"num_classes=3.*10 classes"),
+        (["--num_classes=30"], r"num_classes=30.*10 classes"),
+        (["--device_target=Ascend"], r"device Ascend is not available here; present: CPU"),
+        (["--dataset=cifar10", "--data_dir=missing"], r"missing.*cifar"),
+        (["--gradient_accumulation_steps=50"], r"gradient_accumulation_steps=50 is more than the 4 batches"),
+        (["-c", "configs/sknet/sknet50_digit.yaml"], r"sknet50_digits.yaml"),
+        (["--train_split=validation"], r"validation.*train.*test"),
+        (["--num_parallel_workers=4096"], r"num_parallel_workers.*4096"),
+    ],
+)
+def test_bad_input_to_train_is_one_sentence_and_creates_nothing(tmp_path, tiny_model, capsys, extra, message):
+    out = tmp_path / "out"
+    assert re.search(message, fails(train.main, small_run(out, *extra), capsys), re.DOTALL)
+    assert not out.exists()
+
+
+def test_an_output_folder_that_cannot_be_written_is_named(tmp_path, tiny_model, capsys):
+    (tmp_path / "file").write_text("")
+    message = fails(train.main, small_run(tmp_path / "file" / "out"), capsys)
+    assert f"cannot write checkpoints to {tmp_path}/file/out" in message
+
+
+def test_missing_and_wrong_folders_show_the_tree_that_is_expected(tmp_path, tiny_model, capsys):
+    data = tmp_path / "pictures"
+    line = ["--dataset=pictures", f"--data_dir={data}", "--num_samples=none"]
+    assert str(data) in fails(train.main, small_run(tmp_path / "out", *line), capsys)
+    fixtures_data.write_image_folder(data, "training", ["a", "b"], 2, "png")
+    message = fails(train.main, small_run(tmp_path / "out", *line), capsys)
+    assert "train" in message and "training" in message and "class" in message
+    (data / "training").rename(data / "train")
+    (data / "train" / "empty").mkdir()
+    message = fails(train.main, small_run(tmp_path / "out", *line), capsys)
+    assert str(data / "train" / "empty") in message
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("length", [0, 30, 400, -200])
+def test_an_unreadable_image_is_named(tmp_path, tiny_model, capsys, length):
+    data = tmp_path / "pictures"
+    for split in ("train", "val"):
+        fixtures_data.write_image_folder(data, split, ["a", "b"], 10, "jpg")
+    broken = sorted((data / "train" / "b").iterdir())[3]
+    broken.write_bytes(broken.read_bytes()[:length])
+    line = ["--dataset=pictures", f"--data_dir={data}", "--num_samples=none"]
+    message = fails(train.main, small_run(tmp_path / "out", *line), capsys)
+    assert str(broken) in message
+
+
+@pytest.fixture
+def trained(tmp_path, tiny_model):
+    train.main(small_run(tmp_path / "trained"))
+    return tmp_path / "trained" / "tiny_sknet-best.ckpt"
+
+
+@pytest.mark.parametrize(
+    "extra, message",
+    [
+        (["--model=resnet18"], r"holds model=tiny_sknet, but model=resnet18 is wanted"),
+        (["--num_classes=12"], r"holds num_classes=10, but num_classes=12 is wanted"),
+        (["--in_channels=1"], r"holds in_channels=3, but in_channels=1 is wanted"),
+        (["--val_split=valid"], r"valid.*train.*test"),
+        (["--epoch_size=3"], r"epoch_size.*train"),
+        (["--ckpt_pth=x"], r"ckpt_pth.*ckpt_path"),
+    ],
+)
+def test_bad_input_to_validate_is_one_sentence(trained, capsys, extra, message):
+    assert re.search(message, fails(validate.main, [f"--ckpt_path={trained}", *extra], capsys), re.DOTALL)
+
+
+def test_a_mistyped_checkpoint_is_never_replaced_by_random_weights(trained, capsys):
+    message = fails(validate.main, [f"--ckpt_path={trained.parent}/tiny_sknet-bets.ckpt"], capsys)
+    assert "Did you mean" in message and str(trained) in message
+
+
+def test_validate_needs_weights(capsys):
+    assert "--ckpt_path" in fails(validate.main, ["--model=sknet50"], capsys)
+
+
+def test_another_class_order_is_refused(trained, tmp_path, capsys):
+    names = [str(k) for k in range(9)] + ["nine"]
+    fixtures_data.write_image_folder(tmp_path / "other", "val", names, 2, "png")
+    line = [f"--ckpt_path={trained}", "--dataset=other", f"--data_dir={tmp_path / 'other'}", "--val_split=val"]
+    assert "9: '9' / 'nine'" in fails(validate.main, line, capsys)
+
+
+def script(*argv, **environment) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        [sys.executable, *argv], cwd=ROOT, capture_output=True, text=True, env={**os.environ, **environment}
+    )
+
+
+def test_a_real_process_ends_with_code_2_and_a_sentence_or_with_debug_a_traceback():
+    ended = script("validate.py", "--ckpt_path=nowhere/x.ckpt")
+    assert ended.returncode == 2
+    assert ended.stderr == "error: no checkpoint at nowhere/x.ckpt: the folder nowhere does not exist.\n"
+    assert "Traceback" in script("validate.py", "--ckpt_path=nowhere/x.ckpt", "--debug").stderr
+
+
+def test_help_answers_without_importing_mindspore():
+    started = time.perf_counter()
+    ended = script("-X", "importtime", "train.py", "--help")
+    seconds = time.perf_counter() - started
+    assert ended.returncode == 0 and "--epoch_size" in ended.stdout
+    assert not re.search(r"\| +mindspore", ended.stderr)
+    assert seconds < 10  # benchmarks/startup.py measures it; this only catches an import by another name
+
+
+def test_the_readme_commands_are_accepted():
+    text = (ROOT / "README.md").read_text()
+    lines = re.findall(r"^python (train|validate)\.py(.*)$", text, re.MULTILINE)
+    assert len(lines) >= 5
+    for prog, arguments in lines:
+        load_config(arguments.split("#")[0].replace("'", "").split(), prog=prog)
