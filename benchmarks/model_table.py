@@ -1,0 +1,55 @@
+"""Prints the model table: parameters and multiply-adds of every registered network, counted by running it.
+
+    python benchmarks/model_table.py ['sk*']
+
+A multiply-add is one product of a convolution or dense layer; at 224x224 and 1000 classes, the CIFAR networks at 32x32
+and 10 classes.
+"""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+import mindcv  # first: it sets what MindSpore reads
+import numpy as np
+from mindspore import Tensor, nn
+
+
+def multiply_adds(network: nn.Cell, side: int) -> int:
+    """Products in one forward pass of a (1, 3, side, side) image, from the shapes that each layer really sees."""
+    total = 0
+
+    def count(cell: nn.Cell, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        nonlocal total
+        weight = cell.weight.shape  # (C_out, C_in / groups, k, k) or (out, in)
+        total += output.size // output.shape[1] * int(np.prod(weight))
+
+    for cell in network.cells():
+        _hook(cell, count)
+    network.set_train(False)
+    network(Tensor(np.zeros((1, 3, side, side), np.float32))).asnumpy()
+    return total
+
+
+def _hook(cell: nn.Cell, count) -> None:
+    if isinstance(cell, nn.Conv2d | nn.Dense):
+        cell.register_forward_hook(count)
+    for child in cell.cells():
+        _hook(child, count)
+
+
+def main() -> None:
+    mindcv.setup_runtime(mode=1, device_target="CPU")
+    print("| model | input | parameters | multiply-adds (G) |")
+    print("|---|---|---|---|")
+    for name in mindcv.list_models(sys.argv[1] if len(sys.argv) > 1 else "*"):
+        network = mindcv.create_model(name, num_classes=1000)
+        side = network.default_cfg["input_size"][1]
+        if side == 32:
+            network = mindcv.create_model(name, num_classes=10)
+        parameters = sum(parameter.size for parameter in network.trainable_params())
+        print(f"| `{name}` | {side} | {parameters:,} | {multiply_adds(network, side) / 1e9:.3f} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()

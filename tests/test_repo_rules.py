@@ -1,0 +1,126 @@
+"""Decisions about the code base that a test can hold: who imports whom, the size of files, one declaration per knob."""
+
+import ast
+import inspect
+import re
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+
+import config
+from mindcv.data import create_dataset, create_loader, create_transforms
+from mindcv.data.transforms import create_batch_transforms
+from mindcv.loss import create_loss
+from mindcv.models import create_model
+from mindcv.optim import create_optimizer
+from mindcv.registry import Registry
+from mindcv.scheduler import create_scheduler
+
+ROOT = Path(__file__).parent.parent
+SOURCES = sorted((ROOT / "mindcv").rglob("*.py"))
+
+# What each part may import of mindcv, beside itself and registry and version. Dependencies point one way.
+MAY_IMPORT = {
+    "registry": set(),
+    "version": set(),
+    "runtime": set(),
+    "checkpoint": set(),
+    "weights": {"checkpoint"},
+    "models": {"weights"},
+    "data": set(),
+    "loss": set(),
+    "optim": set(),
+    "scheduler": set(),
+    "engine": {"runtime", "checkpoint"},
+    "__init__": set(),
+}
+
+
+def imported_modules(path: Path) -> set[str]:
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            names.add(node.module or "")
+    return names
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_dependencies_point_one_way(path):
+    part = path.relative_to(ROOT / "mindcv").parts[0].removesuffix(".py")
+    legal = MAY_IMPORT[part] | {part, "registry", "version"}
+    for name in imported_modules(path):
+        top, _, rest = name.partition(".")
+        assert top not in ("config", "build", "train", "validate"), f"{path} imports {name}: the library knows no script"
+        assert top not in ("torch", "timm"), f"{path} imports {name}"
+        if top == "mindcv" and rest:
+            assert rest.split(".")[0] in legal, f"{path} imports {name}"
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_a_file_holds_one_concept(path):
+    assert len(path.read_text().splitlines()) <= 350, "two concepts in one place?"
+
+
+@pytest.mark.parametrize(
+    "path", [ROOT / name for name in ("train.py", "validate.py", "build.py")], ids=lambda path: path.name
+)
+def test_top_level_scripts_stay_short(path):
+    assert len(path.read_text().splitlines()) <= 150
+
+
+def test_only_runtime_touches_the_context():
+    for path in SOURCES:
+        if path.name != "runtime.py":
+            assert not re.search(r"\bset_context\(|\bset_device\(", path.read_text()), path
+
+
+@pytest.mark.parametrize(
+    "section, factory, supplied",
+    [
+        ("loss", create_loss, set()),
+        ("optim", create_optimizer, {"model_or_params", "lr"}),
+        ("schedule", create_scheduler, {"epochs", "updates_per_epoch"}),
+        ("image", create_transforms, None),
+    ],
+)
+def test_a_sections_fields_are_its_factorys_keywords(section, factory, supplied):
+    declared = {field.name for field in fields(config.SECTIONS[section])}
+    accepted = set(inspect.signature(factory).parameters)
+    assert declared <= accepted
+    if supplied is not None:  # create_transforms takes the augmentations as well
+        assert accepted - declared == supplied
+
+
+def test_augmentations_of_the_schema_are_those_of_the_loader():
+    declared = {field.name for field in fields(config.SECTIONS["augment"])}
+    known = set(inspect.signature(create_transforms).parameters) | set(
+        inspect.signature(create_batch_transforms).parameters
+    )
+    assert declared <= known
+    assert declared <= set(inspect.signature(create_loader).parameters)
+
+
+def test_model_and_data_options_reach_their_factories():
+    assert {"num_classes", "in_channels", "pretrained", "drop_rate", "drop_path_rate"} <= set(
+        inspect.signature(create_model).parameters
+    )
+    assert {"download", "num_samples", "seed"} <= set(inspect.signature(create_dataset).parameters)
+
+
+def test_no_machine_path_in_tracked_text():
+    pattern = re.compile(r"(?<![A-Za-z0-9_.~-])/(?:home|root|mnt|srv)/[a-z]")
+    for path in [*ROOT.glob("*.*"), *(ROOT / "docs").glob("*"), *(ROOT / "configs").rglob("*.yaml"), *SOURCES]:
+        if path.is_file():
+            assert not pattern.search(path.read_text(errors="ignore")), path
+
+
+def test_registry_refuses_duplicates_and_names_the_nearest():
+    registry = Registry("animal")
+    registry.register("horse")(lambda: None)
+    with pytest.raises(ValueError, match="animal 'horse' is registered already"):
+        registry.register("horse")(lambda: None)
+    with pytest.raises(ValueError, match="unknown animal 'hrose'.*Did you mean 'horse'"):
+        registry.get("hrose")

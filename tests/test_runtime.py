@@ -1,0 +1,61 @@
+"""Devices, modes and the public names of the package."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import mindspore as ms
+import pytest
+
+import mindcv
+from mindcv.runtime import setup_runtime
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.mark.parametrize("number, context", [(0, ms.GRAPH_MODE), (1, ms.PYNATIVE_MODE)])
+def test_mode_numbers_are_mindcvs(number, context):
+    setup_runtime(mode=number, device_target="CPU")
+    assert ms.get_context("mode") == context
+    ms.set_context(mode=ms.GRAPH_MODE)
+
+
+def test_auto_takes_a_device_that_is_present():
+    assert setup_runtime(device_target="auto") in ("Ascend", "GPU", "CPU")
+
+
+@pytest.mark.parametrize("device", ["Ascend", "GPU"])
+def test_an_absent_device_is_an_error_that_says_what_is_present(device):
+    if setup_runtime(device_target="auto") == device:
+        pytest.skip(f"{device} is present here")
+    with pytest.raises(ValueError, match=f"device {device} is not available here; present: .*CPU"):
+        setup_runtime(device_target=device)
+
+
+@pytest.mark.parametrize("options, message", [({"mode": 2}, "mode must be 0"), ({"device_target": "TPU"}, "TPU")])
+def test_unknown_settings_are_named(options, message):
+    with pytest.raises(ValueError, match=message):
+        setup_runtime(**options)
+
+
+def test_setup_seeds_numpy_and_weights():
+    weights = []
+    for seed in (3, 3, 4):
+        setup_runtime(seed=seed, device_target="CPU")
+        weights.append(mindcv.create_model("resnet18", num_classes=2).classifier.weight.asnumpy().tolist())
+    assert weights[0] == weights[1] != weights[2]
+
+
+def test_probing_for_devices_prints_nothing():
+    code = "import mindcv; print(mindcv.setup_runtime())"
+    environment = {k: v for k, v in os.environ.items() if k != "GLOG_v"}
+    ended = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, env=environment)
+    assert (ended.stdout.strip() in ("Ascend", "GPU", "CPU"), ended.stderr) == (True, "")
+
+
+def test_public_names_resolve_and_unknown_ones_are_refused():
+    for name in mindcv.__all__:
+        assert getattr(mindcv, name) is not None
+    with pytest.raises(AttributeError, match="no attribute 'create_modle'"):
+        _ = mindcv.create_modle
