@@ -1,35 +1,28 @@
 """Configuration of train.py and validate.py.
 
 Each option is declared once, in a section below. Flags, YAML keys, `--help`, the checks and docs/configuration.md
-(`python config.py > docs/configuration.md`) are derived from that declaration. Whatever its origin, a value is text
-that `Option.parse` turns into a checked value, so a YAML file and the command line obey the same rules.
+(`python config.py > docs/configuration.md`) are derived from that declaration by mindcv/options. Whatever its origin, a
+value is text that `Option.parse` turns into a checked value, so a YAML file and the command line obey the same rules.
 """
 
-import argparse
-import difflib
-import math
 import operator
 import os
 import re
-import reprlib
-import shutil
 import sys
 import traceback
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, is_dataclass
-from types import NoneType
-from typing import Any, Literal, NamedTuple, NoReturn, get_args, get_origin
+from typing import Any, Literal, NoReturn
 
-import yaml
+from mindcv.options import help_pages
+from mindcv.options.command_line import COMMAND_LINE, read_command_line
+from mindcv.options.foreign import check_foreign
+from mindcv.options.option import Option, brief, nearest, option, show
+from mindcv.options.yaml_file import Setting, read_yaml, write_yaml
+from mindcv.version import __version__
 
 ROOT = os.path.dirname(os.path.abspath(__file__))
 DIGITS_PRESET = "configs/sknet/sknet50_digits.yaml"
-COMMAND_LINE = "command line"
-
-
-def option(default: Any, help: str, **rules: Any) -> Any:
-    """A dataclass field; `rules` are the remaining fields of `Option` (choices, minimum, maximum, ...)."""
-    return field(default=default, metadata={"help": help, **rules})
 
 
 @dataclass(frozen=True)
@@ -128,6 +121,7 @@ class Optim:
 
 
 _SCHEDULES = ("constant", "cosine_decay", "step_decay", "multi_step_decay")
+_ALIASES = {"warmup_cosine_decay": "cosine_decay"}  # MindCV has two names for this schedule
 _DECAY = "cosine_decay: epochs from warmup to min_lr (none: all); step_decay: epochs between drops"
 
 
@@ -135,7 +129,7 @@ _DECAY = "cosine_decay: epochs from warmup to min_lr (none: all); step_decay: ep
 class Schedule:
     """Learning rate"""
 
-    scheduler: str = option("cosine_decay", "schedule", choices=_SCHEDULES)
+    scheduler: str = option("cosine_decay", "schedule", choices=_SCHEDULES, aliases=_ALIASES)
     lr: float = option(0.01, "learning rate at the end of warmup", above=0)
     min_lr: float = option(0.0, "lowest learning rate of a decay", minimum=0)
     warmup_epochs: int | float = option(0, "epochs of linear warmup", minimum=0)
@@ -189,12 +183,7 @@ class Config:
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Writes a YAML file; given to -c, it yields an equal configuration."""
-        os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
-        with open(path, "w", encoding="utf-8") as file:
-            for section, kind in SECTIONS.items():
-                plain = {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(getattr(self, section)).items()}
-                text = yaml.safe_dump(plain, sort_keys=False)
-                file.write(f"# {kind.__doc__}\n{text}\n")
+        write_yaml(path, {kind.__doc__: asdict(getattr(self, section)) for section, kind in SECTIONS.items()})
 
 
 SECTIONS: dict[str, type] = {f.name: f.type for f in fields(Config) if is_dataclass(f.type)}
@@ -233,7 +222,6 @@ WITHOUT_EFFECT = {
     "cutmix_prob": "mixup and cutmix are not available",
     "ema_decay": "ema is not available",
 }
-VALUE_ALIASES = {("scheduler", "warmup_cosine_decay"): "cosine_decay"}  # two names of one schedule in MindCV
 
 # Options that have no effect for some values of another one: using them on the command line is worth a notice.
 IDLE_WHEN: tuple[tuple[str, str, Callable[[Any], bool]], ...] = (
@@ -250,96 +238,6 @@ IDLE_WHEN: tuple[tuple[str, str, Callable[[Any], bool]], ...] = (
     ("clip_value", "clip_grad", operator.not_),
 )
 
-_TRUE, _FALSE, _NONE = {"true", "1", "yes", "on"}, {"false", "0", "no", "off"}, {"none", "null", "~", ""}
-_KINDS = {bool: "true or false", int: "an integer", float: "a number", str: "a text", NoneType: "none"}
-_brief = reprlib.Repr()
-_brief.maxlevel, _brief.maxstring = 2, 80
-
-
-@dataclass(frozen=True)
-class Option:
-    """One setting: what is declared in its section, and the checks that follow from it."""
-
-    name: str
-    section: str
-    type: Any
-    default: Any
-    help: str
-    choices: tuple[Any, ...] = ()
-    minimum: float | None = None
-    maximum: float | None = None
-    above: float | None = None
-    below: float | None = None
-    sizes: tuple[int, ...] = ()  # legal lengths of a sequence; empty: any
-    ordered: Callable[[float, float], bool] | None = None  # must hold between neighbours of a sequence
-    train_only: bool = False
-
-    @property
-    def kinds(self) -> tuple[Any, ...]:
-        return (self.type,) if get_origin(self.type) is tuple else get_args(self.type) or (self.type,)
-
-    @property
-    def is_sequence(self) -> bool:
-        return any(get_origin(kind) is tuple for kind in self.kinds)
-
-    @property
-    def legal(self) -> str:
-        """What the user may write."""
-        if self.choices:
-            return "one of " + ", ".join(map(str, self.choices))
-        words = [self._legal_sequence(kind) if get_origin(kind) else _KINDS[kind] for kind in self.kinds]
-        if int in self.kinds and float in self.kinds:
-            words.remove(_KINDS[int])
-        low = f"[{self.minimum}" if self.minimum is not None else f"({self.above}"
-        high = f"{self.maximum}]" if self.maximum is not None else f"{self.below})"
-        if "None" not in low + high:
-            words[0] += f" in {low}, {high}"
-        elif "None" not in low:
-            words[0] += f" >= {self.minimum}" if self.minimum is not None else f" > {self.above}"
-        return " or ".join(words)
-
-    def _legal_sequence(self, kind: Any) -> str:
-        count = " or ".join(map(str, self.sizes)) + " " if self.sizes else ""
-        order = "increasing " if self.ordered else ""
-        return f"{count}{order}{'integers' if get_args(kind)[0] is int else 'numbers'}"
-
-    def parse(self, value: Any, where: str) -> Any:
-        """The checked value of what was written at `where`.
-
-        Raises:
-            ValueError: if `value` is not legal; names the place, the key, the value and what is legal.
-        """
-        text = _text(value)
-        if self.choices:
-            words = {str(choice).lower(): choice for choice in self.choices}
-            word = text.strip().lower() if isinstance(text, str) else ""
-            word = VALUE_ALIASES.get((self.name, word), word)
-            if word in words:
-                return words[word]
-            raise ValueError(f"{where}: {self.name}: {_brief.repr(value)} is not {self.legal}{_nearest(word, words)}")
-        for kind in sorted(self.kinds, key=lambda kind: kind is not NoneType):  # none is not a text
-            try:
-                result = _convert(kind, text)
-            except ValueError:
-                continue
-            if self._within_limits(result):
-                return result
-        raise ValueError(f"{where}: {self.name}: {_brief.repr(value)} is not {self.legal}")
-
-    def _within_limits(self, value: Any) -> bool:
-        if isinstance(value, tuple):
-            in_order = self.ordered is None or all(map(self.ordered, value, value[1:]))
-            return in_order and (not self.sizes or len(value) in self.sizes) and all(map(self._within_limits, value))
-        if isinstance(value, str):
-            return bool(value) or not self.default  # an empty name is a slip, unless empty is the default
-        return value is None or (
-            (self.minimum is None or value >= self.minimum)
-            and (self.maximum is None or value <= self.maximum)
-            and (self.above is None or value > self.above)
-            and (self.below is None or value < self.below)
-        )
-
-
 OPTIONS: dict[str, Option] = {
     f.name: Option(f.name, section, f.type, f.default, **{"train_only": section in TRAIN_ONLY_SECTIONS, **f.metadata})
     for section, kind in SECTIONS.items()
@@ -347,15 +245,6 @@ OPTIONS: dict[str, Option] = {
 }
 ALL_NAMES = [*OPTIONS, *UNAVAILABLE, *WITHOUT_EFFECT]
 _FLAGS = {*UNAVAILABLE, *WITHOUT_EFFECT, *(o.name for o in OPTIONS.values() if o.type is bool)}  # may stand alone
-
-
-class Setting(NamedTuple):
-    """One `key: value` as it was written."""
-
-    key: str
-    value: Any
-    where: str  # for messages: "a.yaml, line 3"
-    source: str  # for Config.sources: "a.yaml"
 
 
 def load_config(
@@ -378,7 +267,7 @@ def load_config(
         ValueError: for an unknown key, an illegal value, an unreadable file, or values that contradict each other.
         SystemExit: after `--help` or `--version`.
     """
-    line = _read_command_line(sys.argv[1:] if argv is None else argv, prog)
+    line = _read_line(sys.argv[1:] if argv is None else argv, prog)
     path = next((s.value for s in line if s.key == "config"), None)
     line = [s for s in line if s.key != "config"]
     label = inherited_from or "inherited"
@@ -386,9 +275,9 @@ def load_config(
     notices = []
     dataset = next((s.value for s in line if s.key == "dataset"), None)
     if path is not None:
-        settings += _read_yaml(path, path)
+        settings += read_yaml(path, path)
     elif _wants_digits(dataset, inherited or {}, prog):
-        settings += _read_yaml(os.path.join(ROOT, DIGITS_PRESET), DIGITS_PRESET)
+        settings += read_yaml(os.path.join(ROOT, DIGITS_PRESET), DIGITS_PRESET)
         why = "no --dataset given" if dataset is None else "--dataset=digits without -c"
         use = "training" if prog == "train" else "validating"
         notices.append(f"{why}: {use} on scikit-learn's handwritten digits, preset {DIGITS_PRESET}")
@@ -401,14 +290,16 @@ def load_config(
         if key in OPTIONS:
             value = OPTIONS[key].parse(value, where)
         elif key not in ALL_NAMES:
-            raise ValueError(f"{where}: unknown key {_brief.repr(key)}{_nearest(key, ALL_NAMES)}")
+            raise ValueError(f"{where}: unknown key {brief(key)}{nearest(key, ALL_NAMES)}")
         if source == sources.get(key) == COMMAND_LINE and value != values[key]:
-            raise ValueError(f"{where}: {key} is given twice, as {_show(values[key])} and as {_show(value)}")
+            raise ValueError(f"{where}: {key} is given twice, as {show(values[key])} and as {show(value)}")
         values[key], sources[key] = value, source
         if key not in OPTIONS:
             foreign[key] = setting
 
-    notices += _check_foreign(foreign.values(), prog)
+    if prog == "validate":  # what files say about training does not concern it
+        foreign = {k: s for k, s in foreign.items() if s.source == COMMAND_LINE or k.startswith(("val_", "eval_"))}
+    notices += check_foreign(foreign.values(), UNAVAILABLE, WITHOUT_EFFECT)
     _check_together(values, sources, prog)
     if prog == "train":
         notices += _remarks(values, sources)
@@ -435,89 +326,25 @@ def run_script(main: Callable[[Sequence[str] | None], Any], argv: Sequence[str] 
     sys.exit(0)
 
 
+def _read_line(argv: Sequence[str], prog: str) -> list[Setting]:
+    why = "belongs to train.py; validation does not use it"
+    refused = {o.name: why for o in OPTIONS.values() if o.train_only and prog == "validate"}
+    answers = {"-h": lambda: help_text(prog), "--version": lambda: f"{__version__}\n"}
+    answers["--help"] = answers["-h"]
+    return read_command_line(argv, OPTIONS, _FLAGS, ALL_NAMES, refused=refused, answers=answers)
+
+
 def _wants_digits(dataset: str | None, inherited: Mapping[str, Any], prog: str) -> bool:
     if prog == "validate" and inherited:
         return False  # the checkpoint says how its images were prepared
     return dataset == "digits" or (dataset is None and "dataset" not in inherited)
 
 
-def _text(value: Any) -> Any:
-    """Text, or a list of texts: what a YAML file would hold for a Python value of a checkpoint."""
-    if isinstance(value, (list, tuple)):
-        return [v if isinstance(v, str) else str(v) for v in value]
-    return value if isinstance(value, str) else str(value)
-
-
-def _convert(kind: Any, text: str | list[str]) -> Any:
-    """`text` as a `kind`; raises ValueError."""
-    if get_origin(kind) is tuple:
-        if isinstance(text, str):
-            inner = text.strip()
-            inner = inner[1:-1].strip() if inner[:1] + inner[-1:] in ("[]", "()") else inner
-            text = re.split(r"\s*,\s*|\s+", inner.removesuffix(",").strip())
-        return tuple(_convert(get_args(kind)[0], part) for part in text)
-    if isinstance(text, list):
-        raise ValueError
-    word = text.strip().lower()
-    if kind is str:
-        return text
-    if kind is NoneType and word in _NONE:
-        return None
-    if kind is bool and word in _TRUE | _FALSE:
-        return word in _TRUE
-    if kind is int and re.fullmatch(r"[+-]?[0-9]+", word):
-        return int(word)
-    if kind is float and "_" not in word and math.isfinite(number := float(word)):
-        return number
-    raise ValueError
-
-
-def _show(value: Any) -> str:
-    """The spelling of a value on the command line."""
-    if isinstance(value, tuple):
-        return ",".join(map(str, value))
-    return str(value).lower() if value is None or isinstance(value, bool) else str(value) or "''"
-
-
-def _nearest(word: str, names: Sequence[str] | Mapping[str, Any]) -> str:
-    word = word.lower()
-    close = difflib.get_close_matches(word, names, n=3) or [n for n in names if len(word) > 3 and word in n]
-    return f"; did you mean {' or '.join(close)}?" if close else ""
-
-
-def _check_foreign(settings: Iterable[Setting], prog: str) -> list[str]:
-    """Refuses what MindCV has and this version has not, unless it is off; returns notices."""
-    notices, refusals = [], []
-    for key, value, where, source in settings:
-        if prog == "validate" and source != COMMAND_LINE and not key.startswith(("val_", "eval_")):
-            continue  # it concerns training
-        if key in WITHOUT_EFFECT:
-            notices.append(f"{where}: {key} has no effect here: {WITHOUT_EFFECT[key]}")
-            continue
-        off_values, reason = UNAVAILABLE[key]
-        if not any(_means(value, off) for off in off_values):
-            refusals.append(
-                f"{where}: {key}: {_brief.repr(value)} is not available in this version ({reason}); "
-                f"remove the key or set it to {_show(off_values[0])}"
-            )
-    if refusals:
-        raise ValueError("\n".join(refusals))
-    return notices
-
-
-def _means(value: Any, off: Any) -> bool:
-    try:
-        meant = _convert(float if type(off) is int else type(off), _text(value))
-    except ValueError:
-        return False
-    return meant == off or (isinstance(off, str) and meant.strip().lower() == off.lower())
-
-
 def _check_together(values: Mapping[str, Any], sources: Mapping[str, str], prog: str) -> None:
     """Checks that need more than one option."""
 
     def said(key: str) -> str:
-        return f"{key}={_show(values[key])} ({sources[key]})"
+        return f"{key}={show(values[key])} ({sources[key]})"
 
     for key in ("mean", "std"):
         grey_default = values["in_channels"] == 1 and sources[key] == "default"  # the average of the three is used
@@ -538,7 +365,7 @@ def _check_together(values: Mapping[str, Any], sources: Mapping[str, str], prog:
 def _remarks(values: Mapping[str, Any], sources: Mapping[str, str]) -> list[str]:
     """What is legal, but perhaps not what was meant."""
     remarks = [
-        f"{key} has no effect with {governor}={_show(values[governor])}"
+        f"{key} has no effect with {governor}={show(values[governor])}"
         for keys, governor, is_idle in IDLE_WHEN
         for key in keys.split()
         if sources[key] == COMMAND_LINE and is_idle(values[governor])
@@ -546,133 +373,6 @@ def _remarks(values: Mapping[str, Any], sources: Mapping[str, str]) -> list[str]
     if values["warmup_epochs"] > 0 and values["scheduler"] in ("step_decay", "multi_step_decay"):
         remarks.append("drops of the learning rate count from the start of training (MindCV: from the end of warmup)")
     return remarks
-
-
-_TOKEN = re.compile(r"(?P<dashes>-{0,2})(?P<key>[A-Za-z][\w-]*)(?:=(?P<value>.*))?", re.DOTALL)
-
-
-def _read_command_line(argv: Sequence[str], prog: str) -> list[Setting]:
-    """`--key value`, `--key=value`, `key=value`, bare booleans and space-separated sequences, in order.
-
-    argparse is not used to read the line: after `--pretrained` or `--scale` it would swallow `dataset=cifar10`.
-    """
-    tokens, settings = list(argv), []
-    while tokens:
-        key, value = _split_token(tokens.pop(0), prog)
-        if value is None and key in _FLAGS:
-            value = tokens.pop(0) if tokens and not _begins_setting(tokens[0]) else "true"
-        elif value is None:
-            # A path may hold "=", so only `known_key=...` is taken for the next setting.
-            if not tokens or re.match(r"--|-[A-Za-z]", tokens[0]) or tokens[0].partition("=")[0] in OPTIONS:
-                raise ValueError(f"{COMMAND_LINE}: --{key} needs a value")
-            value = tokens.pop(0)
-            while key in OPTIONS and OPTIONS[key].is_sequence and tokens and not _begins_setting(tokens[0]):
-                value += " " + tokens.pop(0)
-        settings.append(Setting(key, value, COMMAND_LINE, COMMAND_LINE))
-    configs = sorted({s.value for s in settings if s.key == "config"})
-    if len(configs) > 1:
-        raise ValueError(f"{COMMAND_LINE}: config is given twice, as {' and as '.join(configs)}")
-    return settings
-
-
-def _split_token(token: str, prog: str) -> tuple[str, str | None]:
-    """The key of a flag or of `key=value`, and the value if the token has one."""
-    if token in ("-h", "--help"):
-        print(help_text(prog), end="")
-        sys.exit(0)
-    if token == "--version":
-        print(_version())
-        sys.exit(0)
-    if not _begins_setting(token) or not (match := _TOKEN.fullmatch(token)):
-        raise ValueError(f"{COMMAND_LINE}: unexpected {_brief.repr(token)}; write --key=value or key=value")
-    key, value = match["key"].replace("-", "_"), match["value"]
-    if match["dashes"] == "-" and key != "c":
-        raise ValueError(f"{COMMAND_LINE}: unknown flag {_brief.repr(token)}; write --{key}, with two dashes")
-    if key == "config" or match["dashes"] == "-":
-        return "config", value
-    if value is None and key.startswith("no_") and key[3:] in _FLAGS:
-        key, value = key[3:], "false"
-    if key not in ALL_NAMES:
-        raise ValueError(f"{COMMAND_LINE}: unknown option {key!r}{_nearest(key, ['config', *ALL_NAMES])}")
-    if prog == "validate" and key in OPTIONS and OPTIONS[key].train_only:
-        raise ValueError(f"{COMMAND_LINE}: {key} belongs to train.py; validation does not use it")
-    return key, value
-
-
-def _begins_setting(token: str) -> bool:
-    match = _TOKEN.fullmatch(token)
-    return token.startswith("--") or bool(match and (match["dashes"] or match["value"] is not None))
-
-
-def _read_yaml(path: str, shown: str, chain: tuple[str, ...] = ()) -> list[Setting]:
-    """The settings of a file, after those of its `base:` files. `shown` is the path for messages."""
-    try:
-        pairs = _read_pairs(path)
-    except ValueError as error:
-        raise ValueError(f"{chain[-1] + ': base: ' if chain else ''}{shown or repr(shown)}: {error}") from None
-    chain = (*chain, shown)
-    settings, bases, lines = [], [], {}
-    for key, value, line in pairs:
-        where = f"{shown}, line {line}"
-        if key in lines:
-            raise ValueError(f"{where}: {_brief.repr(key)} is given twice, first in line {lines[key]}")
-        lines[key] = line
-        if key == "base":
-            bases = [value] if isinstance(value, str) else value
-            if not bases or not all(bases):
-                raise ValueError(f"{where}: base: {_brief.repr(value)} is not a path or a list of paths")
-        else:
-            settings.append(Setting(key, value, where, shown))
-    below = []
-    for base in bases:
-        base_shown = os.path.normpath(os.path.join(os.path.dirname(shown), base))
-        if base_shown in chain:
-            circle = " -> ".join((*chain, base_shown))
-            raise ValueError(f"{shown}, line {lines['base']}: base: goes in a circle: {circle}")
-        below += _read_yaml(os.path.normpath(os.path.join(os.path.dirname(path), base)), base_shown, chain)
-    return [*below, *settings]
-
-
-def _read_pairs(path: str) -> list[tuple[str, Any, int]]:
-    """(key, text or list of texts, line number) of each entry of a YAML mapping."""
-    try:
-        with open(path, encoding="utf-8-sig") as file:
-            # The texts as they are written: loading would make 010 an 8, 1:30 a 90 and 1e-4 a string.
-            root = yaml.compose(file.read(), Loader=yaml.SafeLoader)
-    except FileNotFoundError:
-        folder, name = os.path.split(path)
-        present = os.listdir(folder or ".") if os.path.isdir(folder or ".") else []
-        raise ValueError(f"no such file{_nearest(name, sorted(p for p in present if not p.startswith('.')))}") from None
-    except OSError as error:
-        raise ValueError(f"cannot be read: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise ValueError("is not a text file") from None
-    except yaml.MarkedYAMLError as error:
-        line = f"line {error.problem_mark.line + 1}: " if error.problem_mark else ""
-        problem = ", ".join(filter(None, (error.context, error.problem)))
-        raise ValueError(f"{line}is not valid YAML: {problem}") from None
-    except (yaml.YAMLError, ValueError, OverflowError, RecursionError):  # the last three: escapes, nesting
-        raise ValueError("is not valid YAML") from None
-    if root is None:
-        return []
-    if not isinstance(root, yaml.MappingNode):
-        raise ValueError("must hold lines of the form key: value")
-    return [(_scalar(k).replace("-", "_"), _plain(v), k.start_mark.line + 1) for k, v in root.value]
-
-
-def _plain(node: yaml.Node) -> str | list[str]:
-    return [_scalar(item) for item in node.value] if isinstance(node, yaml.SequenceNode) else _scalar(node)
-
-
-def _scalar(node: yaml.Node) -> str:
-    if not isinstance(node, yaml.ScalarNode) or not re.fullmatch(r"tag:yaml\.org,2002:\w+", node.tag):
-        raise ValueError(f"line {node.start_mark.line + 1}: expected a plain value or a list of plain values")
-    return node.value
-
-
-def _version() -> str:
-    with open(os.path.join(ROOT, "mindcv", "version.py"), encoding="utf-8") as file:  # importing mindcv is slow
-        return re.search(r'__version__ = "(.+)"', file.read())[1]
 
 
 EXAMPLES = {
@@ -692,52 +392,22 @@ EXAMPLES = {
 
 def help_text(prog: str) -> str:
     """What `--help` prints."""
-    width = max(min(shutil.get_terminal_size().columns, 100), 60)
     purpose, *examples = EXAMPLES[prog]
-    parser = argparse.ArgumentParser(
-        prog=f"{prog}.py",
-        usage=f"{prog}.py [-c FILE] [--key value | --key=value | key=value ...]",
-        description="\n".join([purpose, "", "examples:", *(f"  {e}" for e in examples)]),
-        formatter_class=lambda prog: argparse.RawDescriptionHelpFormatter(prog, max_help_position=32, width=width),
-        epilog="A YAML file may hold the same options; the command line wins.\nSee docs/configuration.md.",
-        add_help=False,
-    )
-    parser.add_argument("-c", "--config", metavar="FILE", help="YAML file with options; may build on others (base:)")
-    parser.add_argument("-h", "--help", action="store_true", help="show this text")
-    parser.add_argument("--version", action="store_true", help="show the version")
-    for section, kind in SECTIONS.items():
-        shown = [o for o in OPTIONS.values() if o.section == section and not (prog == "validate" and o.train_only)]
-        group = parser.add_argument_group(kind.__doc__) if shown else None
-        for o in shown:
-            legal = f"; {', '.join(map(str, o.choices))}" if o.choices and o.type is str else ""
-            text = f"{o.help}{legal} [{_show(o.default)}]".replace("%", "%%")
-            group.add_argument(f"--{o.name}", metavar=_metavar(o), help=text)
-    return parser.format_help()
-
-
-def _metavar(o: Option) -> str:
-    if o.choices:
-        return "NAME" if o.type is str else "|".join(map(str, o.choices))
-    if o.is_sequence:
-        return "X,X,..." if float not in o.kinds else "X"
-    return "BOOL" if o.type is bool else "X" if float in o.kinds else "N" if int in o.kinds else "TEXT"
+    return help_pages.help_text(f"{prog}.py", purpose, examples, _option_groups(prog))
 
 
 def reference_page() -> str:
     """docs/configuration.md."""
-    lines = [PAGE_HEAD.rstrip()]
-    for section, kind in SECTIONS.items():
-        lines += [f"\n## {kind.__doc__}\n", "| Option | Default | Legal values | Meaning |", "|---|---|---|---|"]
-        for o in (o for o in OPTIONS.values() if o.section == section):
-            mark = " (t)" if o.train_only else ""
-            lines.append(f"| `{o.name}`{mark} | `{_show(o.default)}` | {o.legal} | {o.help} |")
-    lines += ["\n## MindCV's settings that are not available\n", "| Key | Accepted | Because |", "|---|---|---|"]
-    lines += [f"| `{key}` | `{'`, `'.join(map(_show, off))}` | {why} |" for key, (off, why) in UNAVAILABLE.items()]
-    lines += [f"| `{key}` | anything, with a notice | {why} |" for key, why in WITHOUT_EFFECT.items()]
-    return "\n".join(lines) + "\n"
+    return help_pages.reference_page(PAGE_HEAD, _option_groups("train"), UNAVAILABLE, WITHOUT_EFFECT)
 
 
-PAGE_HEAD = """\
+def _option_groups(prog: str) -> dict[str, list[Option]]:
+    """Title of each section -> the options that `prog` uses."""
+    used = [o for o in OPTIONS.values() if prog == "train" or not o.train_only]
+    return {kind.__doc__: [o for o in used if o.section == section] for section, kind in SECTIONS.items()}
+
+
+PAGE_HEAD = f"""\
 # Configuration
 
 <!-- Generated by: python config.py > docs/configuration.md -->
@@ -746,14 +416,7 @@ An option may be set in a YAML file (`-c recipe.yaml`) or on the command line; `
 alike. What comes later in this list wins: the defaults below, what a checkpoint says about itself, the files a recipe
 names under `base:`, the recipe, the command line.
 
-| | Spellings |
-|---|---|
-| Flag | `--epoch_size 5`, `--epoch_size=5`, `--epoch-size=5`, `epoch_size=5` (anywhere on the line); no abbreviations |
-| True, false | `--pretrained`, `--no-pretrained`, `--pretrained=false`; true, 1, yes, on, false, 0, no, off |
-| Sequence | `--scale 0.08,1.0`, `--scale 0.08 1.0`, `--scale "[0.08, 1.0]"`, `--scale "(0.08, 1.0)"` |
-| No value | `none` or `null` where the table allows it |
-| Recipe | `-c recipe.yaml`; in it, `base: other.yaml` (or a list, the last wins), relative to the recipe |
-
+{help_pages.SPELLINGS}
 Unknown names, illegal values, a key given twice and values that contradict each other are errors. Intervals are
 written as in mathematics: (0, 1] is above 0, up to and including 1. With neither `--dataset` nor `-c`, the preset
 `configs/sknet/sknet50_digits.yaml` is used. Options marked (t) concern training: `validate.py` refuses them as flags

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 import config
 from config import OPTIONS, load_config, run_script
+from mindcv.options.option import NONE
 
 ROOT = Path(config.__file__).parent
 RECIPES = sorted((ROOT / "configs").rglob("*.yaml"))
@@ -381,7 +382,7 @@ def test_every_recipe_says_where_it_comes_from_and_changes_its_base(path):
         optional={
             "data_dir": st.text(min_size=1),
             "ckpt_path": st.text(),
-            "val_split": st.none() | st.text(min_size=1).filter(lambda t: t.strip().lower() not in config._NONE),
+            "val_split": st.none() | st.text(min_size=1).filter(lambda t: t.strip().lower() not in NONE),
             "lr": st.floats(1e-300, 1e300),
             "seed": st.integers(0, 2**32 - 1),
             "color_jitter": st.none() | st.floats(0, 1) | st.tuples(*[st.floats(0, 1e9)] * 3),
@@ -618,7 +619,7 @@ def _raise(error):
     ("main", "argv", "code", "stderr"),
     [
         (lambda argv: None, [], 0, ""),
-        (lambda argv: 3, [], 3, ""),
+        (lambda argv: "a result", [], 0, ""),
         (lambda argv: _raise(ValueError("lr: bad")), [], 2, "error: lr: bad\n"),
         (lambda argv: _raise(ValueError("lr: bad")), ["--debug=false"], 2, "error: lr: bad\n"),
         (lambda argv: _raise(ValueError("lr: bad")), ["--debug", "off"], 2, "error: lr: bad\n"),

@@ -1,0 +1,151 @@
+"""One setting: its declaration, its checks, and how values turn from text into Python and back."""
+
+import difflib
+import math
+import re
+import reprlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from types import NoneType
+from typing import Any, get_args, get_origin
+
+TRUE, FALSE, NONE = {"true", "1", "yes", "on"}, {"false", "0", "no", "off"}, {"none", "null", "~", ""}
+_KINDS = {bool: "true or false", int: "an integer", float: "a number", str: "a text", NoneType: "none"}
+_REPR = reprlib.Repr()
+_REPR.maxlevel, _REPR.maxstring = 2, 80
+brief = _REPR.repr  # a value as messages quote it
+
+
+def option(default: Any, help: str, **rules: Any) -> Any:
+    """A dataclass field; `rules` are the remaining fields of `Option` (choices, minimum, maximum, ...)."""
+    return field(default=default, metadata={"help": help, **rules})
+
+
+@dataclass(frozen=True)
+class Option:
+    """One setting: what is declared in its section, and the checks that follow from it."""
+
+    name: str
+    section: str
+    type: Any
+    default: Any
+    help: str
+    choices: tuple[Any, ...] = ()
+    aliases: Mapping[str, str] = field(default_factory=dict, hash=False)  # other names of choices
+    minimum: float | None = None
+    maximum: float | None = None
+    above: float | None = None
+    below: float | None = None
+    sizes: tuple[int, ...] = ()  # legal lengths of a sequence; empty: any
+    ordered: Callable[[float, float], bool] | None = None  # must hold between neighbours of a sequence
+    train_only: bool = False
+
+    @property
+    def kinds(self) -> tuple[Any, ...]:
+        return (self.type,) if get_origin(self.type) is tuple else get_args(self.type) or (self.type,)
+
+    @property
+    def is_sequence(self) -> bool:
+        return any(get_origin(kind) is tuple for kind in self.kinds)
+
+    @property
+    def legal(self) -> str:
+        """What the user may write."""
+        if self.choices:
+            return "one of " + ", ".join(map(str, self.choices))
+        words = [self._legal_sequence(kind) if get_origin(kind) else _KINDS[kind] for kind in self.kinds]
+        if int in self.kinds and float in self.kinds:
+            words.remove(_KINDS[int])
+        low = f"[{self.minimum}" if self.minimum is not None else f"({self.above}"
+        high = f"{self.maximum}]" if self.maximum is not None else f"{self.below})"
+        if "None" not in low + high:
+            words[0] += f" in {low}, {high}"
+        elif "None" not in low:
+            words[0] += f" >= {self.minimum}" if self.minimum is not None else f" > {self.above}"
+        return " or ".join(words)
+
+    def _legal_sequence(self, kind: Any) -> str:
+        count = " or ".join(map(str, self.sizes)) + " " if self.sizes else ""
+        order = "increasing " if self.ordered else ""
+        return f"{count}{order}{'integers' if get_args(kind)[0] is int else 'numbers'}"
+
+    def parse(self, value: Any, where: str) -> Any:
+        """The checked value of what was written at `where`.
+
+        Raises:
+            ValueError: if `value` is not legal; names the place, the key, the value and what is legal.
+        """
+        text = as_text(value)
+        if self.choices:
+            words = {str(choice).lower(): choice for choice in self.choices}
+            word = text.strip().lower() if isinstance(text, str) else ""
+            word = self.aliases.get(word, word)
+            if word in words:
+                return words[word]
+            raise ValueError(f"{where}: {self.name}: {brief(value)} is not {self.legal}{nearest(word, words)}")
+        for kind in sorted(self.kinds, key=lambda kind: kind is not NoneType):  # none is not a text
+            try:
+                result = convert(kind, text)
+            except ValueError:
+                continue
+            if self._within_limits(result):
+                return result
+        raise ValueError(f"{where}: {self.name}: {brief(value)} is not {self.legal}")
+
+    def _within_limits(self, value: Any) -> bool:
+        if isinstance(value, tuple):
+            in_order = self.ordered is None or all(map(self.ordered, value, value[1:]))
+            return in_order and (not self.sizes or len(value) in self.sizes) and all(map(self._within_limits, value))
+        if isinstance(value, str):
+            return bool(value) or not self.default  # an empty name is a slip, unless empty is the default
+        return value is None or (
+            (self.minimum is None or value >= self.minimum)
+            and (self.maximum is None or value <= self.maximum)
+            and (self.above is None or value > self.above)
+            and (self.below is None or value < self.below)
+        )
+
+
+def as_text(value: Any) -> Any:
+    """Text, or a list of texts: what a YAML file would hold for a Python value of a checkpoint."""
+    if isinstance(value, (list, tuple)):
+        return [v if isinstance(v, str) else str(v) for v in value]
+    return value if isinstance(value, str) else str(value)
+
+
+def convert(kind: Any, text: str | list[str]) -> Any:
+    """`text` as a `kind`; raises ValueError."""
+    if get_origin(kind) is tuple:
+        if isinstance(text, str):
+            inner = text.strip()
+            inner = inner[1:-1].strip() if inner[:1] + inner[-1:] in ("[]", "()") else inner
+            text = re.split(r"\s*,\s*|\s+", inner.removesuffix(",").strip())
+        return tuple(convert(get_args(kind)[0], part) for part in text)
+    if isinstance(text, list):
+        raise ValueError
+    word = text.strip().lower()
+    if kind is str:
+        return text
+    if kind is NoneType and word in NONE:
+        return None
+    if kind is bool and word in TRUE | FALSE:
+        return word in TRUE
+    if kind is int and re.fullmatch(r"[+-]?[0-9]+", word):
+        return int(word)
+    if kind is float and "_" not in word and math.isfinite(number := float(word)):
+        return number
+    raise ValueError
+
+
+def show(value: Any) -> str:
+    """The spelling of a value on the command line."""
+    if isinstance(value, tuple):
+        return ",".join(map(str, value))
+    return str(value).lower() if value is None or isinstance(value, bool) else str(value) or "''"
+
+
+def nearest(word: str, names: Sequence[str] | Mapping[str, Any]) -> str:
+    """The end of a message about an unknown word: `; did you mean x?`, or nothing."""
+    word = word.lower()
+    close = difflib.get_close_matches(word, names, n=3) or [n for n in names if len(word) > 3 and word in n]
+    return f"; did you mean {' or '.join(close)}?" if close else ""

@@ -1,0 +1,94 @@
+"""Settings in YAML files: reading a file and the files it builds on (`base:`), and writing one."""
+
+import os
+import re
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import yaml
+
+from mindcv.options.option import brief, nearest
+
+
+class Setting(NamedTuple):
+    """One `key: value` as it was written."""
+
+    key: str
+    value: Any
+    where: str  # for messages: "a.yaml, line 3"
+    source: str  # for Config.sources: "a.yaml"
+
+
+def read_yaml(path: str, shown: str, chain: tuple[str, ...] = ()) -> list[Setting]:
+    """The settings of a file, after those of its `base:` files. `shown` is the path for messages."""
+    try:
+        pairs = _read_pairs(path)
+    except ValueError as error:
+        raise ValueError(f"{chain[-1] + ': base: ' if chain else ''}{shown or repr(shown)}: {error}") from None
+    chain = (*chain, shown)
+    settings, bases, lines = [], [], {}
+    for key, value, line in pairs:
+        where = f"{shown}, line {line}"
+        if key in lines:
+            raise ValueError(f"{where}: {brief(key)} is given twice, first in line {lines[key]}")
+        lines[key] = line
+        if key == "base":
+            bases = [value] if isinstance(value, str) else value
+            if not bases or not all(bases):
+                raise ValueError(f"{where}: base: {brief(value)} is not a path or a list of paths")
+        else:
+            settings.append(Setting(key, value, where, shown))
+    below = []
+    for base in bases:
+        base_shown = os.path.normpath(os.path.join(os.path.dirname(shown), base))
+        if base_shown in chain:
+            circle = " -> ".join((*chain, base_shown))
+            raise ValueError(f"{shown}, line {lines['base']}: base: goes in a circle: {circle}")
+        below += read_yaml(os.path.normpath(os.path.join(os.path.dirname(path), base)), base_shown, chain)
+    return [*below, *settings]
+
+
+def write_yaml(path: str | os.PathLike[str], groups: Mapping[str, Mapping[str, Any]]) -> None:
+    """Writes a file that `read_yaml` reads: each group of values below its title, a comment."""
+    os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
+    with open(path, "w", encoding="utf-8") as file:
+        for title, values in groups.items():
+            plain = {key: list(value) if isinstance(value, tuple) else value for key, value in values.items()}
+            file.write(f"# {title}\n{yaml.safe_dump(plain, sort_keys=False)}\n")
+
+
+def _read_pairs(path: str) -> list[tuple[str, Any, int]]:
+    """(key, text or list of texts, line number) of each entry of a YAML mapping."""
+    try:
+        with open(path, encoding="utf-8-sig") as file:
+            # The texts as they are written: loading would make 010 an 8, 1:30 a 90 and 1e-4 a string.
+            root = yaml.compose(file.read(), Loader=yaml.SafeLoader)
+    except FileNotFoundError:
+        folder, name = os.path.split(path)
+        present = os.listdir(folder or ".") if os.path.isdir(folder or ".") else []
+        raise ValueError(f"no such file{nearest(name, sorted(p for p in present if not p.startswith('.')))}") from None
+    except OSError as error:
+        raise ValueError(f"cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise ValueError("is not a text file") from None
+    except yaml.MarkedYAMLError as error:
+        line = f"line {error.problem_mark.line + 1}: " if error.problem_mark else ""
+        problem = ", ".join(filter(None, (error.context, error.problem)))
+        raise ValueError(f"{line}is not valid YAML: {problem}") from None
+    except (yaml.YAMLError, ValueError, OverflowError, RecursionError):  # the last three: escapes, nesting
+        raise ValueError("is not valid YAML") from None
+    if root is None:
+        return []
+    if not isinstance(root, yaml.MappingNode):
+        raise ValueError("must hold lines of the form key: value")
+    return [(_scalar(k).replace("-", "_"), _plain(v), k.start_mark.line + 1) for k, v in root.value]
+
+
+def _plain(node: yaml.Node) -> str | list[str]:
+    return [_scalar(item) for item in node.value] if isinstance(node, yaml.SequenceNode) else _scalar(node)
+
+
+def _scalar(node: yaml.Node) -> str:
+    if not isinstance(node, yaml.ScalarNode) or not re.fullmatch(r"tag:yaml\.org,2002:\w+", node.tag):
+        raise ValueError(f"line {node.start_mark.line + 1}: expected a plain value or a list of plain values")
+    return node.value
