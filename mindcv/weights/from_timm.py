@@ -1,0 +1,96 @@
+"""timm's names and shapes for the weights of the residual networks, and their import.
+
+Pure NumPy; reading files is another matter.
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+from mindspore import nn
+
+# Our names -> timm's, applied in this order to every name.
+_RULES = [
+    (r"\.gamma$", ".weight"),
+    (r"\.beta$", ".bias"),
+    (r"\.moving_mean$", ".running_mean"),
+    (r"\.moving_variance$", ".running_var"),
+    (r"^classifier\.", "fc."),
+    # timm's deep stem counts convolution, norm and ReLU in one sequence, whose last norm stands outside it.
+    (r"^stem\.2\.bn\.", "bn1."),
+    (r"^stem\.([012])\.(conv|bn)\.", lambda m: f"conv1.{3 * int(m[1]) + (m[2] == 'bn')}."),
+    (r"^stem\.conv\.", "conv1."),
+    (r"^stem\.bn\.", "bn1."),
+    (r"^stages\.(\d+)\.", lambda m: f"layer{int(m[1]) + 1}."),
+    (r"\.split\.branches\.", ".paths."),
+    (r"\.fuse\.conv\.", ".attn.fc_reduce."),
+    (r"\.fuse\.bn\.", ".attn.bn."),
+    (r"\.select\.conv\.", ".attn.fc_select."),
+    (r"\.attention\.reduce\.", ".se.fc1."),
+    (r"\.attention\.expand\.", ".se.fc2."),
+]
+# Blocks without selective kernels have no layer of their own for a convolution and its norm.
+_PLAIN_BLOCK_RULES = [
+    (r"^(layer\d+\.\d+)\.conv(\d)\.conv\.", r"\1.conv\2."),
+    (r"^(layer\d+\.\d+)\.conv(\d)\.bn\.", r"\1.bn\2."),
+]
+_SHORTCUT_RULES = [(r"\.shortcut\.conv\.", ".downsample.0."), (r"\.shortcut\.bn\.", ".downsample.1.")]
+# Where shortcuts average first, the pooling (or nothing, at stride 1) comes before the convolution in all of them.
+_AVERAGED_SHORTCUT_RULES = [
+    (r"\.shortcut\.(1\.)?conv\.", ".downsample.1."),
+    (r"\.shortcut\.(1\.)?bn\.", ".downsample.2."),
+]
+
+
+def timm_names(names: Iterable[str]) -> dict[str, str]:
+    """Map the parameter names of one network to those of the same network in timm.
+
+    Args:
+        names: all of a network's names; what a name becomes depends on its neighbours (timm names the convolutions of
+            a block with a selective kernel differently, for example).
+    Returns:
+        Our name -> timm's, in the given order.
+    """
+    names = list(names)
+    rules = list(_RULES)
+    if not any(".select." in name for name in names):
+        rules += _PLAIN_BLOCK_RULES
+    rules += _AVERAGED_SHORTCUT_RULES if any(".shortcut.1." in name for name in names) else _SHORTCUT_RULES
+    renamed = {}
+    for name in names:
+        timm_name = name
+        for pattern, replacement in rules:
+            timm_name = re.sub(pattern, replacement, timm_name)
+        renamed[name] = timm_name
+    return renamed
+
+
+def from_timm(timm_weights: Mapping[str, np.ndarray], network: nn.Cell) -> dict[str, np.ndarray]:
+    """Rename timm's weights for a network of this package.
+
+    Args:
+        timm_weights: a model's state dict as arrays. `num_batches_tracked` is passed over.
+        network: the same architecture here; only its names and shapes are read.
+    Returns:
+        Every parameter and running statistic of `network` by name. timm's 1x1 convolutions that are dense layers here,
+        (h, C, 1, 1), become (h, C); other shapes are as they came, so `checkpoint.load_exact` can compare them.
+    Raises:
+        ValueError: if a name on either side has no counterpart; the message lists both.
+    """
+    shapes = {parameter.name: parameter.shape for parameter in network.get_parameters()}
+    names = timm_names(shapes)
+    given = {name for name in timm_weights if not name.endswith("num_batches_tracked")}
+    missing = sorted(set(names.values()) - given)
+    unknown = sorted(given - set(names.values()))
+    if missing or unknown:
+        raise ValueError(
+            "these timm weights do not belong to this network.\n"
+            f"Missing from the weights: {', '.join(missing) or 'nothing'}.\n"
+            f"Unknown to the network: {', '.join(unknown) or 'nothing'}."
+        )
+    converted = {}
+    for name, timm_name in names.items():
+        array = np.asarray(timm_weights[timm_name])
+        is_pointwise = len(shapes[name]) == 2 and array.ndim == 4 and array.shape[2:] == (1, 1)
+        converted[name] = array[:, :, 0, 0] if is_pointwise else array
+    return converted

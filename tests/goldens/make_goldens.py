@@ -1,0 +1,110 @@
+"""Makes goldens.npz from timm: `python tests/goldens/make_goldens.py` in an environment with timm and PyTorch.
+
+The file in the repository was made with timm 1.0.31 and PyTorch 2.14.1 on a CPU. Everything is computed in float64 from
+the float32 weights and images of recipe.py, so that a difference is the error of the network compared, not of PyTorch.
+For each model the file holds, as `model/quantity`:
+
+- evaluation_logits (4, 10), and evaluation_features (5, 2): mean and standard deviation of the stem's and each
+  stage's output;
+- training_logits (4, 10) and training_loss (): with batch statistics, mean cross-entropy against `recipe.labels()`;
+- gradients (P, 2): norm and projection of the loss's gradient for each parameter that `recipe.KEPT` matches, in the
+  order of their sorted names;
+- statistics (S, 2): the same of running_mean and running_var after that one training step's forward.
+
+Prints for each model how far PyTorch's own float32 is from that, the yardstick for the tests' tolerances.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import recipe
+import timm
+import torch
+from timm.models.resnet import ResNet
+from timm.models.sknet import SelectiveKernelBottleneck
+
+BY_NAME = [
+    "skresnet18",
+    "skresnet34",
+    "skresnet50",
+    "skresnet50d",
+    "skresnext50_32x4d",
+    "resnet18",
+    "resnet34",
+    "resnet50",
+    "resnet101",
+    "resnet152",
+    "resnext50_32x4d",
+    "resnext101_32x4d",
+    "seresnet50",
+    "seresnext50_32x4d",
+    "seresnext101_32x4d",
+]
+SKNETS = {"sknet26": (2, 2, 2, 2), "sknet101": (3, 4, 23, 3)}  # sknet50 is timm's skresnext50_32x4d
+
+
+def build(name: str) -> torch.nn.Module:
+    if name in BY_NAME:
+        return timm.create_model(name, num_classes=recipe.NUM_CLASSES)
+    return ResNet(
+        SelectiveKernelBottleneck,
+        SKNETS[name],
+        num_classes=recipe.NUM_CLASSES,
+        cardinality=32,
+        base_width=4,
+        block_args={"sk_kwargs": {"rd_ratio": 1 / 16, "rd_divisor": 32, "split_input": False}},
+    )
+
+
+def fill(model: torch.nn.Module) -> None:
+    for name, tensor in model.state_dict().items():
+        if not name.endswith("num_batches_tracked"):
+            tensor.copy_(torch.from_numpy(recipe.weight(name, tuple(tensor.shape))))
+
+
+def observe(name: str, dtype: torch.dtype) -> dict[str, np.ndarray]:
+    model = build(name)
+    fill(model)
+    model = model.to(dtype)
+    images = torch.from_numpy(recipe.images(name)).to(dtype)
+    found = {}
+
+    model.eval()
+    with torch.no_grad():
+        found["evaluation_logits"] = model(images).numpy()
+        features = model.forward_intermediates(images, intermediates_only=True)
+    found["evaluation_features"] = np.array([recipe.mean_and_std(feature.numpy()) for feature in features])
+
+    model.train()
+    logits = model(images)
+    loss = torch.nn.functional.cross_entropy(logits, torch.from_numpy(recipe.labels()).long())
+    loss.backward()
+    found["training_logits"] = logits.detach().numpy()
+    found["training_loss"] = loss.detach().numpy()
+    parameters = sorted((key, p) for key, p in model.named_parameters() if recipe.KEPT.match(key))
+    found["gradients"] = np.array([recipe.norm_and_projection(key, p.grad.numpy()) for key, p in parameters])
+    buffers = sorted((key, b) for key, b in model.named_buffers() if recipe.KEPT.match(key) and "running" in key)
+    found["statistics"] = np.array([recipe.norm_and_projection(key, b.numpy()) for key, b in buffers])
+    return found
+
+
+def report(name: str, exact: dict[str, np.ndarray], single: dict[str, np.ndarray]) -> None:
+    errors = []
+    for quantity, value in exact.items():
+        difference = np.abs(single[quantity] - value)
+        scale = value[:, :1] if quantity in ("gradients", "statistics") else np.abs(value).max()
+        errors.append(f"{quantity} {np.max(difference / scale):.1e}")
+    print(f"{name}: float32 error {', '.join(errors)}; logits up to {np.abs(exact['evaluation_logits']).max():.1f}")
+
+
+def main() -> None:
+    goldens = {}
+    for name in [*BY_NAME, *SKNETS]:
+        exact = observe(name, torch.float64)
+        report(name, exact, observe(name, torch.float32))
+        goldens |= {f"{name}/{quantity}": value.astype(np.float32) for quantity, value in exact.items()}
+    np.savez_compressed(Path(__file__).parent / "goldens.npz", **goldens)
+
+
+if __name__ == "__main__":
+    main()

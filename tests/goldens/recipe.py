@@ -1,0 +1,79 @@
+"""Weights, images and labels of the goldens: NumPy only, a function of timm's parameter names, so that the peer's
+environment and the tests make the same ones without storing any.
+"""
+
+import math
+import re
+import zlib
+
+import numpy as np
+
+NUM_CLASSES = 10
+BATCH = 4
+# Odd sizes where a network halves by more than one kind of layer, so that a wrong padding or rounding shows.
+ODD_SIZED = ("skresnet18", "skresnet50d", "resnet18")
+# Gradients and running statistics are kept of these parameters only: the stem, one block with a projection, one
+# without, and the classifier.
+KEPT = re.compile(r"(conv1|bn1|layer1\.0|layer3\.1|fc)\.")
+# Norms at the end of a residual branch (and, as names go, some in its middle): smaller, or deep networks explode.
+_BRANCH_SIZES = {"2": 0.5, "3": 0.25}
+_BRANCH_END = re.compile(r"layer\d+\.\d+\.(?:bn|conv(?=[23]\.bn))([23])\.")
+
+
+def image_size(model: str) -> tuple[int, int]:
+    return (63, 65) if model in ODD_SIZED else (64, 64)
+
+
+def _rng(text: str) -> np.random.Generator:
+    return np.random.default_rng(zlib.crc32(text.encode()))
+
+
+def weight(name: str, shape: tuple[int, ...]) -> np.ndarray:
+    """The float32 value of the parameter or statistic that timm calls `name`; activations stay of order 1."""
+    rng = _rng(name)
+    branch_end = _BRANCH_END.match(name)
+    size = _BRANCH_SIZES[branch_end[1]] if branch_end else 1.0
+    if name.endswith("running_var"):
+        values = rng.uniform(0.5, 1.5, shape)
+    elif name.endswith("running_mean"):
+        values = 0.1 * rng.standard_normal(shape)
+    elif name.endswith("bias"):
+        # Two to three standard deviations to either side: float32 and float64 must not disagree on which side of a
+        # ReLU's kink a value lies, because every such value moves all gradients by up to a per cent.
+        values = rng.choice([-1.0, 1.0], shape) * rng.uniform(2.0, 3.0, shape) * size
+    elif len(shape) == 1:
+        values = rng.uniform(0.9, 1.1, shape) * size
+    else:
+        values = rng.standard_normal(shape) * math.sqrt(2.0 / math.prod(shape[1:]))
+    return values.astype(np.float32)
+
+
+def direction(name: str, shape: tuple[int, ...]) -> np.ndarray:
+    """A random direction (float64) on which a gradient or statistic is projected, to keep one number of it."""
+    return _rng(f"direction of {name}").standard_normal(shape)
+
+
+def images(model: str) -> np.ndarray:
+    """Noise (BATCH, 3, H, W) float32 whose contrast and colour differ between examples.
+
+    Without that all examples have nearly the same channel averages, and the batch norm of the selective kernels'
+    descriptor, over BATCH values, would magnify rounding errors.
+    """
+    rng = _rng("images")
+    contrast = np.linspace(0.5, 2.0, BATCH)[:, None, None, None]
+    colour = rng.uniform(-1.5, 1.5, (BATCH, 3, 1, 1))
+    return (contrast * rng.standard_normal((BATCH, 3, *image_size(model))) + colour).astype(np.float32)
+
+
+def labels() -> np.ndarray:
+    return np.array([3, 1, 4, 1], np.int32)
+
+
+def norm_and_projection(name: str, values: np.ndarray) -> tuple[float, float]:
+    """What the goldens keep of an array: its Euclidean norm, and its product with `direction`, of that size too."""
+    values = values.astype(np.float64).reshape(-1)
+    return float(np.linalg.norm(values)), float(values @ direction(name, values.shape))
+
+
+def mean_and_std(feature: np.ndarray) -> tuple[float, float]:
+    return float(feature.mean(dtype=np.float64)), float(feature.std(dtype=np.float64))

@@ -1,0 +1,124 @@
+"""Every network against timm, in both modes: the same weights, made by goldens/recipe.py, give timm's numbers.
+
+The goldens are float64 (goldens/make_goldens.py). Tolerances are relative to the largest golden logit, and for a
+gradient to its norm. PyTorch's own float32 errors: 1e-6 for logits and statistics; 5e-5 for gradients, unless one
+activation falls on the other side of a ReLU's kink, which moves all gradients before it by up to 5e-3. A wrong network
+misses by the order of 1.
+"""
+
+import gc
+from pathlib import Path
+
+import mindspore as ms
+import numpy as np
+import pytest
+from goldens import recipe
+from mindspore import Tensor
+
+from mindcv.loss import create_loss
+from mindcv.models import create_model, list_models
+from mindcv.weights import from_timm, timm_names
+
+GOLDENS = Path(__file__).parents[1] / "goldens" / "goldens.npz"
+LOGITS_TOLERANCE = 1e-5
+GRADIENT_TOLERANCE = 2e-2
+STATISTICS_TOLERANCE = 1e-5
+SAME_AS = {"sknet50": "skresnext50_32x4d"}
+NOT_IN_TIMM = {"sknet29"}
+MODELS = [name for name in list_models() if name not in NOT_IN_TIMM]
+# One of each kind of block, stem and shortcut; the others take minutes to compile.
+TRAINED_BY_DEFAULT = ("skresnet18", "skresnet50d", "sknet50", "resnet18", "resnet50", "seresnext50_32x4d")
+TRAINED = [
+    pytest.param(name, marks=[] if name in TRAINED_BY_DEFAULT else pytest.mark.slow)
+    for name in MODELS
+    if name not in SAME_AS.values()
+]
+
+
+@pytest.fixture(autouse=True)
+def free_networks():
+    yield
+    gc.collect()
+
+
+def golden(name, quantity):
+    with np.load(GOLDENS) as arrays:
+        return arrays[f"{SAME_AS.get(name, name)}/{quantity}"].astype(np.float64)
+
+
+def build(name):
+    """The network with the recipe's weights, which go the way that timm's own would."""
+    network = create_model(name, num_classes=recipe.NUM_CLASSES)
+    shapes = {parameter.name: parameter.shape for parameter in network.get_parameters()}
+    timm_weights = {}
+    for own_name, timm_name in timm_names(shapes).items():
+        shape = shapes[own_name] + ((1, 1) if ".se." in timm_name and len(shapes[own_name]) == 2 else ())
+        timm_weights[timm_name] = recipe.weight(timm_name, shape)
+    weights = from_timm(timm_weights, network)
+    for parameter in network.get_parameters():
+        parameter.set_data(Tensor(weights[parameter.name]))
+    return network
+
+
+def kept(parameters):
+    """(timm's name, array) of what the goldens keep, in their order, from [(our name, array)]."""
+    return [(name, array) for name, array in sorted(parameters) if recipe.KEPT.match(name)]
+
+
+def assert_logits_equal(actual, expected):
+    np.testing.assert_allclose(actual, expected, rtol=0, atol=LOGITS_TOLERANCE * np.abs(expected).max())
+
+
+def assert_projections_equal(pairs, expected, tolerance):
+    """Compare norm and projection of arrays, both relative to the golden norm; names the worst."""
+    assert len(pairs) == len(expected)
+    actual = np.array([recipe.norm_and_projection(name, array) for name, array in pairs])
+    errors = np.abs(actual - expected).max(axis=1) / expected[:, 0]
+    worst = int(errors.argmax())
+    assert errors[worst] < tolerance, f"{pairs[worst][0]}: {errors[worst]:.1e}"
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_evaluation_gives_timms_logits(mode, name):
+    network = build(name).set_train(False)
+    logits = network(Tensor(recipe.images(SAME_AS.get(name, name)))).asnumpy()
+    assert_logits_equal(logits, golden(name, "evaluation_logits"))
+
+
+@pytest.mark.parametrize("name", TRAINED)
+def test_every_stage_gives_timms_mean_and_deviation(name):
+    # Says which stage it is if the logits differ.
+    ms.set_context(mode=ms.PYNATIVE_MODE)  # no compilation; the mode does not change what a feature is
+    try:
+        network = build(name).set_train(False)
+        features = network.forward_intermediates(Tensor(recipe.images(SAME_AS.get(name, name))))
+        actual = [recipe.mean_and_std(feature.asnumpy()) for feature in features]
+        np.testing.assert_allclose(actual, golden(name, "evaluation_features"), rtol=1e-5)
+    finally:
+        ms.set_context(mode=ms.GRAPH_MODE)
+
+
+@pytest.mark.parametrize("name", TRAINED)
+def test_training_gives_timms_logits_loss_gradients_and_statistics(mode, name):
+    network = build(name).set_train()
+    criterion = create_loss("CE")
+
+    def loss_and_logits(images, labels):
+        logits = network(images)
+        return criterion(logits, labels), logits
+
+    parameters = network.trainable_params()
+    step = ms.value_and_grad(loss_and_logits, None, parameters, has_aux=True)
+    if mode == "graph":
+        step = ms.jit(step)
+    (loss, logits), gradients = step(Tensor(recipe.images(SAME_AS.get(name, name))), Tensor(recipe.labels()))
+
+    assert_logits_equal(logits.asnumpy(), golden(name, "training_logits"))
+    assert float(loss) == pytest.approx(float(golden(name, "training_loss")), rel=LOGITS_TOLERANCE)
+    names = timm_names(parameter.name for parameter in network.get_parameters())
+    assert [p.name for p, g in zip(parameters, gradients, strict=True) if not np.abs(g.asnumpy()).max() > 0] == []
+    pairs = kept((names[p.name], g.asnumpy()) for p, g in zip(parameters, gradients, strict=True))
+    assert_projections_equal(pairs, golden(name, "gradients"), GRADIENT_TOLERANCE)
+    buffers = [(names[p.name], p.asnumpy()) for p in network.get_parameters()]
+    pairs = kept((timm_name, array) for timm_name, array in buffers if ".running_" in timm_name)
+    assert_projections_equal(pairs, golden(name, "statistics"), STATISTICS_TOLERANCE)

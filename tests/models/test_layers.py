@@ -1,0 +1,123 @@
+"""Building blocks against NumPy, in both modes."""
+
+import mindspore as ms
+import numpy as np
+import pytest
+import reference
+from mindspore import Tensor, nn
+
+from mindcv.models.layers import ConvNormAct, Dropout, DropPath, SqueezeExcite, global_average
+from mindcv.models.layers.init import init_weights
+
+RNG = np.random.default_rng(0)
+IMAGES = RNG.standard_normal((3, 16, 5, 7)).astype(np.float32)
+
+
+def weights_of(network):
+    return {parameter.name: parameter.asnumpy().copy() for parameter in network.get_parameters()}
+
+
+@pytest.mark.parametrize("act", [True, False])
+@pytest.mark.parametrize(
+    "kernel_size, stride, dilation, groups", [(1, 2, 1, 1), (3, 1, 2, 4), (3, 2, 1, 16), (7, 2, 1, 1)]
+)
+def test_conv_norm_act_equals_numpy(mode, kernel_size, stride, dilation, groups, act):
+    network = ConvNormAct(16, 16, kernel_size, stride=stride, dilation=dilation, groups=groups, act=act).set_train()
+    weights = weights_of(network)
+    expected = reference.conv2d(IMAGES.astype(np.float64), weights["conv.weight"], stride, dilation, groups)
+    expected = reference.batch_norm(expected, np.ones(16), np.zeros(16), None, None, training=True)
+    expected = reference.relu(expected) if act else expected
+    np.testing.assert_allclose(network(Tensor(IMAGES)).asnumpy(), expected, atol=2e-5)
+
+
+def test_batch_norm_keeps_nine_tenths_of_the_running_statistics(mode):
+    network = ConvNormAct(16, 8, 1).set_train()
+    network(Tensor(IMAGES))
+    feature = reference.conv2d(IMAGES.astype(np.float64), weights_of(network)["conv.weight"])
+    mean, var = feature.mean(axis=(0, 2, 3)), feature.var(axis=(0, 2, 3), ddof=1)
+    np.testing.assert_allclose(network.bn.moving_mean.asnumpy(), 0.1 * mean, atol=1e-6)
+    np.testing.assert_allclose(network.bn.moving_variance.asnumpy(), 0.9 + 0.1 * var, rtol=1e-5)
+
+
+def test_squeeze_excite_equals_numpy(mode):
+    network = SqueezeExcite(16, reduction=2)
+    init_weights(network)
+    weights = weights_of(network)
+    x = IMAGES.astype(np.float64)
+    hidden = reference.relu(x.mean(axis=(2, 3)) @ weights["reduce.weight"].T + weights["reduce.bias"])
+    gate = 1 / (1 + np.exp(-(hidden @ weights["expand.weight"].T + weights["expand.bias"])))
+    np.testing.assert_allclose(network(Tensor(IMAGES)).asnumpy(), x * gate[:, :, None, None], atol=1e-5)
+
+
+@pytest.mark.parametrize("channels, hidden", [(64, 8), (256, 16), (2048, 128)])
+def test_squeeze_excite_has_a_sixteenth_of_the_channels_inside(channels, hidden):
+    assert SqueezeExcite(channels).reduce.weight.shape == (hidden, channels)
+
+
+class GlobalAverage(nn.Cell):
+    def construct(self, x):
+        return global_average(x)
+
+
+def test_global_average_is_the_mean_over_height_and_width(mode):
+    actual = GlobalAverage()(Tensor(IMAGES)).asnumpy()
+    assert actual.shape == (3, 16)
+    np.testing.assert_allclose(actual, IMAGES.mean(axis=(2, 3), dtype=np.float64), atol=1e-6)
+
+
+def test_dropout_drops_single_activations_and_keeps_the_mean(mode):
+    layer = Dropout(0.25, seed=0).set_train()
+    dropped = layer(Tensor(np.ones((200, 500), np.float32))).asnumpy()
+    np.testing.assert_allclose(np.unique(dropped), [0, 4 / 3], rtol=1e-6)
+    assert abs(dropped.mean() - 1) < 4 * np.sqrt((1 / 3) / dropped.size)  # variance of one value: rate / (1 - rate)
+
+
+def test_drop_path_drops_whole_examples_and_keeps_the_mean(mode):
+    layer = DropPath(0.25, seed=0).set_train()
+    dropped = layer(Tensor(np.ones((4000, 2, 2, 1), np.float32))).asnumpy()
+    assert np.all(dropped == dropped[:, :1, :1, :1])
+    np.testing.assert_allclose(np.unique(dropped), [0, 4 / 3], rtol=1e-6)
+    assert abs(dropped.mean() - 1) < 4 * np.sqrt((1 / 3) / 4000)
+
+
+DROPS = pytest.mark.parametrize("make, shape", [(Dropout, (8, 50)), (DropPath, (400, 1, 1, 1))])
+
+
+@DROPS
+def test_drop_layers_do_nothing_in_evaluation(mode, make, shape):
+    layer = make(0.5, seed=0).set_train(False)
+    ones = np.ones(shape, np.float32)
+    np.testing.assert_array_equal(layer(Tensor(ones)).asnumpy(), ones)
+
+
+@DROPS
+def test_masks_repeat_for_a_seed_and_change_between_calls_and_layers(mode, make, shape):
+    ones = Tensor(np.ones(shape, np.float32))
+
+    def three_masks(global_seed, layer_seed):
+        ms.set_seed(global_seed)
+        layer = make(0.5, seed=layer_seed).set_train()
+        return [layer(ones).asnumpy() for _ in range(3)]
+
+    masks = three_masks(1, 0)
+    np.testing.assert_array_equal(masks, three_masks(1, 0))
+    others = [masks[1], three_masks(1, 1)[0], three_masks(2, 0)[0]]
+    assert all(not np.array_equal(masks[0], other) for other in others)
+
+
+@DROPS
+@pytest.mark.parametrize("rate", [-0.1, 1.0])
+def test_drop_rates_outside_zero_to_one_are_refused(make, shape, rate):
+    with pytest.raises(ValueError, match=r"drop rate must be in \[0, 1\)"):
+        make(rate, seed=0)
+
+
+def test_gradient_passes_only_through_what_was_kept(mode):
+    layer = Dropout(0.5, seed=0).set_train()
+
+    def loss(x):
+        y = layer(x)
+        return (y * y).sum() / 2
+
+    gradient = ms.grad(loss)(Tensor(np.ones((8, 50), np.float32))).asnumpy()
+    np.testing.assert_allclose(np.unique(gradient), [0, 4])  # y / keep_prob
