@@ -6,14 +6,15 @@ import pytest
 import tiny
 
 from mindcv.models import create_model
+from mindcv.runtime import setup_runtime
 
-MODES = {"graph": ms.GRAPH_MODE, "pynative": ms.PYNATIVE_MODE}
+MODES = {"graph": 0, "pynative": 1}
 
 
 @pytest.fixture(params=list(MODES))
 def mode(request):
     """Run the test once in Graph and once in Pynative mode; Cells must be built inside the test."""
-    ms.set_context(mode=MODES[request.param])
+    setup_runtime(mode=MODES[request.param], device_target="CPU")
     yield request.param
     ms.set_context(mode=ms.GRAPH_MODE)
 

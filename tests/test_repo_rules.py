@@ -28,7 +28,7 @@ MAY_IMPORT = {
     "runtime": set(),
     "checkpoint": set(),
     "weights": {"checkpoint"},
-    "models": {"weights"},
+    "models": {"runtime", "weights"},
     "data": set(),
     "loss": set(),
     "optim": set(),

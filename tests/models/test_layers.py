@@ -7,6 +7,7 @@ import reference
 from mindspore import Tensor, nn
 
 from mindcv.models.layers import ConvNormAct, Dropout, DropPath, SqueezeExcite, global_average
+from mindcv.models.layers.conv import PointwiseConv2d
 from mindcv.models.layers.init import init_weights
 
 RNG = np.random.default_rng(0)
@@ -121,3 +122,33 @@ def test_gradient_passes_only_through_what_was_kept(mode):
 
     gradient = ms.grad(loss)(Tensor(np.ones((8, 50), np.float32))).asnumpy()
     np.testing.assert_allclose(np.unique(gradient), [0, 4])  # y / keep_prob
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("side", [1, 2, 5])
+@pytest.mark.parametrize("as_product", [True, False])
+def test_pointwise_convolution_equals_numpy_either_way_with_its_gradients(mode, stride, side, as_product):
+    rng = np.random.default_rng(side)
+    x = rng.standard_normal((3, 6, side, side)).astype(np.float32)
+    layer = PointwiseConv2d(6, 4, stride)
+    layer.max_matmul_area = side * side if as_product else 0
+    weight = layer.weight.asnumpy()[:, :, 0, 0].copy()
+
+    def loss(x):
+        out = layer(x)
+        return (out * out).sum(), out
+
+    (_, out), (x_slope, weight_slopes) = ms.value_and_grad(loss, 0, layer.trainable_params(), has_aux=True)(Tensor(x))
+    seen = x[:, :, ::stride, ::stride]
+    expected = np.einsum("oc,bchw->bohw", weight, seen)
+    np.testing.assert_allclose(out.asnumpy(), expected, rtol=1e-5, atol=1e-5)
+    expected_slope = np.zeros_like(x)
+    expected_slope[:, :, ::stride, ::stride] = np.einsum("oc,bohw->bchw", weight, 2 * expected)
+    np.testing.assert_allclose(x_slope.asnumpy(), expected_slope, rtol=1e-4, atol=1e-4)
+    expected_slope = np.einsum("bohw,bchw->oc", 2 * expected, seen)
+    np.testing.assert_allclose(weight_slopes[0].asnumpy()[:, :, 0, 0], expected_slope, rtol=1e-4, atol=1e-4)
+
+
+def test_only_small_maps_with_many_channels_become_a_matrix_product():
+    assert PointwiseConv2d(2048, 1024).max_matmul_area == 51  # 7x7 and smaller
+    assert PointwiseConv2d(64, 256).max_matmul_area == 3

@@ -5,7 +5,7 @@ Shapes: B batch, M branches, C channels, H x W space after the stride, d reduced
 
 from mindspore import Tensor, nn, ops
 
-from mindcv.models.layers.conv import ConvNormAct, batch_norm
+from mindcv.models.layers.conv import ConvNormAct, batch_norm, conv2d
 from mindcv.models.layers.pooling import global_average
 
 
@@ -61,14 +61,15 @@ class SKFuse(nn.Cell):
 
     def __init__(self, channels: int, reduced_channels: int) -> None:
         super().__init__()
-        self.conv = nn.Conv2d(channels, reduced_channels, 1, pad_mode="valid", has_bias=False)
+        self.channels = channels
+        self.conv = conv2d(channels, reduced_channels, 1)
         self.bn = batch_norm(reduced_channels)
 
     def construct(self, features: tuple[Tensor, ...]) -> Tensor:
         fused = features[0]
         for feature in features[1:]:
             fused = fused + feature
-        descriptor = global_average(fused)[:, :, None, None]  # (B, C, 1, 1)
+        descriptor = ops.reshape(global_average(fused), (-1, self.channels, 1, 1))
         return ops.relu(self.bn(self.conv(descriptor)))
 
 
@@ -82,7 +83,7 @@ class SKSelect(nn.Cell):
         super().__init__()
         self.branches = branches
         self.channels = channels
-        self.conv = nn.Conv2d(reduced_channels, branches * channels, 1, pad_mode="valid", has_bias=False)
+        self.conv = conv2d(reduced_channels, branches * channels, 1)
 
     def attention(self, descriptor: Tensor) -> Tensor:
         """(B, d, 1, 1) -> (B, M, C), a softmax over the branches: sums to 1 over M."""
@@ -99,8 +100,10 @@ class SKSelect(nn.Cell):
         if self.branches == 2:
             # Over two branches softmax is the sigmoid of the difference, and a + b = 1 saves one product:
             # a third of the memory traffic of stack, multiply, sum (benchmarks/sk_layer.py).
-            logits = ops.reshape(self.conv(descriptor), (batch, 2, channels))
-            weight = ops.reshape(ops.sigmoid(logits[:, 0] - logits[:, 1]), (batch * channels, 1))
+            first_logit, second_logit = ops.split(
+                ops.reshape(self.conv(descriptor), (batch, 2 * channels)), channels, 1
+            )
+            weight = ops.reshape(ops.sigmoid(first_logit - second_logit), (batch * channels, 1))
             first, second = ops.reshape(features[0], rows), ops.reshape(features[1], rows)
             selected = second + weight * (first - second)
         else:

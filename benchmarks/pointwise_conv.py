@@ -1,0 +1,84 @@
+"""1x1 convolution of a small map: one matrix product of the batch against MindSpore's convolution, with gradients.
+
+    python benchmarks/pointwise_conv.py [--mode 1]
+
+Shows where the rule of `PointwiseConv2d` comes from: "rule" says which of the two it takes.
+"""
+
+import argparse
+import statistics
+import sys
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+import mindcv  # first: it sets what MindSpore reads
+import mindspore as ms
+import numpy as np
+from mindspore import Tensor, nn
+
+from mindcv.models.layers.conv import PointwiseConv2d
+
+SHAPES = (  # batch, side of the map, C_in, C_out: what sknet50 has at 32x32 batch 32, and at 224x224 batch 8
+    (32, 8, 128, 256),
+    (32, 4, 256, 512),
+    (32, 2, 512, 1024),
+    (32, 1, 1024, 2048),
+    (32, 1, 2048, 1024),
+    (8, 7, 2048, 1024),
+    (8, 7, 1024, 2048),
+    (8, 14, 1024, 512),
+    (8, 14, 512, 1024),
+    (8, 28, 256, 512),
+)
+
+
+class Gradient(nn.Cell):
+    def __init__(self, layer: nn.Cell) -> None:
+        super().__init__(auto_prefix=False)
+        self.layer = layer
+        self.gradient = ms.value_and_grad(self.forward, 0, ms.ParameterTuple(layer.trainable_params()))
+
+    def forward(self, x: Tensor) -> Tensor:
+        out = self.layer(x)
+        return (out * out).sum()
+
+    def construct(self, x: Tensor):
+        return self.gradient(x)
+
+
+def seconds(step: nn.Cell, x: Tensor) -> float:
+    start = time.perf_counter()
+    value, (slope, weights) = step(x)
+    value.asnumpy(), slope.asnumpy(), weights[0].asnumpy()
+    return time.perf_counter() - start
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--mode", type=int, default=0, choices=(0, 1), help="0: Graph, 1: Pynative")
+    arguments = parser.parse_args()
+    mindcv.setup_runtime(mode=arguments.mode, device_target="CPU")
+    print(f"{('Graph', 'Pynative')[arguments.mode]} mode, forward + backward, median of 9")
+    print("| map | channels | convolution | matrix product | product / convolution | rule |")
+    print("|---|---|---|---|---|---|")
+    for batch, side, in_channels, out_channels in SHAPES:
+        convolution, product = (PointwiseConv2d(in_channels, out_channels) for _ in range(2))
+        rule = "product" if side * side <= product.max_matmul_area else "convolution"
+        convolution.max_matmul_area, product.max_matmul_area = 0, side * side
+        steps = [Gradient(convolution), Gradient(product)]
+        x = Tensor(np.random.default_rng(0).standard_normal((batch, in_channels, side, side)).astype(np.float32))
+        for step in steps:
+            seconds(step, x)
+        pairs = [[seconds(step, x) for step in steps] for _ in range(9)]
+        first, second = (1000 * statistics.median(column) for column in zip(*pairs, strict=True))
+        ratio = statistics.median(b / a for a, b in pairs)
+        print(
+            f"| {batch} x {side} x {side} | {in_channels} -> {out_channels} | {first:.1f} ms | {second:.1f} ms | "
+            f"{ratio:.2f} | {rule} |",
+            flush=True,
+        )
+
+
+if __name__ == "__main__":
+    main()
