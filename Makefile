@@ -6,7 +6,7 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 JOBS ?= 2
 
-.PHONY: train test lint bench clean
+.PHONY: train test lint clean
 
 train: $(VENV)/runtime
 	$(RUN) train.py --model=sknet50

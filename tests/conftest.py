@@ -1,12 +1,20 @@
 """Fixtures every test may use: the execution mode and a tiny network."""
 
-import mindcv  # noqa: F401, I001  (first: it sets what MindSpore reads when it is imported)
+import mindcv  # noqa: F401  (first: it sets what MindSpore reads when it is imported)
+
+# isort: split
+import os
+
 import mindspore as ms
 import pytest
 import tiny
 
 from mindcv.models import create_model
 from mindcv.runtime import setup_runtime
+
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # The workers share the cores, and MindSpore's threads spin while they wait for each other.
+    ms.device_context.cpu.op_tuning.threads_num(1)
 
 MODES = {"graph": 0, "pynative": 1}
 
