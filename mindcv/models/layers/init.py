@@ -12,7 +12,7 @@ from mindcv.models.layers.selective_kernel import SKSelect
 def init_weights(network: nn.Cell) -> None:
     """Fill every weight in place, repeatably for the seed of `mindspore.set_seed`.
 
-    Convolutions: He normal over the fan out, counted per group (He et al. 2015, equation 14). Layers that choose between
+    Convolutions: He normal over the fan out, per group (He et al. 2015, equation 14). Layers that choose between
     SK branches: normal with deviation 0.01, as in the Caffe models of the SKNet paper, so that training begins near
     the plain average of the branches. Dense layers: uniform in +-1 / sqrt(fan in), bias likewise (PyTorch's default).
     Norm layers: scale 1, shift 0.
