@@ -300,6 +300,10 @@ def load_config(
     if prog == "validate":  # what files say about training does not concern it
         foreign = {k: s for k, s in foreign.items() if s.source == COMMAND_LINE or k.startswith(("val_", "eval_"))}
     notices += check_foreign(foreign.values(), UNAVAILABLE, WITHOUT_EFFECT)
+    replaced = sources["opt"] == COMMAND_LINE != sources["use_nesterov"] and values["opt"] in ("adam", "adamw")
+    if values["use_nesterov"] and replaced:  # a recipe's Nesterov goes with the recipe's optimizer
+        values["use_nesterov"] = False
+        notices.append(f"use_nesterov of {sources['use_nesterov']} is off: opt={values['opt']} has none")
     _check_together(values, sources, prog)
     if prog == "train":
         notices += _remarks(values, sources)

@@ -62,8 +62,9 @@ def _try_device(device: str) -> bool:
     logging.disable(logging.CRITICAL)
     try:
         ms.set_device(device)
-    except RuntimeError:
-        return False
+    except RuntimeError as error:
+        # Once an operator has run the device is fixed, and MindSpore refuses even to be given the same one again.
+        return "has been initialized" in str(error) and ms.get_context("device_target") == device
     finally:
         logging.disable(before)
     return True

@@ -59,3 +59,12 @@ def test_public_names_resolve_and_unknown_ones_are_refused():
         assert getattr(mindcv, name) is not None
     with pytest.raises(AttributeError, match="no attribute 'create_modle'"):
         _ = mindcv.create_modle
+
+
+def test_setup_is_possible_after_an_operator_has_run():
+    code = (
+        "import mindcv, mindspore as ms; (ms.Tensor([1.0]) + 1).asnumpy(); "
+        "print(mindcv.setup_runtime(device_target='CPU'), mindcv.setup_runtime())"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert (ended.stdout, ended.returncode) == ("CPU CPU\n", 0), ended.stderr

@@ -35,7 +35,8 @@ def cosine_decay(update: int, num_updates: int, start: float, end: float) -> flo
     if update >= num_updates:
         return end
     weight = 0.5 * (1.0 + math.cos(math.pi * update / max(num_updates - 1, 1)))
-    return weight * start + (1.0 - weight) * end  # written so that both ends are exact
+    rate = weight * start + (1.0 - weight) * end  # written so that both ends are exact
+    return min(max(rate, end), start)  # rounding may step over either end
 
 
 def step_decay(epoch: float, start: float, decay_epochs: float, decay_rate: float) -> float:

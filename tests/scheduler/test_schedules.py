@@ -59,3 +59,7 @@ def test_step_decay_drops_at_every_multiple(epoch, decay_epochs, expected):
 )
 def test_multi_step_decay_drops_at_each_milestone(epoch, expected):
     assert multi_step_decay(epoch, 8.0, (2, 4.5, 7), 0.5) == pytest.approx(expected, rel=1e-12)
+
+
+def test_cosine_between_equal_rates_does_not_leave_them_by_rounding():
+    assert {cosine_decay(update, 6, 1e-5, 1e-5) for update in range(8)} == {1e-5}
