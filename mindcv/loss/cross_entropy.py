@@ -8,7 +8,7 @@ class CrossEntropy(nn.Cell):
     """Mean softmax cross-entropy of a batch, in nats.
 
     Computed in float32 whatever the type of the logits, through the log-softmax, so that it is exact for logits of any
-    size. (SoftmaxCrossEntropyWithLogits takes the logarithm of the softmax and stops growing at 103 nats on CPU.)
+    size.
 
     A class index outside [0, K) cannot be noticed in a compiled graph: its row would count as if it had no label. The
     data loader checks labels.
