@@ -26,6 +26,7 @@ class Cifar(ArrayDataset):
     files: dict[str, str]  # split -> glob pattern
     names_file: str
     label_bytes: int  # the last one is the label
+    built_in_names: tuple[str, ...]  # of the classes, for folders without names_file
 
     def __init__(self, root: Path, split: str, download: bool) -> None:
         check_split(self.dataset_name, split, tuple(self.files))
@@ -92,10 +93,7 @@ class Cifar(ArrayDataset):
         path = folder / self.names_file
         if path.is_file():
             return tuple(line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip())
-        return self._built_in_names()
-
-    def _built_in_names(self) -> tuple[str, ...]:
-        raise NotImplementedError
+        return self.built_in_names
 
 
 class Cifar10(Cifar):
@@ -109,9 +107,7 @@ class Cifar10(Cifar):
     files = {"train": "data_batch_*.bin", "test": "test_batch.bin"}  # noqa: RUF012
     names_file = "batches.meta.txt"
     label_bytes = 1
-
-    def _built_in_names(self) -> tuple[str, ...]:
-        return CIFAR10_CLASSES
+    built_in_names = CIFAR10_CLASSES
 
 
 class Cifar100(Cifar):
@@ -125,6 +121,4 @@ class Cifar100(Cifar):
     files = {"train": "train.bin", "test": "test.bin"}  # noqa: RUF012
     names_file = "fine_label_names.txt"
     label_bytes = 2
-
-    def _built_in_names(self) -> tuple[str, ...]:
-        return tuple(f"class{label}" for label in range(100))
+    built_in_names = tuple(f"class{label}" for label in range(100))
