@@ -1,0 +1,189 @@
+"""Reader for PyTorch's weight files (`.pth`, `.pt`, `.bin`) that needs no PyTorch and runs nothing of the file.
+
+`torch.save` writes a zip archive: a pickle, and one entry for each storage. Before version 1.6 it wrote one stream:
+some pickles, then the storages one after another. How the pickles are read is in `torch_pickle.py`.
+"""
+
+import logging
+import mmap
+import re
+import struct
+import zipfile
+import zlib
+from collections.abc import Callable
+from functools import cache
+from io import BytesIO
+from math import prod
+from pathlib import Path
+
+import numpy as np
+
+from mindcv.weights.safetensors_file import item_size, map_file, numbers
+from mindcv.weights.torch_pickle import Ignored, Storage, Storages, Tensor, read_pickle
+
+_LOG = logging.getLogger("mindcv")
+
+# What a training checkpoint may call its weights, the average of them first (timm's order).
+WEIGHT_KEYS = ("state_dict_ema", "model_ema", "state_dict", "model")
+
+_STREAM_START = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19."  # the pickle of PyTorch's magic number
+_STREAM_VERSION = 1001
+
+
+def read_torch_file(path: str | Path) -> dict[str, np.ndarray]:
+    """Read the state dict in a file of `torch.save`, of either format.
+
+    Args:
+        path: holds a state dict, or a training checkpoint with one as "state_dict_ema", "model_ema", "state_dict" or
+            "model" (the first of these is taken; that is logged if there are several).
+    Returns:
+        Name -> array, in the order of the file, without the prefixes "module." and "_orig_mod." of PyTorch's wrappers.
+        Shapes and dtypes are the file's, bfloat16 comes as float32, which holds each of its values exactly. The arrays
+        are read-only: as in PyTorch, tensors that share a storage or repeat numbers (`expand`) share memory here.
+    Raises:
+        ValueError: if the file is damaged, cut off or of another format; if it names anything that is no tensor or
+            plain container; if there is no state dict in it.
+        OSError: if there is no such file, or it cannot be read.
+    """
+    try:
+        data = map_file(path)
+        if data[:4] == b"PK\x03\x04":
+            saved, load = _read_zip(data)
+        elif data[: len(_STREAM_START)] == _STREAM_START:
+            saved, load = _read_stream(data)
+        elif data[257:262] == b"ustar":
+            raise ValueError("it is in the tar format of PyTorch before 0.1.10. Load and save it with a newer one.")
+        else:
+            raise ValueError(f"torch.save did not write it (it begins with {data[:12]!r}).")
+        return {name: _view(tensor, load(tensor.storage)) for name, tensor in _state_dict(saved, path).items()}
+    except ValueError as error:
+        raise ValueError(f"{path} is refused: {error}") from None
+
+
+def _read_zip(data: mmap.mmap) -> tuple[object, Callable[[Storage], np.ndarray]]:
+    """The object in an archive, and the function that reads one of its storages."""
+    try:
+        entries = {entry.filename: entry for entry in zipfile.ZipFile(data).infolist()}
+    except (zipfile.BadZipFile, NotImplementedError, struct.error, OverflowError, ValueError) as error:
+        raise ValueError(f"its table of contents is damaged or cut off ({error}).") from None
+    roots = [match[1] for name in entries if (match := re.fullmatch(r"([^/]+/)data\.pkl", name))]
+    if len(roots) != 1:
+        raise ValueError(f"it is a zip archive, but not one of torch.save: {len(roots)} folders in it have a data.pkl.")
+
+    def find(name: str) -> tuple[int, int]:
+        if roots[0] + name not in entries:
+            raise ValueError(f"{name[:40]!r} is missing from it.")
+        return _entry_bounds(data, entries[roots[0] + name])
+
+    start, end = find("data.pkl")
+    storages = Storages(len(data))
+    saved = read_pickle(BytesIO(data[start:end]), storages)
+    order = b"little"  # archives before PyTorch 2.1 do not say
+    if f"{roots[0]}byteorder" in entries:
+        order = data[slice(*find("byteorder"))]
+        if order not in (b"little", b"big"):
+            raise ValueError(f"its byte order is neither little nor big but {order[:12]!r}.")
+    left = len(data)
+
+    @cache
+    def load(storage: Storage) -> np.ndarray:
+        nonlocal left
+        start, end = find(f"data/{storage.key}")
+        if end - start != storage.count * item_size(storage.kind):
+            raise ValueError(
+                f"storage {storage.key[:40]!r} has {end - start:,} bytes for {storage.count:,} {storage.kind}."
+            )
+        left -= end - start  # entries that lie upon each other would add up to more than the file
+        if left < 0:
+            raise ValueError("its entries overlap.")
+        return numbers(data, start, storage.count, storage.kind, big_endian=order == b"big")
+
+    return saved, load
+
+
+def _entry_bounds(data: mmap.mmap, entry: zipfile.ZipInfo) -> tuple[int, int]:
+    """First byte of an entry's contents and the byte after its last, once they are found to be intact."""
+    if entry.compress_type != zipfile.ZIP_STORED or entry.compress_size != entry.file_size or entry.flag_bits & 1:
+        raise ValueError(f"{entry.filename[:80]!r} in it is compressed or encrypted, which torch.save never does.")
+    header = data[entry.header_offset : entry.header_offset + 30]
+    if len(header) != 30 or header[:4] != b"PK\x03\x04":
+        raise ValueError(f"{entry.filename[:80]!r} in it is not where its table of contents says.")
+    start = entry.header_offset + 30 + sum(struct.unpack("<2H", header[26:]))
+    end = start + entry.file_size
+    if not 0 <= start <= end <= len(data) or zlib.crc32(memoryview(data)[start:end]) != entry.CRC:
+        raise ValueError(f"it is damaged: the checksum of {entry.filename[:80]!r} does not match.")
+    return start, end
+
+
+def _read_stream(data: mmap.mmap) -> tuple[object, Callable[[Storage], np.ndarray]]:
+    """The object in a file of the older format, and the function that reads one of its storages."""
+    data.seek(len(_STREAM_START))
+    storages = Storages(len(data))
+    version = read_pickle(data, storages)
+    if version != _STREAM_VERSION:
+        raise ValueError(f"its format is not version {_STREAM_VERSION} of the stream.")
+    read_pickle(data, storages)  # the machine that wrote it; its byte order does not matter, all wrote little-endian
+    saved = read_pickle(data, storages)
+    keys = read_pickle(data, storages)
+    if not isinstance(keys, list) or not all(isinstance(key, str) for key in keys):
+        raise ValueError("it has no list of storages.")
+    position = data.tell()
+    starts: dict[str, int] = {}
+    for key in keys:
+        if key not in storages or key in starts:
+            raise ValueError(f"storage {key[:40]!r} occurs twice or belongs to no tensor.")
+        count = int.from_bytes(data[position : position + 8], "little")
+        starts[key] = position + 8
+        position += 8 + storages[key].count * item_size(storages[key].kind)
+        if position > len(data):
+            raise ValueError("it is cut off.")
+        if count != storages[key].count:
+            raise ValueError(f"storage {key[:40]!r} has {count:,} numbers instead of {storages[key].count:,}.")
+
+    @cache
+    def load(storage: Storage) -> np.ndarray:
+        if storage.key not in starts:
+            raise ValueError(f"storage {storage.key[:40]!r} is missing from it.")
+        return numbers(data, starts[storage.key], storage.count, storage.kind)
+
+    return saved, load
+
+
+def _view(tensor: Tensor, storage: np.ndarray) -> np.ndarray:
+    storage.flags.writeable = False
+    if not prod(tensor.shape):
+        return np.empty(tensor.shape, storage.dtype)
+    size = storage.itemsize
+    # Along an axis of one element PyTorch may have any stride.
+    strides = [size * step if n > 1 else 0 for n, step in zip(tensor.shape, tensor.strides, strict=True)]
+    return np.ndarray(tensor.shape, storage.dtype, storage, size * tensor.offset, strides)
+
+
+def _state_dict(saved: object, path: str | Path) -> dict[str, Tensor]:
+    """The weights in what was saved, by clean names."""
+    if isinstance(saved, dict):
+        found = [key for key in WEIGHT_KEYS if isinstance(saved.get(key), dict)]
+        if len(found) > 1:
+            _LOG.warning("weights of %s: taken from its entry %r, not %s", path, found[0], " or ".join(found[1:]))
+        saved = saved[found[0]] if found else saved
+    if not isinstance(saved, dict):
+        raise ValueError(f"it holds a {_kind(saved)}, not a dictionary of tensors.")
+    others = [
+        f"{str(name)[:80]!r} ({_kind(value)})"
+        for name, value in saved.items()
+        if not (isinstance(name, str) and isinstance(value, Tensor))
+    ]
+    if others:
+        listing = ", ".join(others[:5]) + (f", ... ({len(others)} in all)" if len(others) > 5 else "")
+        raise ValueError(
+            f"these of its entries are no tensors with a name: {listing}. Expected a state dict, or a checkpoint that "
+            f"has one under any of {', '.join(WEIGHT_KEYS)}."
+        )
+    clean = {re.sub(r"^(module\.|_orig_mod\.)+", "", name): tensor for name, tensor in saved.items()}
+    if len(clean) != len(saved):
+        raise ValueError("two of its tensors have the same name once 'module.' and '_orig_mod.' are taken off.")
+    return clean
+
+
+def _kind(value: object) -> str:
+    return value.kind if isinstance(value, Ignored) else type(value).__name__.lstrip("_")
