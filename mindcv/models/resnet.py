@@ -8,6 +8,7 @@ Shapes: B batch, C channels, H x W space.
 
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 from mindspore import Tensor, nn
 
@@ -66,6 +67,8 @@ class Bottleneck(nn.Cell):
         middle_conv: makes the 3x3 convolution from (in_channels, out_channels, stride=, groups=); the SK networks put a
             selective kernel here.
         attention: makes a layer that rescales the residual branch from its number of channels, or None.
+        first_act: ReLU after the first 1x1 convolution. False is what MindCV's published SK networks need, which were
+            trained without it.
     """
 
     expansion = 4
@@ -82,11 +85,12 @@ class Bottleneck(nn.Cell):
         base_width: int = 64,
         middle_conv: Callable[..., nn.Cell] = _CONV_3X3,
         attention: Callable[[int], nn.Cell] | None = None,
+        first_act: bool = True,
     ) -> None:
         super().__init__()
         width = planes * base_width // 64 * groups
         out_channels = planes * self.expansion
-        self.conv1 = ConvNormAct(in_channels, width, 1)
+        self.conv1 = ConvNormAct(in_channels, width, 1, act=first_act)
         self.conv2 = middle_conv(width, width, stride=stride, groups=groups)
         self.conv3 = ConvNormAct(width, out_channels, 1, act=False)
         self.attention = attention(out_channels) if attention else nn.Identity()
@@ -112,11 +116,18 @@ class ResNet(nn.Cell):
         planes: width of each stage before the block's expansion.
         stem: "conv7" (7x7, stride 2, then max pooling), "deep" (three 3x3, stride 2, then max pooling; ResNet-C/D) or
             "cifar" (one 3x3, stride 1, no pooling).
+        stem_pool: how the stem's 3x3 max pooling of stride 2 is padded. "pad": one pixel on every side. "same": only as
+            far as the last window reaches, so nothing above and left of a map of even size, and every window lies one
+            pixel further down and right; MindCV's published networks were trained so.
         avg_down: shortcuts that halve the size average first (ResNet-D).
         drop_rate: dropout before the classifier.
         drop_path_rate: stochastic depth of the last block; earlier blocks have linearly less.
         zero_init_last: start every residual branch at zero (Goyal et al. 2017, section 5.1), so that the network begins
             as its shortcuts.
+        **block_options: further keywords of every block, such as `groups`, `base_width` or `first_act` of Bottleneck;
+            they replace those that `block` was made with.
+    Raises:
+        ValueError: for an unknown `stem_pool`.
     """
 
     def __init__(
@@ -128,14 +139,16 @@ class ResNet(nn.Cell):
         in_channels: int = 3,
         planes: tuple[int, ...] = (64, 128, 256, 512),
         stem: str = "conv7",
+        stem_pool: str = "pad",
         avg_down: bool = False,
         drop_rate: float = 0.0,
         drop_path_rate: float = 0.0,
         zero_init_last: bool = True,
+        **block_options: Any,
     ) -> None:
         super().__init__()
         self.num_classes = num_classes
-        self.stem, self.pool = _make_stem(stem, in_channels)
+        self.stem, self.pool = _make_stem(stem, in_channels, stem_pool)
         expansion = getattr(block, "func", block).expansion
         num_blocks = sum(layers)
         channels, index, stages = 64, 0, []
@@ -153,6 +166,7 @@ class ResNet(nn.Cell):
                         stride=stride,
                         shortcut=_make_shortcut(channels, width * expansion, stride, avg_down),
                         drop_path=DropPath(rate, seed=index) if rate else nn.Identity(),
+                        **block_options,
                     )
                 )
                 channels, index = width * expansion, index + 1
@@ -201,11 +215,13 @@ class ResNet(nn.Cell):
         return [*groups, [p.name for p in self.classifier.trainable_params()]]
 
 
-def _make_stem(kind: str, in_channels: int) -> tuple[nn.Cell, nn.Cell]:
+def _make_stem(kind: str, in_channels: int, pool_padding: str) -> tuple[nn.Cell, nn.Cell]:
     """The first convolution(s) and the pooling that follows them, 64 channels."""
+    if pool_padding not in ("pad", "same"):
+        raise ValueError(f"stem_pool must be 'pad' or 'same', got {pool_padding!r}.")
     if kind == "cifar":
         return ConvNormAct(in_channels, 64, 3), nn.Identity()
-    pool = nn.MaxPool2d(3, 2, pad_mode="pad", padding=1)
+    pool = nn.MaxPool2d(3, 2, pad_mode=pool_padding, padding=1 if pool_padding == "pad" else 0)
     if kind == "conv7":
         return ConvNormAct(in_channels, 64, 7, stride=2), pool
     assert kind == "deep", kind

@@ -77,3 +77,20 @@ def norm_and_projection(name: str, values: np.ndarray) -> tuple[float, float]:
 
 def mean_and_std(feature: np.ndarray) -> tuple[float, float]:
     return float(feature.mean(dtype=np.float64)), float(feature.std(dtype=np.float64))
+
+
+# MindCV's networks: sizes whose stem gives an even height and an odd width, which its pooling pads differently.
+MINDCV_IMAGE_SIZE = (64, 70)
+_SUFFIXES = {"gamma": "weight", "beta": "bias", "moving_mean": "running_mean", "moving_variance": "running_var"}
+
+
+def mindcv_weight(name: str, shape: tuple[int, ...]) -> np.ndarray:
+    """The value of the parameter or statistic that MindCV calls `name`, by the same rules as `weight`."""
+    name = re.sub(r"\w+$", lambda suffix: _SUFFIXES.get(suffix[0], suffix[0]), name)
+    return weight(re.sub(r"\.conv(\d)\.1\.", r".bn\1.", name), shape)
+
+
+def mindcv_images() -> np.ndarray:
+    """Noise (2, 3, H, W) float32 with a colour of its own for each example."""
+    rng = _rng("images for MindCV")
+    return (rng.standard_normal((2, 3, *MINDCV_IMAGE_SIZE)) + rng.uniform(-1, 1, (2, 3, 1, 1))).astype(np.float32)

@@ -1,0 +1,165 @@
+"""MindCV's names for the weights of the residual networks, their import, and how its networks differ.
+
+MindCV here is the package of that name that MindSpore's community publishes (https://github.com/mindspore-lab/mindcv,
+version 0.3.0; these networks are unchanged in 0.5.0). Its checkpoints are MindSpore's `.ckpt` files. Pure NumPy;
+reading them is another matter.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from mindspore import nn
+
+# Our names -> MindCV's, applied in this order to every name.
+_RULES = [
+    (r"^stages\.(\d+)\.", lambda m: f"layer{int(m[1]) + 1}."),
+    (r"\.split\.branches\.(\d+)\.conv\.", r".paths.\1.features.0."),
+    (r"\.split\.branches\.(\d+)\.bn\.", r".paths.\1.features.1."),
+    (r"\.fuse\.conv\.", ".attn.fc_reduce."),
+    (r"\.fuse\.bn\.", ".attn.bn."),
+    (r"\.select\.conv\.", ".attn.fc_select."),
+]
+# Networks with selective kernels keep a convolution and its norm in one sequence.
+_SK_BLOCK_RULES = [(r"\.conv(\d)\.conv\.", r".conv\1.0."), (r"\.conv(\d)\.bn\.", r".conv\1.1.")]
+_PLAIN_BLOCK_RULES = [(r"\.conv(\d)\.conv\.", r".conv\1."), (r"\.conv(\d)\.bn\.", r".bn\1.")]
+_RESNET_RULES = [
+    (r"^stem\.conv\.", "conv1."),
+    (r"^stem\.bn\.", "bn1."),
+    (r"\.shortcut\.conv\.", ".down_sample.0."),
+    (r"\.shortcut\.bn\.", ".down_sample.1."),
+]
+# The SE networks are a class of their own, which names stem and shortcut otherwise.
+_SENET_RULES = [
+    (r"^stem\.conv\.", "layer0.0."),
+    (r"^stem\.bn\.", "layer0.1."),
+    (r"\.shortcut\.conv\.", ".downsample.0."),
+    (r"\.shortcut\.bn\.", ".downsample.1."),
+    (r"\.attention\.reduce\.", ".se_module.conv_reduce."),
+    (r"\.attention\.expand\.", ".se_module.conv_expand."),
+]
+
+# What MindCV's training stores beside the weights: one array for a weight, under one of these and the weight's name ...
+_STATE_OF_A_WEIGHT = re.compile(
+    r"(moments?|moment[123]|accum|stat|vhat|mean_grad|mean_square|prev_gradient|adam_[mv]|lion_m|nadam_[mv]|lamb_[mv]|"
+    r"ema|swap|grad_accumulation)\.(?P<weight>.+)"
+)
+# ... and values of the optimizer, the loss scale, the running average, and those MindSpore's ModelCheckpoint appends.
+_STATE = re.compile(
+    r"global_step|learning_rate(_group_\d+)?|momentum|beta[12]_power|mu_schedule|weight_decay|scale_sense|updates|"
+    r"accumulation_step|current_iterator_step|last_overflow_iterator_step|epoch_num|step_num|lr|loss_scale"
+)
+
+_SAME_POOL = {"stem_pool": "same"}
+# Keywords of create_model that make MindCV's network of that name.
+_VARIANTS: dict[str, dict[str, Any]] = {
+    "resnet18": _SAME_POOL,
+    "resnet34": _SAME_POOL,
+    "resnet50": _SAME_POOL,
+    "resnet101": _SAME_POOL,
+    "resnet152": _SAME_POOL,
+    "resnext50_32x4d": _SAME_POOL,
+    "resnext101_32x4d": _SAME_POOL,
+    "seresnet50": _SAME_POOL,
+    "seresnext50_32x4d": _SAME_POOL,
+    "seresnext101_32x4d": _SAME_POOL,
+    "skresnet18": _SAME_POOL,
+    "skresnet34": _SAME_POOL,
+    "skresnet50": {**_SAME_POOL, "first_act": False},
+    # Despite its name without groups: the branches are dense 3x3 convolutions of 64 to 512 channels.
+    "skresnext50_32x4d": {**_SAME_POOL, "first_act": False, "groups": 1, "base_width": 64},
+}
+
+
+def is_mindcv(names: Iterable[str]) -> bool:
+    """Whether these are names of one of MindCV's residual networks; False for those of timm and of this package."""
+    return any(re.fullmatch(r"layer\d+\.\d+\..+\.moving_mean", name) for name in names)
+
+
+def mindcv_variant(model: str, weights: Mapping[str, np.ndarray]) -> dict[str, Any]:
+    """The keywords with which `create_model(model, **keywords)` is MindCV's network of that name.
+
+    What they say of the network: every max pooling is padded "same"; the bottlenecks with selective kernels have no
+    ReLU after their first convolution; and skresnext50_32x4d has no groups. Else MindCV's networks are this package's.
+
+    Args:
+        model: a name of `list_models()`.
+        weights: MindCV's, by its names; only names and shapes are read.
+    Returns:
+        Plain values that JSON can hold.
+    Raises:
+        ValueError: if MindCV has no network of that name, if these are not MindCV's names, or if the shapes are those
+            of another network than MindCV 0.3.0 to 0.5.0 has under it.
+    """
+    if not is_mindcv(weights):
+        raise ValueError(
+            "these are not weights of MindCV's residual networks: expected names like "
+            f"'layer1.0.bn1.moving_mean', got {', '.join(sorted(weights)[:3]) or 'none'}."
+        )
+    if model not in _VARIANTS:
+        raise ValueError(f"MindCV has no network {model!r}: its weights fit {', '.join(_VARIANTS)}.")
+    branch = weights.get("layer1.0.conv2.paths.0.features.0.weight")
+    if model == "skresnext50_32x4d" and branch is not None and branch.shape != (64, 64, 3, 3):
+        raise ValueError(
+            "MindCV's skresnext50_32x4d has branches without groups, whose first weight is (64, 64, 3, 3); in these "
+            f"weights it is {branch.shape}, and what else differs in their network is not known."
+        )
+    return dict(_VARIANTS[model])
+
+
+def mindcv_names(names: Iterable[str]) -> dict[str, str]:
+    """Map the parameter names of one network to those of the same network in MindCV.
+
+    Args:
+        names: all of a network's names; what a name becomes depends on its neighbours (MindCV names the convolutions
+            of a network with selective kernels differently, for example).
+    Returns:
+        Our name -> MindCV's, in the given order.
+    """
+    names = list(names)
+    rules = list(_RULES)
+    rules += _SK_BLOCK_RULES if any(".select." in name for name in names) else _PLAIN_BLOCK_RULES
+    rules += _SENET_RULES if any(".attention." in name for name in names) else _RESNET_RULES
+    renamed = {}
+    for name in names:
+        mindcv_name = name
+        for pattern, replacement in rules:
+            mindcv_name = re.sub(pattern, replacement, mindcv_name)
+        renamed[name] = mindcv_name
+    return renamed
+
+
+def from_mindcv(weights: Mapping[str, np.ndarray], network: nn.Cell) -> dict[str, np.ndarray]:
+    """Rename MindCV's weights for a network of this package.
+
+    Args:
+        weights: the entries of a MindCV checkpoint as arrays. What its training stores beside the weights (the
+            optimizer's state, counters, the running average `ema.*`) is passed over.
+        network: the same architecture here, built with the keywords of `mindcv_variant`; only its names are read.
+    Returns:
+        Every parameter and running statistic of `network` by name. Shapes are as they came, so
+        `checkpoint.load_exact` can compare them.
+    Raises:
+        ValueError: if a name on either side has no counterpart; the message lists both.
+    """
+    names = mindcv_names(parameter.name for parameter in network.get_parameters())
+    given = {name for name in weights if not _is_training_state(name, weights)}
+    missing = sorted(set(names.values()) - given)
+    unknown = sorted(given - set(names.values()))
+    if missing or unknown:
+        raise ValueError(
+            "these MindCV weights do not belong to this network.\n"
+            f"Missing from the weights: {', '.join(missing) or 'nothing'}.\n"
+            f"Unknown to the network: {', '.join(unknown) or 'nothing'}."
+        )
+    return {name: np.asarray(weights[mindcv_name]) for name, mindcv_name in names.items()}
+
+
+def _is_training_state(name: str, weights: Mapping[str, np.ndarray]) -> bool:
+    of_a_weight = _STATE_OF_A_WEIGHT.fullmatch(name)
+    return bool(_STATE.fullmatch(name)) or (of_a_weight is not None and of_a_weight["weight"] in weights)
