@@ -35,6 +35,8 @@ def create_optimizer(
     weight_decay_filter: str = "disable",
     betas: tuple[float, float] = (0.9, 0.999),
     eps: float = 1e-8,
+    layer_decay: float | None = None,
+    head_lr_scale: float = 1.0,
 ) -> nn.Optimizer:
     """Create an optimizer over the trainable parameters.
 
@@ -58,13 +60,17 @@ def create_optimizer(
         weight_decay_filter: "disable": decay all parameters. "norm_and_bias": spare those of at most one dimension.
         betas: decay rates of Adam's moments, each in (0, 1).
         eps: Adam's addition to the denominator, > 0.
+        layer_decay: in (0, 1]; the learning rate of each depth group is this times that of the group after it, up to
+            the classifier, whose own is `lr`. None: `lr` for all. Needs a Cell with `depth_groups()`.
+        head_lr_scale: above 0; a factor for the classifier's learning rate. Needs the same unless it is 1.
 
     Returns:
         An `nn.Optimizer`: call it with the gradients of its `parameters`, a tuple in that order. Its state is in
         `get_parameters()`.
 
     Raises:
-        ValueError: if a name is unknown, a number out of its range, or nothing is trainable.
+        ValueError: if a name is unknown, a number out of its range, nothing is trainable, or learning rates are to
+            differ and the model does not tell its depth.
     """
     build = OPTIMIZERS.get(opt)
     rates = lr if isinstance(lr, list) else [lr]
@@ -78,7 +84,14 @@ def create_optimizer(
         raise ValueError(f"betas must be two numbers strictly between 0 and 1; got {betas}.")
     if not 0 < eps < math.inf:
         raise ValueError(f"eps must be above 0; got {eps}.")
-    groups = create_param_groups(model_or_params, weight_decay, weight_decay_filter)
+    groups = create_param_groups(
+        model_or_params,
+        weight_decay,
+        weight_decay_filter,
+        lr=lr,
+        layer_decay=layer_decay,
+        head_lr_scale=head_lr_scale,
+    )
     return build(groups, OptimizerSettings(lr, float(momentum), use_nesterov, tuple(betas), eps))
 
 

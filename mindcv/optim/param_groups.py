@@ -1,4 +1,4 @@
-"""Decides which parameters are decayed."""
+"""Decides which parameters are decayed, and how fast each learns."""
 
 from collections.abc import Iterable
 
@@ -10,41 +10,96 @@ WEIGHT_DECAY_FILTERS = ("disable", "norm_and_bias")
 
 
 def create_param_groups(
-    model_or_params: nn.Cell | Iterable[Parameter], weight_decay: float, weight_decay_filter: str = "disable"
+    model_or_params: nn.Cell | Iterable[Parameter],
+    weight_decay: float,
+    weight_decay_filter: str = "disable",
+    *,
+    lr: float | list[float],
+    layer_decay: float | None = None,
+    head_lr_scale: float = 1.0,
 ) -> list[dict]:
-    """Split the trainable parameters into MindSpore optimizer groups by whether weight decay applies.
+    """Split the trainable parameters into MindSpore optimizer groups by weight decay and learning rate.
 
     Always groups, even if nothing is filtered: for an ungrouped list MindSpore itself skips every parameter that has
     "beta" or "gamma" anywhere in its name.
 
     Args:
         model_or_params: a Cell, or parameters; those with `requires_grad` False are left out.
-        weight_decay: factor for the decayed group; 0 for the other.
+        weight_decay: factor for the decayed parameters; 0 for the others.
         weight_decay_filter: "disable": decay everything. "norm_and_bias": spare parameters of at most one dimension,
             which are the biases and the scales and shifts of normalisation layers.
+        lr: the learning rate, or a list with one for each update, of parameters whose scale is 1.
+        layer_decay: in (0, 1]; the learning rate of each depth group is this times that of the group after it. The
+            scale is 1 in the classifier, which is the last group. None: the same for all.
+        head_lr_scale: above 0; a factor for the classifier's learning rate.
 
     Returns:
-        Groups for `nn.Optimizer`; the last, "order_params", keeps the parameters in the given order.
+        Groups for `nn.Optimizer`, one for each pair of scale and decay, the largest first; where the scale is not 1,
+        with their own "lr". The last, "order_params", keeps the parameters in the given order.
 
     Raises:
-        ValueError: if the filter is unknown or no parameter is trainable.
+        ValueError: if the filter is unknown, a number out of its range, no parameter is trainable, or learning rates
+            are to differ and the model does not tell its depth.
     """
     if weight_decay_filter not in WEIGHT_DECAY_FILTERS:
         hint = nearest_name_hint(str(weight_decay_filter), list(WEIGHT_DECAY_FILTERS))
         raise ValueError(
             f"unknown weight_decay_filter {weight_decay_filter!r}.{hint} Known: {', '.join(WEIGHT_DECAY_FILTERS)}."
         )
-    given = model_or_params.get_parameters() if isinstance(model_or_params, nn.Cell) else model_or_params
-    params = [param for param in given if param.requires_grad]
+    given = model_or_params
+    params = [p for p in (given.get_parameters() if isinstance(given, nn.Cell) else given) if p.requires_grad]
     if not params:
         raise ValueError("no parameter to optimize: all are frozen (requires_grad is False), or there are none.")
+    scales = learning_rate_scales(model_or_params, layer_decay, head_lr_scale)
 
-    spare_small = weight_decay_filter == "norm_and_bias"
-    decayed = [param for param in params if not (spare_small and param.ndim <= 1)]
-    spared = [param for param in params if spare_small and param.ndim <= 1]
-    groups = [
-        {"params": members, "weight_decay": decay}
-        for members, decay in ((decayed, float(weight_decay)), (spared, 0.0))
-        if members
-    ]
+    members: dict[tuple[float, float], list[Parameter]] = {}
+    for param in params:
+        is_spared = weight_decay_filter == "norm_and_bias" and param.ndim <= 1
+        decay = 0.0 if is_spared else float(weight_decay)
+        members.setdefault((scales.get(param.name, 1.0), decay), []).append(param)
+    groups: list[dict] = []
+    for scale, decay in sorted(members, reverse=True):
+        groups.append({"params": members[scale, decay], "weight_decay": decay})
+        if scale != 1.0:
+            groups[-1]["lr"] = [rate * scale for rate in lr] if isinstance(lr, list) else lr * scale
     return [*groups, {"order_params": params}]
+
+
+def learning_rate_scales(
+    model: nn.Cell | Iterable[Parameter], layer_decay: float | None, head_lr_scale: float
+) -> dict[str, float]:
+    """Factor of the learning rate for each trainable parameter's name; empty if all are 1.
+
+    With n depth groups, the last of them the classifier, group i = 1, ..., n has layer_decay^(n - i), and the
+    classifier head_lr_scale on top. Frozen groups count, so that freezing does not change the other factors.
+
+    Args:
+        model: has `depth_groups()`, lists of parameter names from input to output, if the factors are to differ.
+        layer_decay: in (0, 1]; None is 1.
+        head_lr_scale: above 0.
+
+    Raises:
+        ValueError: if a number is out of its range, or `depth_groups` is needed and missing or incomplete.
+
+    Source: Clark et al. 2020 (ELECTRA), section 3.1; exponents as in timm.
+    """
+    if layer_decay is not None and not 0 < layer_decay <= 1:
+        raise ValueError(f"layer_decay must be above 0 and at most 1; got {layer_decay}.")
+    if not 0 < head_lr_scale < float("inf"):
+        raise ValueError(f"head_lr_scale must be above 0; got {head_lr_scale}.")
+    if layer_decay in (None, 1.0) and head_lr_scale == 1.0:
+        return {}
+    if not hasattr(model, "depth_groups"):
+        kind = type(model).__name__ if isinstance(model, nn.Cell) else "a bare collection of parameters"
+        raise ValueError(
+            f"layer_decay and head_lr_scale need a network that tells its depth by a method depth_groups(); got {kind}."
+        )
+    groups = model.depth_groups()
+    scales = {}
+    for after, names in enumerate(reversed(groups)):
+        scale = (1.0 if layer_decay is None else layer_decay**after) * (head_lr_scale if after == 0 else 1.0)
+        scales |= dict.fromkeys(names, scale)
+    missing = [param.name for param in model.trainable_params() if param.name not in scales]
+    if missing:
+        raise ValueError(f"depth_groups() of {type(model).__name__} leaves out {', '.join(missing[:5])}.")
+    return scales

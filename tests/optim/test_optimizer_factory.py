@@ -56,6 +56,9 @@ class Weights(nn.Cell):
             + (self.bias * bias).sum()
         )
 
+    def depth_groups(self):
+        return [["weight"], ["gamma", "alphabeta"], ["bias"]]
+
     def values(self):
         return [getattr(self, name).asnumpy().copy() for name in SHAPES]
 
@@ -105,6 +108,50 @@ def test_five_updates_with_a_schedule_and_decay_equal_numpy(mode, case, weight_d
     decays = [0.1 if weight_decay_filter == "disable" or len(shape) > 1 else 0.0 for shape in SHAPES.values()]
     update(Step(network, optimizer), random_gradients())
     assert_close(network.values(), reference(start, random_gradients(), RATES, decays))
+
+
+@pytest.mark.parametrize("lr", [RATES, 0.02], ids=["schedule", "one rate"])
+@pytest.mark.parametrize("case", IMPLEMENTATIONS)
+def test_each_depth_group_learns_at_its_own_rate_with_its_own_decay(mode, case, lr):
+    """As if every parameter had a NumPy optimizer of its own."""
+    opt, arguments, reference = CASES[case]
+    network = Weights()
+    start, gradients = network.values(), random_gradients()
+    optimizer = create_optimizer(
+        network,
+        opt,
+        lr=lr,
+        weight_decay=0.1,
+        weight_decay_filter="norm_and_bias",
+        layer_decay=0.5,
+        head_lr_scale=4.0,
+        **arguments,
+    )
+    update(Step(network, optimizer), gradients)
+    expected = []
+    for i, (scale, decay) in enumerate([(0.25, 0.1), (0.5, 0.0), (0.5, 0.1), (4.0, 0.0)]):
+        rates = [scale * rate for rate in (lr if isinstance(lr, list) else [lr] * 5)]
+        expected += reference([start[i]], [[grads[i]] for grads in gradients], rates, [decay])
+    assert_close(network.values(), expected)
+
+
+@pytest.mark.parametrize("case", IMPLEMENTATIONS)
+def test_state_with_scaled_rates_restored_continues_with_the_same_bits(case):
+    ms.set_context(mode=ms.GRAPH_MODE)
+    opt, arguments, _ = CASES[case]
+    gradients, networks, states = random_gradients(), [], []
+    for first, last in ((0, 5), (0, 2), (2, 5)):
+        network = Weights()
+        optimizer = create_optimizer(network, opt, lr=RATES, layer_decay=0.5, **arguments)
+        params = list(optimizer.get_parameters())
+        assert len({param.name for param in params}) == len(params)
+        for param in params if first else ():
+            param.set_data(Tensor(states[-1][param.name]))
+        update(Step(network, optimizer), gradients[first:last])
+        networks.append(network)
+        states.append({param.name: param.asnumpy().copy() for param in params})
+    for a, b in zip(networks[0].values(), networks[2].values(), strict=True):
+        np.testing.assert_array_equal(a, b)
 
 
 @pytest.mark.parametrize("case", IMPLEMENTATIONS)
@@ -190,6 +237,8 @@ def test_state_names_are_those_that_checkpoints_hold(case, per_parameter, shared
         ("adam", {"betas": (0.9, 1.0)}, "betas must be two numbers strictly between 0 and 1; got \\(0.9, 1.0\\)"),
         ("adamw", {"betas": (0.9,)}, "betas must be two numbers strictly between 0 and 1; got \\(0.9,\\)"),
         ("adamw", {"eps": 0.0}, "eps must be above 0; got 0.0"),
+        ("adamw", {"layer_decay": 1.5}, "layer_decay must be above 0 and at most 1; got 1.5"),
+        ("momentum", {"head_lr_scale": -1.0}, "head_lr_scale must be above 0; got -1.0"),
     ],
 )
 def test_a_wrong_argument_is_refused_with_what_came(opt, arguments, message):
