@@ -60,6 +60,23 @@ def test_evaluation_equals_resize_centre_crop_normalise(encoded, size, crop_pct,
     assert np.abs(ours - expected).max() <= 1.01 / 255 / min(std)
 
 
+@pytest.mark.parametrize("encoded", [False, True])
+@pytest.mark.parametrize(("size", "crop_pct", "resized"), [(56, 0.875, 64), (48, 0.95, 50)])  # 48 / 0.95 = 50.5
+def test_bicubic_evaluation_is_pillows_to_the_last_bit_also_where_it_shrinks(encoded, size, crop_pct, resized):
+    noise = np.random.default_rng(4).integers(0, 256, (150, 200, 3), np.uint8)
+    image = np.asarray(Image.fromarray(noise // 4 + smooth_image(150, 200) // 2))
+    buffer = io.BytesIO()
+    Image.fromarray(image).save(buffer, "PNG")
+    source = np.frombuffer(buffer.getvalue(), np.uint8) if encoded else image
+    options = {"image_resize": size, "crop_pct": crop_pct, "interpolation": "bicubic", "encoded": encoded}
+    ours = apply(create_transforms(is_training=False, **options, **RAW), source)
+    width = resized * 200 // 150
+    whole = np.asarray(Image.fromarray(image).resize((width, resized), Image.Resampling.BICUBIC))
+    top, left = (resized - size) // 2, (width - size) // 2
+    expected = whole[top : top + size, left : left + size].transpose(2, 0, 1)
+    np.testing.assert_array_equal(np.rint(ours * 255).astype(np.uint8), expected)
+
+
 def test_nearest_copies_pixels_and_bicubic_differs_from_bilinear():
     image = smooth_image(20, 20)
     results = {}
