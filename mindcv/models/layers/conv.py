@@ -30,7 +30,7 @@ def conv2d(
 
 
 class PointwiseConv2d(nn.Conv2d):
-    """A 1x1 convolution without bias: (B, C_in, H, W) -> (B, C_out, H/s, W/s).
+    """A 1x1 convolution: (B, C_in, H, W) -> (B, C_out, H/s, W/s). Built without bias; folding a batch norm adds one.
 
     On a CPU, oneDNN multiplies each image on its own, and a small map with many channels makes that a product of a
     large matrix with a few columns. There the whole batch goes through one matrix product: forward and backward take
@@ -49,15 +49,19 @@ class PointwiseConv2d(nn.Conv2d):
     def construct(self, x: Tensor) -> Tensor:
         height, width = (x.shape[2] + self.step - 1) // self.step, (x.shape[3] + self.step - 1) // self.step
         if height * width > self.max_matmul_area:
-            return self.conv2d(x, self.weight)
+            out = self.conv2d(x, self.weight)
+            return self.bias_add(out, self.bias) if self.has_bias else out
         x = self.subsample(x)
-        weight = ops.reshape(self.weight, (self.out_channels, self.in_channels))
         if height * width == 1:
-            rows = ops.reshape(x, (-1, self.in_channels))
-            return ops.reshape(self.matmul(rows, weight), (-1, self.out_channels, 1, 1))
+            return ops.reshape(self.multiply(ops.reshape(x, (-1, self.in_channels))), (-1, self.out_channels, 1, 1))
         rows = ops.reshape(ops.transpose(x, (0, 2, 3, 1)), (-1, self.in_channels))  # (B * H * W, C_in)
-        out = ops.reshape(self.matmul(rows, weight), (-1, height, width, self.out_channels))
+        out = ops.reshape(self.multiply(rows), (-1, height, width, self.out_channels))
         return ops.transpose(out, (0, 3, 1, 2))
+
+    def multiply(self, rows: Tensor) -> Tensor:
+        """(N, C_in) -> (N, C_out)."""
+        out = self.matmul(rows, ops.reshape(self.weight, (self.out_channels, self.in_channels)))
+        return out + self.bias if self.has_bias else out
 
 
 def batch_norm(num_features: int) -> nn.BatchNorm2d:

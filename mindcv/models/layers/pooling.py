@@ -9,6 +9,8 @@ def global_average(x: Tensor) -> Tensor:
     Summing the last axis of a (B * C, H * W) view is three to four times faster on a CPU than `mean((2, 3))`, forward
     and backward, and the same function (benchmarks/sk_layer.py).
     """
-    batch, channels, height, width = x.shape
-    total = ops.reshape(x, (batch * channels, height * width)).sum(-1)
-    return ops.reshape(total, (batch, channels)) * (1.0 / (height * width))
+    _, channels, height, width = x.shape
+    total = ops.reshape(x, (-1, height * width)).sum(
+        -1
+    )  # -1: an exported network's batch size is known only at run time
+    return ops.reshape(total, (-1, channels)) * (1.0 / (height * width))

@@ -95,24 +95,23 @@ class SKSelect(nn.Cell):
 
         The weighted sum works on (B * C, H * W) views: reductions over the last axis are what a CPU does well.
         """
-        batch, channels, height, width = features[0].shape
-        rows = (batch * channels, height * width)
+        # B is written as -1: that of an exported network is known only at run time.
+        channels, height, width = features[0].shape[1:]
+        rows = (-1, height * width)
         if self.branches == 2:
             # Over two branches softmax is the sigmoid of the difference, and a + b = 1 saves one product:
             # a third of the memory traffic of stack, multiply, sum (benchmarks/sk_layer.py).
-            first_logit, second_logit = ops.split(
-                ops.reshape(self.conv(descriptor), (batch, 2 * channels)), channels, 1
-            )
-            weight = ops.reshape(ops.sigmoid(first_logit - second_logit), (batch * channels, 1))
+            first_logit, second_logit = ops.split(ops.reshape(self.conv(descriptor), (-1, 2 * channels)), channels, 1)
+            weight = ops.reshape(ops.sigmoid(first_logit - second_logit), (-1, 1))
             first, second = ops.reshape(features[0], rows), ops.reshape(features[1], rows)
             selected = second + weight * (first - second)
         else:
             weights = self.attention(descriptor)
-            selected = ops.reshape(features[0], rows) * ops.reshape(weights[:, 0], (batch * channels, 1))
+            selected = ops.reshape(features[0], rows) * ops.reshape(weights[:, 0], (-1, 1))
             for m in range(1, self.branches):
-                weight = ops.reshape(weights[:, m], (batch * channels, 1))
+                weight = ops.reshape(weights[:, m], (-1, 1))
                 selected = selected + ops.reshape(features[m], rows) * weight
-        return ops.reshape(selected, (batch, channels, height, width))
+        return ops.reshape(selected, (-1, channels, height, width))
 
 
 class SelectiveKernel(nn.Cell):

@@ -1,0 +1,168 @@
+"""From a network to a verified .onnx or .mindir file."""
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from mindspore import Tensor, nn
+
+from mindcv.export.exported import ExportedNetwork
+from mindcv.export.fold import fold_batch_norm
+from mindcv.export.formulation import make_exportable
+from mindcv.export.metadata import FORMATS, append_info
+from mindcv.export.mindir_file import write_mindir
+from mindcv.export.onnx_file import check_onnx_installed, write_onnx
+
+TOLERANCE = 1e-4
+
+
+@dataclass(frozen=True)
+class Export:
+    """A written file and how it was checked.
+
+    Attributes:
+        path: the file.
+        difference: largest difference between its logits and the network's, relative to the largest logit.
+        tolerance: what the difference had to stay within.
+        num_folded: batch norms that were folded.
+        num_parameters: numbers in the file's weights.
+        num_bytes: size of the file.
+    """
+
+    path: Path
+    difference: float
+    tolerance: float
+    num_folded: int
+    num_parameters: int
+    num_bytes: int
+
+
+def export_onnx(build: Callable[[], nn.Cell], path: str | Path, **options: Any) -> Export:
+    """`export_network` to a path that must end in .onnx."""
+    return _export_as(".onnx", build, path, options)
+
+
+def export_mindir(build: Callable[[], nn.Cell], path: str | Path, **options: Any) -> Export:
+    """`export_network` to a path that must end in .mindir."""
+    return _export_as(".mindir", build, path, options)
+
+
+def export_network(
+    build: Callable[[], nn.Cell],
+    path: str | Path,
+    *,
+    input_size: tuple[int, int, int],
+    info: Mapping[str, Any],
+    dynamic_batch: bool = True,
+    fold_bn: bool = False,
+    tolerance: float = TOLERANCE,
+) -> Export:
+    """Write a network to a file, in the format that its name ends in, and compare the file with the network.
+
+    The file is written under another name in the same folder, verified, and only then renamed: what was at `path`
+    before stays until a verified file replaces it.
+
+    Args:
+        build: makes the network with its final weights, a new one at each call: exporting needs a network that has
+            neither run nor been exported, verifying one that is not changed by it.
+        path: ends in .onnx or .mindir.
+        input_size: (C, H, W) of the images.
+        info: JSON-compatible description for `read_info`; "input_shape" is added to it.
+        dynamic_batch: leave the batch size open; otherwise it is 1.
+        fold_bn: fold each batch norm into the convolution before it.
+        tolerance: largest relative difference of the logits that passes.
+    Raises:
+        ValueError: if the format is unknown, a layer cannot be exported, onnx is not installed, or the file's logits
+            differ.
+        OSError: if the folder cannot be written.
+    """
+    path = Path(path)
+    check_export_path(path)
+    input_shape = (None if dynamic_batch else 1, *input_size)
+
+    network = build().set_train(False)
+    num_folded = fold_batch_norm(network) if fold_bn else 0
+    make_exportable(network)
+    num_parameters = sum(parameter.size for parameter in network.get_parameters())
+    temporary = path.with_name(f".{path.stem}.saving{path.suffix}")
+    try:
+        try:
+            (write_onnx if path.suffix == ".onnx" else write_mindir)(network, temporary, input_shape)
+        except RuntimeError as error:  # what MindSpore's exporters raise; the first line names the operator
+            reason = str(error).strip().partition("\n")[0]
+            raise ValueError(f"this network cannot be exported to {path.suffix}: {reason}") from error
+        append_info(temporary, {**info, "input_shape": input_shape})
+        difference = verify_export(build(), temporary, input_shape, tolerance=tolerance)
+        _publish(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return Export(path, difference, tolerance, num_folded, num_parameters, path.stat().st_size)
+
+
+def check_export_path(path: str | Path) -> None:
+    """Raise ValueError unless `export_network` can write there; for finding out before the work is done."""
+    path = Path(path)
+    if path.suffix not in FORMATS:
+        raise ValueError(f"the name of an exported file must end in {' or '.join(FORMATS)}, got '{path}'.")
+    if path.suffix == ".onnx":
+        check_onnx_installed()
+    if not path.parent.is_dir():
+        raise ValueError(f"cannot write {path}: the folder {path.parent} does not exist. Make it first.")
+    if not os.access(path.parent, os.W_OK):
+        raise ValueError(f"cannot write {path}: the folder {path.parent} is not writable.")
+
+
+def verify_export(
+    network: nn.Cell,
+    path: str | Path,
+    input_shape: tuple[int | None, int, int, int],
+    tolerance: float = TOLERANCE,
+    seed: int = 0,
+) -> float:
+    """Compare an exported file, loaded anew, with a network on normally distributed images.
+
+    Args:
+        network: set to evaluation mode by this.
+        input_shape: (B, C, H, W) of the file; B None for an open batch size, which is tried with 3 and 1.
+        tolerance: largest difference that passes, relative to the network's largest logit.
+        seed: of the images.
+    Returns:
+        The largest relative difference.
+    Raises:
+        ValueError: if it is above the tolerance, or no number.
+    """
+    sizes = (3, 1) if input_shape[0] is None else (input_shape[0],)
+    images = np.random.default_rng(seed).standard_normal((sizes[0], *input_shape[1:])).astype(np.float32)
+    expected = network.set_train(False)(Tensor(images)).asnumpy()
+    exported = ExportedNetwork(path)
+    scale = np.abs(expected).max() or 1.0
+    difference = 0.0
+    for size in sizes:
+        actual = exported(Tensor(images[:size])).asnumpy()
+        if actual.shape != expected[:size].shape:
+            raise ValueError(f"the exported file gives {actual.shape} logits, the network {expected[:size].shape}.")
+        difference = np.maximum(
+            difference, np.abs(actual - expected[:size]).max() / scale
+        )  # keeps a NaN; max() may not
+    if not difference <= tolerance:
+        raise ValueError(
+            f"the logits of the exported file differ from the network's by {difference:.2e} of the largest; up to "
+            f"{tolerance:.2e} would be rounding. The file is not what the network computes."
+        )
+    return float(difference)
+
+
+def _export_as(suffix: str, build: Callable[[], nn.Cell], path: str | Path, options: dict[str, Any]) -> Export:
+    if Path(path).suffix != suffix:
+        raise ValueError(f"the name of this file must end in {suffix}, got {path}.")
+    return export_network(build, path, **options)
+
+
+def _publish(temporary: Path, path: Path) -> None:
+    """Flush to disk, then rename: readers see the old file or all of the new one."""
+    with temporary.open("rb+") as file:
+        os.fsync(file.fileno())
+    os.replace(temporary, path)

@@ -1,0 +1,162 @@
+"""Every network exports to both formats, and only a file that computes the same is kept."""
+
+import gc
+import sys
+from functools import partial
+
+import numpy as np
+import pytest
+from mindspore import Tensor, nn, ops
+
+from mindcv.export import (
+    ExportedNetwork,
+    export_mindir,
+    export_network,
+    export_onnx,
+    read_info,
+    verify_export,
+)
+from mindcv.models import list_models
+from mindcv.runtime import setup_runtime
+
+pytest.importorskip("onnxruntime")
+FORMAT = pytest.mark.parametrize("suffix", [".onnx", ".mindir"])
+INFO = {"model": {"model": "tiny_sknet", "in_channels": 3}, "class_names": [f"class {k}" for k in range(10)]}
+# Two blocks with what the full networks have; 256 planes send 1x1 convolutions through their matrix product.
+SHORT = {"layers": (1, 1), "planes": (64, 256)}
+NETWORKS = {"tiny_sknet": {}, "resnet18": SHORT, "skresnet50d": SHORT, "seresnext50_32x4d": SHORT}
+CASES = [
+    *((name, suffix, fold_bn) for name in NETWORKS for suffix, fold_bn in ((".onnx", True), (".mindir", False))),
+    ("tiny_sknet", ".onnx", False),
+    ("tiny_sknet", ".mindir", True),
+]
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case[0]}{case[1]}{' folded' * case[2]}")
+def test_the_file_computes_what_the_network_does(tiny_model, random_network, tmp_path, capfd, case):
+    setup_runtime(mode=0, device_target="CPU")
+    name, suffix, fold_bn = case
+    build = partial(random_network, name, **NETWORKS[name])
+    path = tmp_path / f"network{suffix}"
+    result = export_network(build, path, input_size=(3, 25, 24), info=INFO, fold_bn=fold_bn)  # an odd height
+    assert 0 <= result.difference < 1e-5
+    assert (result.num_folded > 5) == fold_bn
+    assert result.num_bytes == path.stat().st_size > 4 * result.num_parameters
+    images = np.random.default_rng(9).standard_normal((4, 3, 25, 24)).astype(np.float32)
+    expected = build()(Tensor(images)).asnumpy()
+    actual = ExportedNetwork(path)(Tensor(images)).asnumpy()
+    np.testing.assert_allclose(actual, expected, rtol=0, atol=1e-5 * np.abs(expected).max())
+    assert sorted(p.name for p in tmp_path.iterdir()) == [path.name]
+    assert capfd.readouterr().err == ""  # neither MindSpore nor onnxruntime warns
+
+
+@pytest.mark.parametrize("name, suffix", [("tiny_sknet", ".onnx"), ("skresnet50d", ".mindir")])
+def test_a_process_in_pynative_mode_exports_the_same(pynative, tiny_model, random_network, tmp_path, name, suffix):
+    build = partial(random_network, name, **NETWORKS[name])
+    path = tmp_path / f"network{suffix}"
+    assert export_network(build, path, input_size=(3, 25, 24), info=INFO, fold_bn=True).difference < 1e-5
+
+
+@FORMAT
+def test_a_fixed_batch_size_exports(pynative, random_network, tmp_path, tiny_model, suffix):
+    path = tmp_path / f"network{suffix}"
+    build = partial(random_network, tiny_model)
+    export_network(build, path, input_size=(3, 16, 16), info=INFO, dynamic_batch=False)
+    assert read_info(path) == {**INFO, "input_shape": [1, 3, 16, 16]}
+    assert ExportedNetwork(path).input_shape == (1, 3, 16, 16)
+
+
+@FORMAT
+@pytest.mark.parametrize("size", [32, 33])
+def test_mindcvs_pooling_exports(pynative, random_network, tmp_path, suffix, size):
+    def build():
+        network = random_network("resnet18", layers=(1,), planes=(16,))
+        network.pool = nn.MaxPool2d(3, 2, pad_mode="same")
+        return network
+
+    export_network(build, tmp_path / f"network{suffix}", input_size=(3, size, size), info={})
+
+
+def test_grey_images_and_many_classes_export(pynative, random_network, tmp_path, tiny_model):
+    build = partial(random_network, tiny_model, in_channels=1, num_classes=37)
+    export_mindir(build, tmp_path / "a.mindir", input_size=(1, 8, 8), info={})
+    export_onnx(build, tmp_path / "a.onnx", input_size=(1, 8, 8), info={})
+    for name in ("a.mindir", "a.onnx"):
+        assert ExportedNetwork(tmp_path / name)(Tensor(np.zeros((2, 1, 8, 8), np.float32))).shape == (2, 37)
+
+
+def test_exporting_leaves_a_live_network_alone(mode, random_network, tmp_path, tiny_model):
+    live = random_network(tiny_model)
+    images = Tensor(np.random.default_rng(1).standard_normal((2, 3, 16, 16)).astype(np.float32))
+    before = live(images).asnumpy()
+    for name in ("a.onnx", "a.mindir"):
+        export_network(partial(random_network, tiny_model), tmp_path / name, input_size=(3, 16, 16), info={})
+        np.testing.assert_array_equal(live(images).asnumpy(), before)
+    assert live.training is False
+    live.set_train(True)
+    assert not np.array_equal(live(images).asnumpy(), before)
+
+
+@FORMAT
+def test_a_file_that_differs_is_not_kept_and_the_old_one_stays(pynative, random_network, tmp_path, tiny_model, suffix):
+    path = tmp_path / f"network{suffix}"
+    path.write_bytes(b"what was there before")
+    seeds = iter([1, 2])
+
+    def build():
+        network = random_network(tiny_model)
+        network.classifier.bias.set_data(Tensor(np.full(10, next(seeds), np.float32)))
+        return network
+
+    with pytest.raises(ValueError, match=r"differ from the network's by \d\.\d\de.* of the largest; up to 1\.00e-04"):
+        export_network(build, path, input_size=(3, 16, 16), info={})
+    assert path.read_bytes() == b"what was there before"
+    assert [p.name for p in tmp_path.iterdir()] == [path.name]
+
+
+def test_verifying_notices_nan_and_another_number_of_classes(pynative, random_network, tmp_path, tiny_model):
+    path = tmp_path / "network.onnx"
+    export_network(partial(random_network, tiny_model), path, input_size=(3, 16, 16), info={})
+    shape = (None, 3, 16, 16)
+    assert verify_export(random_network(tiny_model), path, shape) < 1e-5
+    broken = random_network(tiny_model)
+    broken.classifier.bias.set_data(Tensor(np.full(10, np.nan, np.float32)))
+    with pytest.raises(ValueError, match="differ from the network's by nan"):
+        verify_export(broken, path, shape)
+    with pytest.raises(ValueError, match=r"gives \(3, 10\) logits, the network \(3, 4\)"):
+        verify_export(random_network(tiny_model, num_classes=4), path, shape)
+
+
+class Unexportable(nn.Cell):
+    def construct(self, x):
+        return ops.pad(x, (1, 1)).sum((2, 3))
+
+
+def test_an_operator_that_onnx_lacks_is_named(pynative, tmp_path):
+    path = tmp_path / "network.onnx"
+    with pytest.raises(ValueError, match=r"cannot be exported to \.onnx: .*PadV3"):
+        export_network(Unexportable, path, input_size=(3, 8, 8), info={})
+    assert not list(tmp_path.iterdir())
+
+
+def test_other_endings_are_refused(tmp_path):
+    for export, name in ((export_network, "a.air"), (export_onnx, "a.mindir"), (export_mindir, "a.onnx")):
+        with pytest.raises(ValueError, match="must end in"):
+            export(Unexportable, tmp_path / name, input_size=(3, 8, 8), info={})
+
+
+@pytest.mark.parametrize("package", ["onnx", "onnxruntime"])
+def test_a_missing_package_says_what_to_install(monkeypatch, tmp_path, package):
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(ValueError, match=rf"need the package {package}.*pip install onnx onnxruntime \"numpy<2\""):
+        export_network(Unexportable, tmp_path / "a.onnx", input_size=(3, 8, 8), info={})
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", list_models())
+def test_every_registered_network_exports(pynative, random_network, tmp_path, name):
+    build = partial(random_network, name)
+    for suffix, fold_bn in ((".onnx", True), (".mindir", False)):
+        result = export_network(build, tmp_path / f"a{suffix}", input_size=(3, 64, 64), info={}, fold_bn=fold_bn)
+        assert result.difference < 1e-5
+        gc.collect()

@@ -1,0 +1,82 @@
+"""Folding leaves the logits alone, takes every batch norm, and cannot be misused."""
+
+import numpy as np
+import pytest
+from mindspore import Tensor, nn
+
+from mindcv.export import fold_batch_norm
+from mindcv.models.layers import ConvNormAct
+from mindcv.runtime import setup_runtime
+
+# Two blocks with what the full networks have; 256 planes send 1x1 convolutions through their matrix product.
+SHORT = {"layers": (1, 1), "planes": (64, 256)}
+NETWORKS = {
+    "tiny_sknet": {},
+    "resnet18": SHORT,
+    "skresnet50d": SHORT,
+    "seresnext50_32x4d": SHORT,
+    "sknet29": {"layers": (1,), "planes": (64,)},
+}
+NETWORK = pytest.mark.parametrize("name", NETWORKS)
+
+
+def images(size=24):
+    return Tensor(np.random.default_rng(0).standard_normal((2, 3, size, size)).astype(np.float32))
+
+
+@NETWORK
+def test_folded_logits_are_the_networks(mode, tiny_model, random_network, name):
+    expected = random_network(name, **NETWORKS[name])(images()).asnumpy()
+    folded = random_network(name, **NETWORKS[name])
+    count = fold_batch_norm(folded)
+    assert count > 5
+    difference = np.abs(folded(images()).asnumpy() - expected).max()
+    assert 0 < difference < 1e-5 * np.abs(expected).max()  # above 0: rounding shows that the arithmetic is another
+
+
+@NETWORK
+def test_every_batch_norm_becomes_a_bias(tiny_model, random_network, name):
+    network = random_network(name, **NETWORKS[name])
+    norms = [cell.num_features for _, cell in network.cells_and_names() if isinstance(cell, nn.BatchNorm2d)]
+    before = {parameter.name: parameter.size for parameter in network.get_parameters()}
+    assert fold_batch_norm(network) == len(norms)
+    after = {parameter.name: parameter.size for parameter in network.get_parameters()}
+    assert not [cell for _, cell in network.cells_and_names() if isinstance(cell, nn.BatchNorm2d)]
+    assert sum(after.values()) == sum(before.values()) - 3 * sum(norms)  # four vectors become one
+    assert {name.replace("conv.bias", "conv.weight") for name in after} <= before.keys()
+
+
+def test_a_convolution_with_bias_keeps_it(mode):
+    def build():
+        cell = ConvNormAct(3, 4, 3, act=False)
+        cell.conv = nn.Conv2d(3, 4, 3, pad_mode="valid", has_bias=True)
+        values = np.random.default_rng(5)
+        for parameter in cell.get_parameters():
+            parameter.set_data(Tensor(values.uniform(0.5, 2, parameter.shape).astype(np.float32)))
+        return cell.set_train(False)
+
+    folded = build()
+    fold_batch_norm(folded)
+    expected = build()(images(5)).asnumpy()
+    np.testing.assert_allclose(folded(images(5)).asnumpy(), expected, rtol=0, atol=1e-5 * np.abs(expected).max())
+
+
+def test_a_folded_network_refuses_to_train(mode):
+    network = ConvNormAct(3, 4, 3)
+    fold_batch_norm(network)
+    with pytest.raises(ValueError, match="folded into its convolutions: it cannot be trained"):
+        network.set_train(True)(images(4))
+
+
+def test_a_compiled_network_is_refused(tiny_network):
+    setup_runtime(mode=0, device_target="CPU")
+    network = tiny_network().set_train(False)
+    network(images(16))
+    with pytest.raises(ValueError, match=r"compiled.*fold a fresh one"):
+        fold_batch_norm(network)
+
+
+def test_a_batch_norm_without_its_convolution_is_named():
+    network = nn.SequentialCell([nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4)])
+    with pytest.raises(ValueError, match=r"cannot fold 1: only a batch norm `bn` beside"):
+        fold_batch_norm(network)
