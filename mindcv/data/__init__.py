@@ -1,17 +1,20 @@
 """Data sets, image transforms and the loader that feeds batches to the engine."""
 
 from mindcv.data.datasets import DATASETS, Dataset, create_dataset, default_splits, list_datasets
+from mindcv.data.images import ImageFiles, find_images
 from mindcv.data.loader import Loader, create_loader
 from mindcv.data.transforms import create_batch_transforms, create_transforms
 
 __all__ = [
     "DATASETS",
     "Dataset",
+    "ImageFiles",
     "Loader",
     "create_batch_transforms",
     "create_dataset",
     "create_loader",
     "create_transforms",
     "default_splits",
+    "find_images",
     "list_datasets",
 ]

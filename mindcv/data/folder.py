@@ -36,7 +36,7 @@ class FolderDataset(Dataset):
         self._paths: list[str] = []
         labels: list[int] = []
         for label, class_name in enumerate(class_names):
-            images = _images_below(folder / class_name, set())
+            images = images_below(folder / class_name, set())
             if not images:
                 raise ValueError(
                     f"the class folder {folder / class_name} has no images ({', '.join(IMAGE_SUFFIXES)}). "
@@ -86,7 +86,7 @@ def _is_image(name: str) -> bool:
     return name.lower().endswith(IMAGE_SUFFIXES)
 
 
-def _images_below(folder: str | Path, visited: set[str]) -> list[str]:
+def images_below(folder: str | Path, visited: set[str]) -> list[str]:
     """Paths of the images in `folder` and below it, sorted; a symbolic link back to a folder above ends there."""
     real = os.path.realpath(folder)
     if real in visited:
@@ -95,7 +95,7 @@ def _images_below(folder: str | Path, visited: set[str]) -> list[str]:
     images: list[str] = []
     for entry in _visible(folder):
         if entry.is_dir():
-            images += _images_below(entry.path, visited)
+            images += images_below(entry.path, visited)
         elif _is_image(entry.name):
             images.append(entry.path)
     return images

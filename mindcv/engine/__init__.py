@@ -2,6 +2,7 @@
 
 from mindcv.engine.callbacks import EpochLog, MetricsFile, SaveCheckpoints
 from mindcv.engine.evaluator import Evaluation, evaluate
+from mindcv.engine.predictor import Prediction, Predictions, predict
 from mindcv.engine.train_step import TrainStep
 from mindcv.engine.trainer import EpochResult, Trainer
 
@@ -10,8 +11,11 @@ __all__ = [
     "EpochResult",
     "Evaluation",
     "MetricsFile",
+    "Prediction",
+    "Predictions",
     "SaveCheckpoints",
     "TrainStep",
     "Trainer",
     "evaluate",
+    "predict",
 ]

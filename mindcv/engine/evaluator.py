@@ -59,10 +59,10 @@ def evaluate(network: nn.Cell, loader: Batches, *, progress: bool = True) -> Eva
     start = time.perf_counter()
     ranks, losses = [], []
     bar = tqdm(
-        loader.epoch(0), total=len(loader), desc="validate", unit="batch", leave=False, disable=_hidden(progress)
+        loader.epoch(0), total=len(loader), desc="validate", unit="batch", leave=False, disable=hide_bar(progress)
     )
     for images, labels in bar:
-        logits = network(Tensor(_pad(images, loader.batch_size))).asnumpy()[: len(labels)].astype(np.float64)
+        logits = network(Tensor(pad_batch(images, loader.batch_size))).asnumpy()[: len(labels)].astype(np.float64)
         ranks.append(label_ranks(logits, labels))
         losses.append(cross_entropy(logits, labels))
     network.set_train(was_training)
@@ -89,10 +89,12 @@ def cross_entropy(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
     return np.log(np.exp(shifted).sum(axis=1)) - own
 
 
-def _pad(images: np.ndarray, batch_size: int) -> np.ndarray:
+def pad_batch(images: np.ndarray, batch_size: int) -> np.ndarray:
+    """Fill (B, C, H, W) images up with zeros to (batch_size, C, H, W): one shape for the compiled graph."""
     missing = batch_size - len(images)
     return images if missing == 0 else np.concatenate([images, np.zeros((missing, *images.shape[1:]), images.dtype)])
 
 
-def _hidden(progress: bool) -> bool:
+def hide_bar(progress: bool) -> bool:
+    """Whether a progress bar stays away: it was not asked for, or nobody watches."""
     return not (progress and sys.stderr.isatty())

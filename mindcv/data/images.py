@@ -1,0 +1,206 @@
+"""Images without labels: finding their files, and reading them so that a broken one does not end the run."""
+
+import glob
+import os
+import re
+import stat
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from io import BytesIO
+from itertools import islice
+from pathlib import Path
+
+import mindspore.dataset.vision as vision
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+from mindcv.data.folder import IMAGE_SUFFIXES, images_below
+from mindcv.data.image_file import read_image_file
+from mindcv.data.loader import MAX_DEFAULT_WORKERS
+from mindcv.registry import nearest_name_hint
+
+# A strip one pixel wide and 20,000 high would need 4 GB once its shorter side is resized to 256.
+MAX_ASPECT_RATIO = 1000
+
+
+def find_images(patterns: str | os.PathLike | Sequence[str | os.PathLike]) -> list[Path]:
+    """Return the image files that `patterns` stands for, each once.
+
+    Args:
+        patterns: one or several of
+            a file, taken whatever its name;
+            a folder: the images in it and below it by their suffix (`IMAGE_SUFFIXES`), sorted, hidden files and
+            folders passed over, symbolic links followed;
+            a wildcard such as `photos/**/*.png` (`**`: any folders): every file that matches, sorted, hidden ones
+            only if the pattern has the dot. A file whose name has wildcard characters is found by that name first.
+    Raises:
+        ValueError: if one of them stands for nothing; the message says what is there instead.
+        OSError: if a folder may not be read.
+    """
+    patterns = [patterns] if isinstance(patterns, str | os.PathLike) else list(patterns)
+    if not patterns or any(not os.fspath(pattern) for pattern in patterns):
+        raise ValueError("no images are named: give a file, a folder or a quoted wildcard such as 'photos/**/*.png'.")
+    found = [path for pattern in patterns for path in _find(os.path.expanduser(os.fspath(pattern)))]
+    return list(dict.fromkeys(map(Path, found)))
+
+
+class ImageFiles:
+    """Gives the batches of image files in their order, prepared by threads; sets aside the files that fail.
+
+    What a network gets is bit for bit what `Loader` gives it for the same file and transforms. As there, orientation
+    tags are not applied, and an animation stands for its first picture.
+
+    Args:
+        paths: the files.
+        transforms: from `create_transforms(is_training=False)`: the first one decodes a file's bytes, the last one
+            gives (C, H, W) float32.
+        batch_size: images per batch; no more than there are files.
+        num_parallel_workers: threads; None means one per core, at most 8.
+
+    Attributes:
+        unreadable: position in `paths` -> why that file gave no image; complete after an iteration.
+
+    Raises:
+        ValueError: if a number is below 1 or there is no path.
+    """
+
+    def __init__(
+        self,
+        paths: Sequence[str | os.PathLike],
+        transforms: Sequence[Callable[[np.ndarray], np.ndarray]],
+        batch_size: int = 64,
+        num_parallel_workers: int | None = None,
+    ) -> None:
+        if num_parallel_workers is None:
+            num_parallel_workers = min(os.cpu_count() or 1, MAX_DEFAULT_WORKERS)
+        for name, value in (("batch_size", batch_size), ("num_parallel_workers", num_parallel_workers)):
+            if value < 1:
+                raise ValueError(f"{name} must be at least 1; got {value}.")
+        if not paths:
+            raise ValueError("there are no image files: paths is empty.")
+        self.paths = [Path(path) for path in paths]
+        self.batch_size = min(batch_size, len(self.paths))
+        self.num_parallel_workers = num_parallel_workers
+        self.unreadable: dict[int, str] = {}
+        self._decode, *self._transforms = transforms
+        assert isinstance(self._decode, vision.Decode), "transforms are for encoded images, in evaluation"
+
+    def __len__(self) -> int:
+        """Batches if every file is readable, and the most there can be."""
+        return -(-len(self.paths) // self.batch_size)
+
+    def __iter__(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Give (B,) int64 positions in `paths` and (B, C, H, W) float32 images; only the last batch may be short."""
+        self.unreadable = {}
+        positions, images = [], []
+        for position, image in enumerate(self._prepare_all()):
+            if isinstance(image, str):
+                self.unreadable[position] = image
+                continue
+            positions.append(position)
+            images.append(image)
+            if len(images) == self.batch_size:
+                yield np.array(positions), np.stack(images)
+                positions, images = [], []
+        if images:
+            yield np.array(positions), np.stack(images)
+
+    def _prepare_all(self) -> Iterator[np.ndarray | str]:
+        """`_prepare` of every path in order; at most two batches are ready or under way."""
+        paths = iter(self.paths)
+        pool = ThreadPoolExecutor(self.num_parallel_workers)
+        try:
+            ahead = 2 * self.batch_size + self.num_parallel_workers
+            pending = deque(pool.submit(self._prepare, path) for path in islice(paths, ahead))
+            while pending:
+                yield pending.popleft().result()
+                pending.extend(pool.submit(self._prepare, path) for path in islice(paths, 1))
+        finally:  # also when the caller leaves the loop
+            pool.shutdown(cancel_futures=True)
+
+    def _prepare(self, path: Path) -> np.ndarray | str:
+        """Return the finished image, or the reason why there is none."""
+        try:
+            _check_file(path)
+            image = self._decoded(_read(path))
+            for transform in self._transforms:
+                image = transform(image)
+        except Exception as error:  # whatever a broken file provokes in a decoder concerns that file alone
+            return _reason(error)
+        assert image.ndim == 3 and image.dtype == np.float32
+        return image
+
+    def _decoded(self, content: np.ndarray) -> np.ndarray:
+        try:
+            image = self._decode(content)
+        except RuntimeError:  # its text does not say what is wrong
+            raise ValueError(_why_not_decoded(content)) from None
+        height, width = image.shape[:2]
+        if max(height, width) > MAX_ASPECT_RATIO * min(height, width):
+            raise ValueError(f"{width} x {height} pixels: one side is more than {MAX_ASPECT_RATIO} times the other")
+        return image
+
+
+def _find(pattern: str) -> list[str]:
+    if os.path.isdir(pattern):
+        found = images_below(pattern, set())
+        problem = f"the folder {pattern} has no images ({', '.join(IMAGE_SUFFIXES)})."
+    elif os.path.lexists(pattern):
+        return [pattern]
+    elif glob.has_magic(pattern):
+        found = sorted(path for path in glob.glob(pattern, recursive=True) if not os.path.isdir(path))
+        problem = f"no file matches {pattern}."
+    else:
+        found, problem = [], f"there is no file or folder {pattern}."
+    if not found:
+        raise ValueError(problem + _what_is_there(Path(pattern)))
+    return found
+
+
+def _what_is_there(path: Path) -> str:
+    """A remark on the nearest existing folder: names similar to the one that is missing, and the first few names."""
+    folder = next(parent for parent in (path, *path.parents) if parent.is_dir())
+    with os.scandir(folder) as entries:
+        names = sorted(e.name + "/" * e.is_dir() for e in entries if not e.name.startswith("."))
+    missing = path.relative_to(folder).parts[:1]
+    hint = nearest_name_hint(missing[0], names) if missing and not glob.has_magic(missing[0]) else ""
+    more = f" and {len(names) - 8} more" if len(names) > 8 else ""
+    return f"{hint} Found in {folder}: {', '.join(names[:8]) or 'nothing'}{more}."
+
+
+def _check_file(path: Path) -> None:
+    status = path.stat()
+    if not stat.S_ISREG(status.st_mode):  # reading a pipe would wait for ever
+        raise ValueError("it is a folder" if path.is_dir() else "it is no regular file")
+    if status.st_size == 0:
+        raise ValueError("the file is empty")
+
+
+def _read(path: Path) -> np.ndarray:
+    try:
+        return read_image_file(str(path))
+    except ValueError as error:
+        cause = error.__context__ or error  # PIL's or the system's own error, which leaves the path to others
+    raise cause
+
+
+def _why_not_decoded(content: np.ndarray) -> str:
+    """PIL's opinion on an image that the C++ decoder has refused."""
+    try:
+        with Image.open(BytesIO(content)) as image:
+            image.load()
+            kind = f"{image.format} file (PIL's mode {image.mode})"
+            return f"a {kind} that is damaged or of a kind that the decoder does not read"
+    except Exception as error:
+        return _reason(error)
+
+
+def _reason(error: Exception) -> str:
+    """One line on what is wrong with a file, without its path."""
+    if isinstance(error, UnidentifiedImageError):
+        return "not an image, or cut in its header, or of an unknown format"
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    from_minddata = re.search(r"\[ERROR\] (.+)", str(error))  # one line of many
+    return from_minddata[1] if from_minddata else " ".join(str(error).split()) or type(error).__name__

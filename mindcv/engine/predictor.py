@@ -1,0 +1,118 @@
+"""Predictions for images without labels."""
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+import numpy as np
+from mindspore import Tensor, nn
+from tqdm import tqdm
+
+from mindcv.engine.evaluator import hide_bar, pad_batch
+
+
+class UnlabelledBatches(Protocol):
+    """What prediction needs of `mindcv.data.ImageFiles`."""
+
+    paths: Sequence[Path]
+    batch_size: int
+    unreadable: dict[int, str]
+
+    def __len__(self) -> int: ...
+
+    def __iter__(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """(B,) positions in `paths` and (B, C, H, W) float32 images; fills `unreadable` on the way."""
+
+
+class Candidate(NamedTuple):
+    """A class that an image may belong to, and its probability in 0..1."""
+
+    class_index: int
+    class_name: str
+    probability: float
+
+
+class Prediction(NamedTuple):
+    """The most probable classes of one image, best first."""
+
+    path: Path
+    candidates: tuple[Candidate, ...]
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """What became of every image file.
+
+    Attributes:
+        predictions: one per image that the network could judge, in the order of the files.
+        failures: (path, reason) of every other file, in their order.
+        seconds: time taken.
+    """
+
+    predictions: list[Prediction]
+    failures: list[tuple[Path, str]]
+    seconds: float
+
+
+def predict(
+    network: nn.Cell, batches: UnlabelledBatches, class_names: Sequence[str], topk: int = 5, *, progress: bool = True
+) -> Predictions:
+    """Run the network over every image in evaluation mode.
+
+    The last batch is padded to the full batch size, so that a compiled graph serves all batches. An image whose
+    logits are not all finite numbers is a failure, since no ranking of them would mean anything.
+
+    Args:
+        network: (B, C, H, W) -> (B, num_classes) logits; its training flag is restored afterwards.
+        batches: the images.
+        class_names: one per logit.
+        topk: candidates per image; all classes if there are fewer. Equal logits rank by class index.
+        progress: show a bar on a terminal.
+    Raises:
+        ValueError: if topk is below 1, or the network does not have one logit per class name.
+    """
+    if topk < 1:
+        raise ValueError(f"topk must be at least 1; got {topk}.")
+    was_training = network.training
+    network.set_train(False)
+    start = time.perf_counter()
+    predictions: list[Prediction] = []
+    not_finite: dict[int, str] = {}
+    bar = tqdm(batches, total=len(batches), desc="predict", unit="batch", leave=False, disable=hide_bar(progress))
+    try:
+        for positions, images in bar:
+            logits = network(Tensor(pad_batch(images, batches.batch_size))).asnumpy()[: len(images)].astype(np.float64)
+            if logits.shape[1] != len(class_names):
+                raise ValueError(
+                    f"the network tells {logits.shape[1]} classes apart, but {len(class_names)} are named."
+                )
+            for position, row in zip(positions.tolist(), logits, strict=True):
+                if np.isfinite(row).all():
+                    predictions.append(Prediction(batches.paths[position], _best(row, class_names, topk)))
+                else:
+                    not_finite[position] = "the network's output for it is not finite (NaN or infinity)"
+    finally:
+        bar.close()
+        network.set_train(was_training)
+    failures = sorted({**batches.unreadable, **not_finite}.items())
+    assert len(predictions) + len(failures) == len(batches.paths), "every file is accounted for"
+    return Predictions(
+        predictions=predictions,
+        failures=[(batches.paths[position], reason) for position, reason in failures],
+        seconds=time.perf_counter() - start,
+    )
+
+
+def softmax(logits: np.ndarray) -> np.ndarray:
+    """Probabilities over the last axis: (..., K) float64 -> (..., K) float64, for logits of any finite size."""
+    powers = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    return powers / powers.sum(axis=-1, keepdims=True)
+
+
+def _best(logits: np.ndarray, class_names: Sequence[str], topk: int) -> tuple[Candidate, ...]:
+    probabilities = softmax(logits)
+    # By logit: far from the best one probabilities become equal (0) though the logits differ.
+    best = np.argsort(-logits, kind="stable")[:topk].tolist()
+    return tuple(Candidate(index, class_names[index], float(probabilities[index])) for index in best)

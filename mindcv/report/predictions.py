@@ -1,0 +1,209 @@
+"""Predictions as text for a terminal, and as a CSV or JSON file."""
+
+import csv
+import json
+import os
+import unicodedata
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TextIO, TypeAlias
+
+# (path, best candidates first), a candidate being (class index, class name, probability in 0..1).
+Ranking: TypeAlias = tuple[Path, Sequence[tuple[int, str, float]]]
+Failure: TypeAlias = tuple[Path, str]  # (path, reason)
+
+COLUMNS = ("image", "rank", "class_index", "class_name", "probability", "error")
+SUFFIXES = (".csv", ".json")
+_GAP = "  "
+_PERCENT_WIDTH = len("100.0 %")
+
+
+def format_predictions(predictions: Sequence[Ranking], failures: Sequence[Failure] = (), width: int = 80) -> str:
+    """Return a table without a final newline: a line per image, or for a single image a line per candidate.
+
+    Args:
+        predictions: the images and their candidates.
+        failures: the images without; they are listed with their reasons below the table.
+        width: columns of the terminal. Long paths lose their middle, long class names their end, and runners-up that
+            do not fit are left out; reasons of failures are never cut.
+    """
+    parts = []
+    if len(predictions) == 1:
+        parts.append(_single(predictions[0], width))
+    elif predictions:
+        parts.append(_table(predictions, width))
+    if failures:
+        title = f"not predicted, {len(failures)} of {len(predictions) + len(failures)}:"
+        listed = [f"{_GAP}{_printable(str(path))}: {_printable(reason)}" for path, reason in failures]
+        parts.append("\n".join([title, *listed]))
+    return "\n\n".join(parts)
+
+
+def write_predictions(path: str | Path, predictions: Sequence[Ranking], failures: Sequence[Failure] = ()) -> None:
+    """Write all predictions, then the failures, to a file that appears (or is replaced) when it is complete.
+
+    `.csv`: the columns `COLUMNS`, one row per image and rank (from 1). A failure is one row with the reason in `error`
+    and the cells between left empty. `.json`: a list of objects
+    `{"image", "candidates": [{"class_index", "class_name", "probability"}], "error": null or the reason}`.
+
+    Both are UTF-8, and names come back exactly: in JSON, bytes of a file name that are no UTF-8 are escaped as
+    `os.fsencode` expects them; in CSV they are written as they are (`encoding_errors="surrogateescape"` reads them).
+    For the same reason a name that starts with "=", "+", "-" or "@" is not altered: a spreadsheet program may take it
+    for a formula, so import files from strangers with the columns `image` and `class_name` as text.
+
+    Raises:
+        ValueError: as `check_predictions_path` does.
+        OSError: if the file cannot be written; an earlier one is then as it was.
+    """
+    path = Path(path)
+    check_predictions_path(path)
+    is_csv = path.suffix.lower() == ".csv"
+    errors = "surrogateescape" if is_csv else "backslashreplace"  # of a lone surrogate, the latter makes JSON's escape
+    temporary = path.with_name(f".{path.name}.writing")
+    try:
+        with temporary.open("w", encoding="utf-8", errors=errors, newline="") as file:
+            (_write_csv if is_csv else _write_json)(file, predictions, failures)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def check_predictions_path(path: str | Path) -> None:
+    """Raise ValueError unless `write_predictions` can write there; for finding out before the work is done."""
+    path = Path(path)
+    if path.suffix.lower() not in SUFFIXES:
+        raise ValueError(f"predictions are written to a file named *{' or *'.join(SUFFIXES)}; got {str(path)!r}.")
+    if path.is_dir():
+        raise ValueError(f"{path} is a folder; expected the name of a file.")
+    if not path.parent.is_dir():
+        raise ValueError(f"cannot write {path}: the folder {path.parent} does not exist. Make it first.")
+    if not os.access(path.parent, os.W_OK):
+        raise ValueError(f"cannot write {path}: the folder {path.parent} is not writable.")
+
+
+def _write_csv(file: TextIO, predictions: Sequence[Ranking], failures: Sequence[Failure]) -> None:
+    writer = csv.writer(file)  # its line ends, CR LF, have it quote a name with a CR in it as well
+    writer.writerow(COLUMNS)
+    for path, candidates in predictions:
+        for rank, (class_index, class_name, probability) in enumerate(candidates, 1):
+            writer.writerow((path, rank, class_index, class_name, probability, ""))
+    for path, reason in failures:
+        writer.writerow((path, "", "", "", "", reason))
+
+
+def _write_json(file: TextIO, predictions: Sequence[Ranking], failures: Sequence[Failure]) -> None:
+    keys = ("class_index", "class_name", "probability")
+    entries = [
+        {"image": str(path), "candidates": [dict(zip(keys, c, strict=True)) for c in candidates], "error": None}
+        for path, candidates in predictions
+    ]
+    entries += [{"image": str(path), "candidates": [], "error": reason} for path, reason in failures]
+    json.dump(entries, file, ensure_ascii=False, indent=1, allow_nan=False)
+    file.write("\n")
+
+
+def _single(prediction: Ranking, width: int) -> str:
+    path, candidates = prediction
+    names = [_printable(name) for _, name, _ in candidates]
+    space = width - 2 * len(_GAP) - len(str(len(candidates))) - len(_GAP) - _PERCENT_WIDTH
+    name_width = max(min(max(map(_columns, names)), space), 4)
+    lines = [_cut_middle(_printable(str(path)), width)]
+    for rank, (name, (_, _, probability)) in enumerate(zip(names, candidates, strict=True), 1):
+        number = f"{rank:{len(str(len(candidates)))}}"
+        lines.append(f"{_GAP}{number}{_GAP}{_pad(_cut_end(name, name_width), name_width)}{_GAP}{_percent(probability)}")
+    return "\n".join(lines)
+
+
+def _table(predictions: Sequence[Ranking], width: int) -> str:
+    images = [_printable(str(path)) for path, _ in predictions]
+    classes = [_printable(candidates[0][1]) for _, candidates in predictions]
+    # Each takes 9 columns at least, so that more than these could never be shown.
+    others = [
+        [(_printable(name), _percent(probability).strip()) for _, name, probability in candidates[1 : 2 + width // 9]]
+        for _, candidates in predictions
+    ]
+
+    # Up to a quarter for the class and up to a third kept for the runners-up, if there are any; paths may have the
+    # rest, and what they leave goes to the runners-up.
+    class_width = min(max(map(_columns, [*classes, "class"])), width // 4)
+    longest = max(sum(_columns(name) + len(percentage) + 3 for name, percentage in row) for row in others)
+    space = width - class_width - _PERCENT_WIDTH - 2 * len(_GAP)
+    reserved = min(longest, width // 3) + len(_GAP) if longest else 0
+    image_width = max(min(max(map(_columns, [*images, "image"])), space - reserved), 8)
+    other_width = space - image_width - len(_GAP)
+
+    lines = [
+        f"{_pad('image', image_width)}{_GAP}{_pad('class', class_width)}"
+        + (f"{_GAP}{'':{_PERCENT_WIDTH}}{_GAP}runners-up" if longest else "")
+    ]
+    for image, name, runners_up, (_, candidates) in zip(images, classes, others, predictions, strict=True):
+        cells = [
+            _pad(_cut_middle(image, image_width), image_width),
+            _pad(_cut_end(name, class_width), class_width),
+            _percent(candidates[0][2]),
+            _as_many_as_fit(runners_up, other_width),
+        ]
+        lines.append(_GAP.join(cells))
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def _as_many_as_fit(candidates: Sequence[tuple[str, str]], width: int) -> str:
+    """As many (name, percentage) as fit into the width, and dots if there are more."""
+    texts = [f"{name} {percentage}" for name, percentage in candidates]
+    for count in range(len(texts), 0, -1):
+        shown = ", ".join(texts[:count]) + ", ..." * (count < len(texts))
+        if _columns(shown) <= width:
+            return shown
+    if not candidates:
+        return ""
+    name, percentage = candidates[0]
+    return f"{_cut_end(name, width - len(percentage) - 1)} {percentage}"
+
+
+def _percent(probability: float) -> str:
+    return f"{100 * probability:5.1f} %"
+
+
+def _printable(text: str) -> str:
+    """Escape what would break a line or steer the terminal; a file name may hold any byte."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+
+
+def _columns(text: str) -> int:
+    """Columns that a terminal gives to a text: two for a Chinese character, none for a combining accent."""
+    return len(text) if text.isascii() else sum(map(_character_columns, text))
+
+
+def _character_columns(character: str) -> int:
+    if unicodedata.combining(character):
+        return 0
+    return 2 if unicodedata.east_asian_width(character) in "WF" else 1
+
+
+def _pad(text: str, width: int) -> str:
+    return text + " " * (width - _columns(text))
+
+
+def _beginning(text: str, width: int) -> str:
+    used = 0
+    for position, character in enumerate(text):
+        used += _character_columns(character)
+        if used > width:
+            return text[:position]
+    return text
+
+
+def _cut_end(text: str, width: int) -> str:
+    return text if _columns(text) <= width else _beginning(text, width - 3) + "..."
+
+
+def _cut_middle(text: str, width: int) -> str:
+    """Keep the end of a path, which says more than the beginning: the file name, or two thirds of the width."""
+    if _columns(text) <= width:
+        return text
+    name = text[text.rfind("/") :]
+    end_width = min(max(_columns(name), (width - 3) * 2 // 3), width - 3)
+    end = _beginning(text[::-1], end_width)[::-1]
+    return _beginning(text, width - 3 - _columns(end)) + "..." + end
