@@ -1,16 +1,67 @@
-"""Objects from a configuration: what train.py and validate.py have in common.
+"""Objects from a configuration: what the scripts have in common.
 
 The only module that knows both the options of config.py and the factories of mindcv.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
 
 from mindspore import nn
 
-from config import Config
-from mindcv.checkpoint import Checkpoint, check_fits, load_exact
+from config import COMMAND_LINE, Config, load_config
+from mindcv.checkpoint import Checkpoint, check_fits, network_weights
 from mindcv.data import Loader, create_dataset, create_loader, default_splits
-from mindcv.models import create_model
+from mindcv.export import FORMATS, ExportedNetwork, read_info
+from mindcv.models import MODELS, build_model
+from mindcv.weights import find_weights, imagenet_classes
+from mindcv.weights.load import load_weights, num_classes, read_published, read_weights
+
+# What a checkpoint's own configuration says, but is a matter of this run: where and from what to start.
+_NOT_INHERITED = {"device_target", "debug", "ckpt_path", "pretrained", "dataset_download", "num_parallel_workers"}
+# What a training takes over from published weights; from a checkpoint of its own kind it takes the weights only.
+_PREPROCESSING = {"mean", "std", "interpolation", "crop_pct"}
+
+
+def load_config_and_weights(argv: Sequence[str] | None, prog: str) -> tuple[Config, Checkpoint | None]:
+    """The configuration, completed by what the weights it names say about themselves, and these weights.
+
+    Raises:
+        ValueError: if the weights cannot be had, are damaged, or are not those of the model asked for.
+    """
+    config = load_config(argv, prog=prog)
+    MODELS.get(config.model.model)
+    weights = _read_weights(config, may_be_exported=prog in ("validate", "infer"))
+    if weights and weights.info:
+        asked = {key: value for key, value in config.to_dict().items() if config.sources[key] == COMMAND_LINE}
+        is_training = prog == "train"
+        if not is_training:
+            check_fits(weights, **{key: asked[key] for key in asked.keys() & weights.info["model"].keys()})
+        own = weights.info["config"]
+        if not is_training:
+            own = {key: value for key, value in own.items() if key not in _NOT_INHERITED}
+        elif config.model.pretrained:
+            own = {key: own[key] for key in _PREPROCESSING}
+        else:
+            own = {}
+        origin = weights.info.get("weights", str(weights.path))
+        config = load_config(argv, prog=prog, inherited=own, inherited_from=origin)
+    print(*config.notices, sep="\n", end="\n" if config.notices else "")
+    return config, weights
+
+
+def _read_weights(config: Config, *, may_be_exported: bool) -> Checkpoint | None:
+    model = config.model
+    if model.pretrained:
+        record = find_weights(model.model, None if model.pretrained is True else model.pretrained)
+        print(
+            f"weights: {record.name} of {record.source} for {record.model}, licence {record.licence}, published top-1 "
+            f"{record.top1:.2f} % at {record.eval_size}x{record.eval_size}"
+        )
+        return read_published(record)
+    if may_be_exported and Path(model.ckpt_path).suffix in FORMATS:
+        return Checkpoint(Path(model.ckpt_path), {}, read_info(model.ckpt_path), names="exported")
+    return read_weights(model.ckpt_path) if model.ckpt_path else None
 
 
 def build_loader(config: Config, *, is_training: bool) -> Loader:
@@ -42,28 +93,83 @@ def build_loader(config: Config, *, is_training: bool) -> Loader:
     )
 
 
-def build_network(config: Config, class_names: Sequence[str], checkpoint: Checkpoint | None) -> nn.Cell:
-    """The network for these classes, with the checkpoint's weights if there is one.
+def build_to_train(config: Config, class_names: Sequence[str], weights: Checkpoint | None) -> nn.Cell:
+    """The network for these classes, starting from the weights if there are any.
+
+    A classifier of other classes is replaced by a new one, and a first convolution for other input channels adapted.
 
     Raises:
-        ValueError: if the network, the data set and the checkpoint do not belong together.
+        ValueError: if the network, the data set and the weights do not belong together.
     """
+    _check_num_classes(config, class_names)
     model = config.model
-    if model.num_classes not in (None, len(class_names)):
-        raise ValueError(
-            f"num_classes={model.num_classes}, but data set {config.data.dataset!r} has {len(class_names)} classes: "
-            f"leave --num_classes out, or set it to {len(class_names)}."
-        )
-    arguments = {"num_classes": len(class_names), "in_channels": config.image.in_channels}
-    if checkpoint:
-        check_fits(checkpoint, class_names, model=model.model, **arguments)
-    network = create_model(
+    if weights:
+        check_fits(weights, model=model.model)
+    network = build_model(
         model.model,
-        **arguments,
-        pretrained=model.pretrained,
+        weights,
+        num_classes=len(class_names),
+        in_channels=config.image.in_channels,
         drop_rate=model.drop_rate,
         drop_path_rate=model.drop_path_rate,
     )
-    if checkpoint:
-        load_exact(network, checkpoint.weights, str(checkpoint.path))
+    if weights:
+        its_classes = weights.info.get("class_names")
+        load_weights(
+            network, weights, adapt=True, new_classifier=bool(its_classes) and its_classes != list(class_names)
+        )
     return network
+
+
+def build_to_run(config: Config, weights: Checkpoint, class_names: Sequence[str] | None = None) -> nn.Cell:
+    """The network with exactly these weights, or the exported network.
+
+    Args:
+        class_names: those of the data set it will be measured on; None if there is none.
+
+    Raises:
+        ValueError: if the network, the data set and the weights do not belong together.
+    """
+    if class_names is not None:
+        _check_num_classes(config, class_names)
+    in_channels = config.image.in_channels
+    check_fits(weights, class_names, model=config.model.model, in_channels=in_channels)
+    if weights.names == "exported":
+        return ExportedNetwork(weights.path)
+    classes = len(class_names) if class_names is not None else num_classes(weights)
+    network = build_model(config.model.model, weights, num_classes=classes, in_channels=in_channels)
+    load_weights(network, weights)
+    return network
+
+
+def class_names_of(weights: Checkpoint) -> list[str]:
+    """A name for each class: ImageNet's in words, the numbers of the classes if the weights came without names."""
+    in_words = dict(imagenet_classes())
+    names = weights.info.get("class_names") or [str(k) for k in range(num_classes(weights))]
+    return [in_words.get(name, name) for name in names]
+
+
+def as_own_checkpoint(config: Config, weights: Checkpoint) -> Checkpoint:
+    """The same weights under this package's names, with a description.
+
+    Raises:
+        ValueError: if they are not exactly those of the network that the configuration names.
+    """
+    if weights.names == "mindcv-sk" and weights.info:
+        return weights
+    network = build_to_run(config, weights)
+    info = {
+        "class_names": [],
+        **weights.info,
+        "model": network.description,
+        "config": {"model": config.model.model, **vars(config.image)},
+    }
+    return replace(weights, weights=network_weights(network), info=info, names="mindcv-sk")
+
+
+def _check_num_classes(config: Config, class_names: Sequence[str]) -> None:
+    if config.model.num_classes not in (None, len(class_names)):
+        raise ValueError(
+            f"num_classes={config.model.num_classes}, but data set {config.data.dataset!r} has {len(class_names)} "
+            f"classes: leave --num_classes out, or set it to {len(class_names)}."
+        )

@@ -1,4 +1,4 @@
-"""Configuration of train.py and validate.py.
+"""Configuration of the scripts: train.py, validate.py, infer.py, export.py and convert.py.
 
 Each option is declared once, in a section below. Flags, YAML keys, `--help`, the checks and docs/configuration.md
 (`python config.py > docs/configuration.md`) are derived from that declaration by mindcv/options. Whatever its origin, a
@@ -16,11 +16,12 @@ from typing import Any, Literal, NoReturn
 
 from mindcv.options import help_pages
 from mindcv.options.command_line import COMMAND_LINE, read_command_line
-from mindcv.options.foreign import check_foreign
+from mindcv.options.foreign import UNAVAILABLE, WITHOUT_EFFECT, check_foreign
 from mindcv.options.option import Option, brief, nearest, option, show
 from mindcv.options.yaml_file import Setting, read_yaml, write_yaml
 from mindcv.version import __version__
 
+SCRIPTS = ("train", "validate", "infer", "export", "convert")
 ROOT = os.path.dirname(os.path.abspath(__file__))
 DIGITS_PRESET = "configs/sknet/sknet50_digits.yaml"
 
@@ -42,13 +43,15 @@ class Data:
     dataset: str = option("digits", "digits, cifar10, cifar100, mnist, imagenet, or your own: a folder per class")
     data_dir: str = option("./data", "folder that holds the data set")
     dataset_download: bool = option(False, "download the data set into data_dir when it is not there")
-    train_split: str | None = option(None, "split to train on; none: the data set's own", train_only=True)
+    train_split: str | None = option(None, "split to train on; none: the data set's own", scripts=("train",))
     val_split: str | None = option(None, "split to validate on; none: the data set's own")
     num_samples: int | None = option(None, "use only that many examples of each split", minimum=1)
-    batch_size: int = option(64, "examples per batch", minimum=1)
-    shuffle: bool = option(True, "shuffle the training examples in every epoch", train_only=True)
-    drop_remainder: bool = option(True, "drop the last, smaller training batch", train_only=True)
-    num_parallel_workers: int | None = option(None, "data threads; none: the cores present, at most 8", minimum=1)
+    batch_size: int = option(64, "examples per batch", minimum=1, scripts=("train", "validate", "infer"))
+    shuffle: bool = option(True, "shuffle the training examples in every epoch", scripts=("train",))
+    drop_remainder: bool = option(True, "drop the last, smaller training batch", scripts=("train",))
+    num_parallel_workers: int | None = option(
+        None, "data threads; none: the cores present, at most 8", minimum=1, scripts=("train", "validate", "infer")
+    )
 
 
 _SCALE = "0..1; values above 1: 0..255"
@@ -87,16 +90,26 @@ class Augment:
     re_value: int | str = option(0, "what an erased pixel becomes", choices=(0, "random"))
 
 
+_FREEZE = {"words": ("backbone",), "scripts": ("train",)}
+_FREEZE_BN = "batch norms that keep their running statistics: those of frozen parts, all, or none"
+
+
 @dataclass(frozen=True)
 class Model:
     """Model"""
 
     model: str = option("sknet50", "name of the network, one of mindcv.list_models()")
-    num_classes: int | None = option(None, "size of the output; none: the data set's", minimum=1)
-    pretrained: bool = option(False, "start from published weights")
-    ckpt_path: str = option("", "start from (train.py) or measure (validate.py) this checkpoint")
-    drop_rate: float = option(0.0, "dropout before the classifier", minimum=0, below=1, train_only=True)
-    drop_path_rate: float = option(0.0, "probability of skipping a block", minimum=0, below=1, train_only=True)
+    num_classes: int | None = option(
+        None, "size of the output; none: the data set's", minimum=1, scripts=("train", "validate")
+    )
+    pretrained: bool | str = option(False, "use published weights: the usual ones, or those of this name")
+    ckpt_path: str = option("", "use these weights: .ckpt (also MindCV's), .safetensors, .pth, .onnx, .mindir")
+    drop_rate: float = option(0.0, "dropout before the classifier", minimum=0, below=1, scripts=("train",))
+    drop_path_rate: float = option(0.0, "probability of skipping a block", minimum=0, below=1, scripts=("train",))
+    freeze: int | str | None = option(
+        None, "do not train the stem and the first N stages; backbone: all but the classifier", minimum=1, **_FREEZE
+    )
+    freeze_bn: str = option("frozen", _FREEZE_BN, choices=("none", "frozen", "all"), scripts=("train",))
 
 
 @dataclass(frozen=True)
@@ -105,6 +118,9 @@ class Loss:
 
     loss: str = option("CE", "loss function; CE: cross-entropy", choices=("CE",))
     label_smoothing: float = option(0.0, "mass moved to the uniform distribution", minimum=0, below=1)
+
+
+_FACTOR = {"above": 0, "maximum": 1}
 
 
 @dataclass(frozen=True)
@@ -118,6 +134,8 @@ class Optim:
     use_nesterov: bool = option(False, "Nesterov's momentum (sgd, momentum)")
     betas: tuple[float, ...] = option((0.9, 0.999), "averaging rates of adam, adamw", minimum=0, below=1, sizes=(2,))
     eps: float = option(1e-8, "term in the denominator of adam, adamw", above=0)
+    layer_decay: float | None = option(None, "learning rate's factor from each block to the one before", **_FACTOR)
+    head_lr_scale: float = option(1.0, "factor of the classifier's learning rate", above=0)
 
 
 _SCHEDULES = ("constant", "cosine_decay", "step_decay", "multi_step_decay")
@@ -157,6 +175,20 @@ class Train:
 
 
 @dataclass(frozen=True)
+class Files:
+    """Files in and out (infer.py, export.py, convert.py)"""
+
+    images: str = option("", "an image, a folder, or a pattern such as 'photos/**/*.jpg'", scripts=("infer",))
+    topk: int = option(5, "classes named for each image", minimum=1, scripts=("infer",))
+    output: str = option(
+        "", "infer: .csv or .json; export: .onnx or .mindir; convert: .ckpt", scripts=("infer", "export", "convert")
+    )
+    dynamic_batch: bool = option(True, "the exported network takes batches of any size", scripts=("export",))
+    fold_bn: bool = option(False, "fold each batch norm into its convolution", scripts=("export",))
+    average: tuple[str, ...] | None = option(None, "checkpoints to average into one", scripts=("convert",))
+
+
+@dataclass(frozen=True)
 class Config:
     """The resolved configuration: one frozen section per concern, and where each value came from."""
 
@@ -169,6 +201,7 @@ class Config:
     optim: Optim
     schedule: Schedule
     train: Train
+    files: Files
     sources: Mapping[str, str] = field(compare=False, repr=False)  # key -> "default", a YAML, "command line", ...
     notices: tuple[str, ...] = field(compare=False, repr=False)  # lines the script shows to the user
     given_keys: frozenset[str] = field(compare=False, repr=False)
@@ -182,45 +215,14 @@ class Config:
         return {name: value for section in SECTIONS for name, value in asdict(getattr(self, section)).items()}
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Writes a YAML file; given to -c, it yields an equal configuration."""
-        write_yaml(path, {kind.__doc__: asdict(getattr(self, section)) for section, kind in SECTIONS.items()})
+        """Writes a YAML file for train.py; given to -c, it yields an equal configuration."""
+        kinds = {section: kind for section, kind in SECTIONS.items() if section != "files"}
+        write_yaml(path, {kind.__doc__: asdict(getattr(self, section)) for section, kind in kinds.items()})
 
 
 SECTIONS: dict[str, type] = {f.name: f.type for f in fields(Config) if is_dataclass(f.type)}
-TRAIN_ONLY_SECTIONS = {"augment", "loss", "optim", "schedule", "train"}
-
-# Settings of MindCV that this version lacks: the values that mean "off", which are accepted, and what is lacking.
-UNAVAILABLE: dict[str, tuple[tuple[Any, ...], str]] = {
-    "distribute": ((False,), "training runs on one device"),
-    "amp_level": (("O0",), "training runs in float32"),
-    "val_amp_level": (("O0",), "validation runs in float32"),
-    "amp_cast_list": ((None,), "training runs in float32"),
-    "drop_overflow_update": ((False,), "training runs in float32"),
-    "auto_augment": ((None,), "no automatic augmentation policy"),
-    "aug_splits": ((0,), "no augmentation splits"),
-    "aug_repeats": ((0, 1), "no repeated augmentation"),
-    "mixup": ((0,), "no mixup"),
-    "cutmix": ((0,), "no cutmix"),
-    "re_max_attempts": ((10,), "random erasing always makes up to 10 attempts"),
-    "ema": ((False,), "no moving average of the weights"),
-    "layer_decay": ((None,), "one learning rate for all layers"),
-    "resume_opt": ((False,), "training cannot be resumed"),
-    "ckpt_save_policy": (("latest_k",), "the newest keep_checkpoint_max are kept, and the best one"),
-    "lr_epoch_stair": ((False,), "the learning rate changes at every update"),
-    "num_cycles": ((1,), "the cosine has one cycle"),
-    "cycle_decay": ((1,), "the cosine has one cycle"),
-    "aux_factor": ((0,), "no auxiliary loss"),
-    "reduction": (("mean",), "the loss is the mean over the batch"),
-    "eval_shuffle": ((False,), "validation reads in order"),
-}
-# Settings of MindCV that cannot change a result here: accepted with a notice.
-WITHOUT_EFFECT = {
-    "dataset_sink_mode": "data is always fed batch by batch",
-    "log_interval": "progress is shown continuously",
-    "loss_scale": "training in float32 needs no loss scale",
-    "loss_scale_type": "training in float32 needs no loss scale",
-    "cutmix_prob": "mixup and cutmix are not available",
-    "ema_decay": "ema is not available",
+_USED_BY = dict.fromkeys(("augment", "loss", "optim", "schedule", "train"), ("train",)) | {
+    "data": ("train", "validate")
 }
 
 # Options that have no effect for some values of another one: using them on the command line is worth a notice.
@@ -239,18 +241,18 @@ IDLE_WHEN: tuple[tuple[str, str, Callable[[Any], bool]], ...] = (
 )
 
 OPTIONS: dict[str, Option] = {
-    f.name: Option(f.name, section, f.type, f.default, **{"train_only": section in TRAIN_ONLY_SECTIONS, **f.metadata})
+    f.name: Option(f.name, section, f.type, f.default, **{"scripts": _USED_BY.get(section, SCRIPTS), **f.metadata})
     for section, kind in SECTIONS.items()
     for f in fields(kind)
 }
 ALL_NAMES = [*OPTIONS, *UNAVAILABLE, *WITHOUT_EFFECT]
-_FLAGS = {*UNAVAILABLE, *WITHOUT_EFFECT, *(o.name for o in OPTIONS.values() if o.type is bool)}  # may stand alone
+_FLAGS = {*UNAVAILABLE, *WITHOUT_EFFECT, *(o.name for o in OPTIONS.values() if bool in o.kinds)}  # may stand alone
 
 
 def load_config(
     argv: Sequence[str] | None = None,
     *,
-    prog: Literal["train", "validate"],
+    prog: Literal["train", "validate", "infer", "export", "convert"],
     inherited: Mapping[str, Any] | None = None,
     inherited_from: str = "",
 ) -> Config:
@@ -258,14 +260,13 @@ def load_config(
 
     Args:
         argv: the command line without the program's name; None: `sys.argv[1:]`.
-        prog: the script. "validate" shows and accepts the flags that validation uses; from files and `inherited` it
-            takes everything.
+        prog: the script. It shows and accepts the flags that it uses; from files and `inherited` it takes everything.
         inherited: what a checkpoint says about itself, key -> value.
         inherited_from: where it says so, for messages.
 
     Raises:
         ValueError: for an unknown key, an illegal value, an unreadable file, or values that contradict each other.
-        SystemExit: after `--help` or `--version`.
+        SystemExit: after `--help`, `--version` or `--list_models`.
     """
     line = _read_line(sys.argv[1:] if argv is None else argv, prog)
     path = next((s.value for s in line if s.key == "config"), None)
@@ -297,9 +298,9 @@ def load_config(
         if key not in OPTIONS:
             foreign[key] = setting
 
-    if prog == "validate":  # what files say about training does not concern it
+    if prog != "train":  # what files say about training does not concern the others
         foreign = {k: s for k, s in foreign.items() if s.source == COMMAND_LINE or k.startswith(("val_", "eval_"))}
-    notices += check_foreign(foreign.values(), UNAVAILABLE, WITHOUT_EFFECT)
+    notices += check_foreign(foreign.values())
     replaced = sources["opt"] == COMMAND_LINE != sources["use_nesterov"] and values["opt"] in ("adam", "adamw")
     if values["use_nesterov"] and replaced:  # a recipe's Nesterov goes with the recipe's optimizer
         values["use_nesterov"] = False
@@ -314,11 +315,14 @@ def load_config(
 
 
 def run_script(main: Callable[[Sequence[str] | None], Any], argv: Sequence[str] | None = None) -> NoReturn:
-    """Runs `main(argv)` and exits: a user's mistake is a sentence and exit code 2, a traceback only with --debug."""
+    """Runs `main(argv)` and exits, with the number it returns, or 0.
+
+    A user's mistake is a sentence and exit code 2; a traceback is shown only with --debug.
+    """
     line = " ".join(sys.argv[1:] if argv is None else argv).lower()
     debug = re.search(r"(?:^|\s)(?:--debug|(?:--)?debug=(?:true|1|yes|on))(?=\s|$)(?!\s+(?:false|0|no|off)\b)", line)
     try:
-        main(argv)
+        code = main(argv)
     except (ValueError, OSError) as error:
         if debug:
             traceback.print_exc()
@@ -327,19 +331,36 @@ def run_script(main: Callable[[Sequence[str] | None], Any], argv: Sequence[str] 
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         sys.exit(130)
-    sys.exit(0)
+    sys.exit(code if isinstance(code, int) else 0)
 
 
 def _read_line(argv: Sequence[str], prog: str) -> list[Setting]:
-    why = "belongs to train.py; validation does not use it"
-    refused = {o.name: why for o in OPTIONS.values() if o.train_only and prog == "validate"}
-    answers = {"-h": lambda: help_text(prog), "--version": lambda: f"{__version__}\n"}
-    answers["--help"] = answers["-h"]
+    refused = {
+        o.name: f"belongs to {' and '.join(f'{script}.py' for script in o.scripts)}; {prog}.py does not use it"
+        for o in OPTIONS.values()
+        if prog not in o.scripts
+    }
+    answers = {
+        "-h": lambda _: help_text(prog),
+        "--help": lambda _: help_text(prog),
+        "--version": lambda _: f"{__version__}\n",
+        "--list_models": _list_models,
+    }
     return read_command_line(argv, OPTIONS, _FLAGS, ALL_NAMES, refused=refused, answers=answers)
 
 
+def _list_models(pattern: str | None) -> str:
+    from mindcv.models import list_models  # here: imports MindSpore, which the other answers need not wait for
+    from mindcv.weights.catalog import format_table
+
+    names = list_models(pattern or "*")
+    if not names:
+        raise ValueError(f"no model is called {pattern!r}{nearest(pattern, list_models())}")
+    return format_table(names)
+
+
 def _wants_digits(dataset: str | None, inherited: Mapping[str, Any], prog: str) -> bool:
-    if prog == "validate" and inherited:
+    if prog not in OPTIONS["dataset"].scripts or (prog == "validate" and inherited):
         return False  # the checkpoint says how its images were prepared
     return dataset == "digits" or (dataset is None and "dataset" not in inherited)
 
@@ -354,7 +375,9 @@ def _check_together(values: Mapping[str, Any], sources: Mapping[str, str], prog:
         grey_default = values["in_channels"] == 1 and sources[key] == "default"  # the average of the three is used
         if len(values[key]) != values["in_channels"] and not grey_default:
             raise ValueError(f"{said(key)} must have one value per channel, but {said('in_channels')}")
-    if prog == "validate":
+    if values["pretrained"] and values["ckpt_path"]:
+        raise ValueError(f"{said('pretrained')} and {said('ckpt_path')}: weights can come from one of them only")
+    if prog != "train":
         return
     if values["warmup_epochs"] >= values["epoch_size"]:
         raise ValueError(f"{said('warmup_epochs')} leaves nothing of {said('epoch_size')}: it must be smaller")
@@ -390,6 +413,22 @@ EXAMPLES = {
         "Measures an image classifier.",
         "python validate.py --ckpt_path=./ckpt/sknet50-best.ckpt",
         "python validate.py --model=sknet50 --dataset=imagenet --pretrained",
+        "python validate.py --ckpt_path=sknet50.onnx",
+    ),
+    "infer": (
+        "Names what is in images.",
+        "python infer.py --ckpt_path=./ckpt/sknet50-best.ckpt --images=photo.jpg",
+        "python infer.py --model=sknet50 --pretrained --images=photos --output=a.csv",
+    ),
+    "export": (
+        "Writes a network as ONNX or MindIR, and checks the file against the network.",
+        "python export.py --ckpt_path=ckpt/sknet50-best.ckpt --output=sknet50.onnx",
+        "python export.py --model=sknet50 --pretrained --output=a.mindir --fold_bn",
+    ),
+    "convert": (
+        "Makes a checkpoint of other weights: imported, averaged, stripped.",
+        "python convert.py --model=sknet50 --ckpt_path=timm.pth --output=a.ckpt",
+        "python convert.py --average ckpt/a-9.ckpt ckpt/a-10.ckpt --output=mean.ckpt",
     ),
 }
 
@@ -402,12 +441,13 @@ def help_text(prog: str) -> str:
 
 def reference_page() -> str:
     """docs/configuration.md."""
-    return help_pages.reference_page(PAGE_HEAD, _option_groups("train"), UNAVAILABLE, WITHOUT_EFFECT)
+    groups = {kind.__doc__: [o for o in OPTIONS.values() if o.section == name] for name, kind in SECTIONS.items()}
+    return help_pages.reference_page(PAGE_HEAD, groups, len(SCRIPTS), UNAVAILABLE, WITHOUT_EFFECT)
 
 
 def _option_groups(prog: str) -> dict[str, list[Option]]:
     """Title of each section -> the options that `prog` uses."""
-    used = [o for o in OPTIONS.values() if prog == "train" or not o.train_only]
+    used = [o for o in OPTIONS.values() if prog in o.scripts]
     return {kind.__doc__: [o for o in used if o.section == section] for section, kind in SECTIONS.items()}
 
 
@@ -416,15 +456,15 @@ PAGE_HEAD = f"""\
 
 <!-- Generated by: python config.py > docs/configuration.md -->
 
-An option may be set in a YAML file (`-c recipe.yaml`) or on the command line; `train.py` and `validate.py` read both
-alike. What comes later in this list wins: the defaults below, what a checkpoint says about itself, the files a recipe
-names under `base:`, the recipe, the command line.
+An option may be set in a YAML file (`-c recipe.yaml`) or on the command line; all scripts read both alike. What comes
+later in this list wins: the defaults below, what a checkpoint or published weights say about themselves, the files a
+recipe names under `base:`, the recipe, the command line.
 
 {help_pages.SPELLINGS}
 Unknown names, illegal values, a key given twice and values that contradict each other are errors. Intervals are
 written as in mathematics: (0, 1] is above 0, up to and including 1. With neither `--dataset` nor `-c`, the preset
-`configs/sknet/sknet50_digits.yaml` is used. Options marked (t) concern training: `validate.py` refuses them as flags
-and accepts them from files.
+`configs/sknet/sknet50_digits.yaml` is used. Where a script is named beside an option, the other scripts refuse it as a
+flag and accept it from files.
 
 MindCV's recipes are read as they are, as far as this version can do what they ask; the last table lists what it
 cannot. Three differences: a recipe that leaves an option out gets the default of this page, not MindCV's; drops of

@@ -24,5 +24,7 @@ setup(
     license="Apache-2.0",
     packages=find_packages(include=["mindcv", "mindcv.*"]),
     python_requires=">=3.10,<3.13",
+    package_data={"mindcv.weights": ["*.csv", "*.txt"]},
     install_requires=REQUIREMENTS,
+    extras_require={"onnx": ["onnx>=1.16", "onnxruntime>=1.18"]},
 )

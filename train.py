@@ -11,33 +11,34 @@ from config import Config, load_config, run_script
 
 def main(argv: Sequence[str] | None = None) -> None:
     config = load_config(argv, prog="train")
-    print(*config.notices, sep="\n", end="\n" if config.notices else "")
 
     # MindSpore takes seconds to import; --help and a mistyped flag should not wait for it.
-    from build import build_loader, build_network
-    from mindcv.checkpoint import CheckpointStore, read_checkpoint
+    from build import build_loader, build_to_train, load_config_and_weights
+    from mindcv.checkpoint import CheckpointStore
     from mindcv.engine import EpochLog, MetricsFile, SaveCheckpoints, Trainer, TrainStep, evaluate
     from mindcv.loss import create_loss
-    from mindcv.models import MODELS
+    from mindcv.models import freeze
     from mindcv.optim import create_optimizer
     from mindcv.runtime import setup_runtime
     from mindcv.scheduler import create_scheduler
 
     # What can be wrong is found out before anything is downloaded, built or written.
-    model, options, epochs = config.model, config.train, config.train.epoch_size
+    options, epochs = config.train, config.train.epoch_size
     store = CheckpointStore(
-        options.ckpt_save_dir, model.model, keep=options.keep_checkpoint_max, interval=options.ckpt_save_interval
+        options.ckpt_save_dir, config.model.model, keep=options.keep_checkpoint_max, interval=options.ckpt_save_interval
     )
     store.check_writable()
-    MODELS.get(model.model)
-    start = read_checkpoint(model.ckpt_path) if model.ckpt_path else None
+    config, weights = load_config_and_weights(argv, "train")
+    model = config.model
     device = setup_runtime(
         mode=config.runtime.mode, device_target=config.runtime.device_target, seed=config.runtime.seed
     )
 
     train_loader = build_loader(config, is_training=True)
     eval_loader = build_loader(config, is_training=False) if options.val_while_train else None
-    network = build_network(config, train_loader.dataset.class_names, start)
+    network = build_to_train(config, train_loader.dataset.class_names, weights)
+    size = sum(parameter.size for parameter in network.trainable_params())
+    frozen = freeze(network, model.freeze, model.freeze_bn)
 
     accumulate = options.gradient_accumulation_steps
     learning_rates = create_scheduler(
@@ -55,17 +56,18 @@ def main(argv: Sequence[str] | None = None) -> None:
     if earlier:
         print(f"an earlier run's files were moved to {earlier}")
     config.save(store.folder / "config.yaml")
-    size = sum(parameter.size for parameter in network.trainable_params())
     print(
         f"{model.model}, {size:,} parameters, on {device}, {('Graph', 'Pynative')[config.runtime.mode]} mode; "
         f"{config.data.dataset}: {len(train_loader.dataset):,} images to train"
         + (f", {len(eval_loader.dataset):,} to validate" if eval_loader else "")
         + f". The first step of each kind {'compiles the network' if config.runtime.mode == 0 else 'takes longer'}."
     )
+    if frozen:
+        print(frozen)
     callbacks = [
         EpochLog(epochs),
         MetricsFile(store.folder / "metrics.csv"),
-        SaveCheckpoints(store, network, _describe(config, train_loader.dataset.class_names)),
+        SaveCheckpoints(store, network, _describe(config, network.description, train_loader.dataset.class_names)),
     ]
     validate = partial(evaluate, network, eval_loader) if eval_loader else None
     trainer = Trainer(step, validate, callbacks, val_interval=options.val_interval)
@@ -90,17 +92,13 @@ def _updates_per_epoch(batches: int, accumulate: int) -> int:
     return batches // accumulate
 
 
-def _describe(config: Config, class_names: Sequence[str]) -> dict[str, Any]:
+def _describe(config: Config, model: dict[str, Any], class_names: Sequence[str]) -> dict[str, Any]:
     """What every checkpoint of this run says about itself; `epoch` and `metrics` are added when it is saved."""
     import mindspore
     import numpy
 
     return {
-        "model": {
-            "model": config.model.model,
-            "num_classes": len(class_names),
-            "in_channels": config.image.in_channels,
-        },
+        "model": model,
         "config": config.to_dict(),
         "class_names": list(class_names),
         "versions": {

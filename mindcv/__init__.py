@@ -21,6 +21,8 @@ os.environ.setdefault("GLOG_v", "4")
 # 0.2 s. Its AVX2 kernels are the right ones. oneDNN reads this at the first operator, so after `import mindspore` is
 # early enough; other devices are not concerned.
 os.environ.setdefault("ONEDNN_MAX_CPU_ISA", "AVX2")
+# The decoders inside MindSpore print to the terminal about damaged images, which are reported in words anyway.
+os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
 
 _HOME = {
     "create_dataset": "mindcv.data",
@@ -31,8 +33,11 @@ _HOME = {
     "create_scheduler": "mindcv.scheduler",
     "create_transforms": "mindcv.data",
     "evaluate": "mindcv.engine",
+    "find_images": "mindcv.data",
+    "freeze": "mindcv.models",
     "list_datasets": "mindcv.data",
     "list_models": "mindcv.models",
+    "predict": "mindcv.engine",
     "setup_runtime": "mindcv.runtime",
 }
 

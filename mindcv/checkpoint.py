@@ -23,6 +23,7 @@ import mindspore as ms
 import numpy as np
 from mindspore import nn
 
+WEIGHT_SUFFIXES = (".ckpt", ".safetensors", ".pth", ".pt", ".bin", ".onnx", ".mindir")
 _INFO = "mindcv"
 _DIGEST_FIELD = bytes([15 << 3 | 2, 32])  # protobuf: field 15, length-delimited, 32 bytes
 _TRAILER_SIZE = len(_DIGEST_FIELD) + 32
@@ -37,11 +38,13 @@ class Checkpoint:
         path: the file.
         weights: parameter name -> array.
         info: model, config, class names, epoch, metrics and versions; empty for a file that another tool wrote.
+        names: whose names the weights have: "mindcv-sk" (this package's), "timm" or "mindcv".
     """
 
     path: Path
     weights: dict[str, np.ndarray]
     info: dict[str, Any]
+    names: str = "mindcv-sk"
 
     def require_info(self) -> dict[str, Any]:
         """The description.
@@ -120,12 +123,11 @@ def check_checkpoint_path(path: str | Path) -> None:
     """Raise ValueError, naming the nearest checkpoints, unless `path` is a file that is not empty."""
     path = Path(path)
     if path.is_dir():
-        found = sorted(p.name for p in path.glob("*.ckpt"))
-        raise ValueError(f"{path} is a folder, expected a checkpoint file. {_found(path, found)}")
+        raise ValueError(f"{path} is a folder, expected a checkpoint file. {_found(path, _weight_files(path))}")
     if not path.exists():
         if not path.parent.is_dir():
             raise ValueError(f"no checkpoint at {path}: the folder {path.parent} does not exist.")
-        found = sorted(p.name for p in path.parent.glob("*.ckpt"))
+        found = _weight_files(path.parent)
         close = get_close_matches(path.name, found, n=1)
         hint = f" Did you mean {path.parent / close[0]}?" if close else ""
         raise ValueError(f"no checkpoint at {path}.{hint} {_found(path.parent, found)}")
@@ -174,6 +176,8 @@ def check_fits(checkpoint: Checkpoint, class_names: Sequence[str] | None = None,
     if class_names is None:
         return
     saved = checkpoint.info["class_names"]
+    if not saved:  # imported weights, which come without names
+        return
     if len(saved) != len(class_names):
         raise ValueError(f"{checkpoint.path} tells {len(saved)} classes apart, the data set has {len(class_names)}.")
     differing = [f"{k}: {a!r} / {b!r}" for k, (a, b) in enumerate(zip(saved, class_names, strict=True)) if a != b]
@@ -296,6 +300,10 @@ def _listing(title: str, names: list[str]) -> list[str]:
         return []
     shown = ", ".join(names[:5]) + (f", ... ({len(names)} in all)" if len(names) > 5 else "")
     return [f"  {title}: {shown}"]
+
+
+def _weight_files(folder: Path) -> list[str]:
+    return sorted(p.name for p in folder.iterdir() if p.suffix in WEIGHT_SUFFIXES)
 
 
 def _found(folder: Path, names: list[str]) -> str:

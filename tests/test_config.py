@@ -232,8 +232,8 @@ def test_yaml_spelling(text, key, value, recipe):
         (["--color_jitter=1,1"], "not a number >= 0 or 3 or 4 numbers or none"),
         (["--multi_step_decay_milestones=30,30"], "not increasing integers >= 1"),
         (["--multi_step_decay_milestones=1.5"], "not increasing integers"),
-        (["--pretrained=maybe"], "pretrained: 'maybe' is not true or false"),
-        (["--pretrained", "maybe"], "pretrained: 'maybe' is not true or false"),
+        (["--pretrained="], "pretrained: '' is not true or false or a text"),
+        (["--freeze=stem"], "freeze: 'stem' is not an integer >= 1 or backbone or none"),
         (["--opt=adma"], "opt: 'adma' is not one of sgd, momentum, adam, adamw; did you mean adam"),
         (["--mode=2"], "mode: '2' is not one of 0, 1"),
         (["--in_channels=2"], "in_channels: '2' is not one of 3, 1"),
@@ -569,7 +569,7 @@ def test_mindcv_top_k_policy_is_refused(recipe):
 # Help, page, start-up time
 
 
-@pytest.mark.parametrize("prog", ["train", "validate"])
+@pytest.mark.parametrize("prog", config.SCRIPTS)
 @pytest.mark.parametrize("columns", ["80", "100"])
 def test_help_lists_what_the_script_uses_and_fits_the_terminal(prog, columns, monkeypatch, capsys):
     monkeypatch.setenv("COLUMNS", columns)
@@ -577,8 +577,8 @@ def test_help_lists_what_the_script_uses_and_fits_the_terminal(prog, columns, mo
         load_config(["--seed=1", "--help"], prog=prog)
     assert stop.value.code == 0
     text = capsys.readouterr().out
-    listed = set(re.findall(r"^  --(\w+)", text, re.MULTILINE)) - {"version"}
-    assert listed == {name for name, o in OPTIONS.items() if prog == "train" or not o.train_only}
+    listed = set(re.findall(r"^  --(\w+)", text, re.MULTILINE)) - {"version", "list_models"}
+    assert listed == {name for name, o in OPTIONS.items() if prog in o.scripts}
     assert text.index(f"python {prog}.py") < text.index("--seed")
     assert max(map(len, text.splitlines())) <= int(columns)
     for line in re.findall(rf"^  python {prog}\.py(.*)", text, re.MULTILINE):
@@ -656,7 +656,7 @@ _tokens = st.builds(
 
 
 @settings(deadline=None, max_examples=200)
-@given(st.lists(_tokens | _values | st.text(), max_size=6), st.sampled_from(["train", "validate"]))
+@given(st.lists(_tokens | _values | st.text(), max_size=6), st.sampled_from(config.SCRIPTS))
 @example(["--config", "\0"], "train")
 @example(["-"], "train")
 def test_any_command_line_gives_a_config_or_a_sentence(argv, prog):

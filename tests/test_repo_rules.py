@@ -28,12 +28,14 @@ MAY_IMPORT = {
     "runtime": set(),
     "checkpoint": set(),
     "weights": {"checkpoint"},
-    "models": {"runtime", "weights"},
+    "models": {"runtime", "checkpoint", "weights"},
     "data": set(),
     "loss": set(),
     "optim": set(),
     "scheduler": set(),
     "engine": {"runtime", "checkpoint"},
+    "export": {"runtime", "checkpoint", "models"},
+    "report": set(),
     "__init__": set(),
 }
 
@@ -54,7 +56,7 @@ def test_dependencies_point_one_way(path):
     legal = MAY_IMPORT[part] | {part, "registry", "version"}
     for name in imported_modules(path):
         top, _, rest = name.partition(".")
-        assert top not in ("config", "build", "train", "validate"), (
+        assert top not in ("config", "build", "train", "validate", "infer", "export", "convert"), (
             f"{path} imports {name}: the library knows no script"
         )
         assert top not in ("torch", "timm"), f"{path} imports {name}"
@@ -68,10 +70,10 @@ def test_a_file_holds_one_concept(path):
 
 
 @pytest.mark.parametrize(
-    "path", [ROOT / name for name in ("train.py", "validate.py", "build.py")], ids=lambda path: path.name
+    "path", [ROOT / f"{name}.py" for name in ("build", *config.SCRIPTS)], ids=lambda path: path.name
 )
 def test_top_level_scripts_stay_short(path):
-    assert len(path.read_text().splitlines()) <= 150
+    assert len(path.read_text().splitlines()) <= (200 if path.name == "build.py" else 150)
 
 
 def test_only_runtime_touches_the_context():

@@ -2,11 +2,15 @@
 
 from collections.abc import Callable
 from fnmatch import fnmatchcase
+from pathlib import Path
 from typing import Any
 
 from mindspore import Tensor, nn
 
+from mindcv.checkpoint import Checkpoint, check_fits
 from mindcv.registry import Registry
+from mindcv.weights.catalog import find_weights, pretrained_models
+from mindcv.weights.load import load_weights, read_published, read_weights, variant
 
 MODELS = Registry("model")
 
@@ -44,8 +48,9 @@ def create_model(
     name: str,
     num_classes: int = 1000,
     in_channels: int = 3,
-    pretrained: bool = False,
+    pretrained: bool | str = False,
     *,
+    checkpoint_path: str | Path = "",
     features_only: bool = False,
     out_indices: tuple[int, ...] | None = None,
     drop_rate: float = 0.0,
@@ -58,7 +63,10 @@ def create_model(
         name: one of `list_models()`.
         num_classes: size of the logits; 0 leaves the classifier out.
         in_channels: channels of the input images.
-        pretrained: start from published weights.
+        pretrained: start from published weights: True for the usual ones, or their name in `weights/catalog.csv`.
+            For another number of classes the classifier is new; for other input channels the first convolution is
+            adapted. Either is logged.
+        checkpoint_path: start from this file: `.ckpt` of this package or of MindCV, `.safetensors` or `.pth` of timm.
         features_only: return the network as (B, in_channels, H, W) -> tuple of feature maps.
         out_indices: with features_only, which maps: 0 is the stem, 1 to 4 the stages. All by default.
         drop_rate: dropout before the classifier, in [0, 1).
@@ -67,35 +75,62 @@ def create_model(
     Returns:
         A Cell from (B, in_channels, H, W) float32 to (B, num_classes) logits.
     Raises:
-        ValueError: for an unknown name, keyword or index, or when there are no published weights to load.
+        ValueError: for an unknown name, keyword or index, when there are no such weights, or when they do not fit.
     """
-    build = MODELS.get(name)
+    MODELS.get(name)
+    if pretrained and checkpoint_path:
+        raise ValueError("pretrained and checkpoint_path are two sources of weights: give one of them.")
+    checkpoint = None
     if pretrained:
-        raise ValueError(
-            f"no pretrained weights are available for {name!r} in this version: leave --pretrained out to train from "
-            "random weights, or give a checkpoint with --ckpt_path."
-        )
+        checkpoint = read_published(find_weights(name, None if pretrained is True else pretrained))
+    elif checkpoint_path:
+        checkpoint = read_weights(checkpoint_path)
+        check_fits(checkpoint, model=name)
     if out_indices is not None and not features_only:
         raise ValueError("out_indices goes with features_only=True.")
     for label, count, least in (("num_classes", num_classes, 0), ("in_channels", in_channels, 1)):
         if count < least:
             raise ValueError(f"{label} must be at least {least}, got {count}.")
-    try:
-        model = build(
-            num_classes=num_classes,
-            in_channels=in_channels,
-            drop_rate=drop_rate,
-            drop_path_rate=drop_path_rate,
-            **arch,
-        )
-    except TypeError as error:
-        raise ValueError(f"{name} does not take these arguments: {error}") from error
+    sizes = {"num_classes": num_classes, "in_channels": in_channels}
+    model = build_model(name, checkpoint, **sizes, drop_rate=drop_rate, drop_path_rate=drop_path_rate, **arch)
+    if checkpoint:
+        load_weights(model, checkpoint, adapt=True)
     return FeatureExtractor(model, out_indices) if features_only else model
 
 
-def list_models(pattern: str = "*") -> list[str]:
-    """Names of the registered networks that match a shell-style wildcard such as "sk*", sorted."""
-    return [name for name in MODELS.names() if fnmatchcase(name, pattern)]
+def build_model(
+    name: str,
+    checkpoint: Checkpoint | None = None,
+    *,
+    num_classes: int,
+    in_channels: int,
+    drop_rate: float = 0.0,
+    drop_path_rate: float = 0.0,
+    **arch: Any,
+) -> nn.Cell:
+    """The network that `create_model` loads weights into: the variant that the checkpoint's weights were made for.
+
+    Its attribute `description` is what a checkpoint says about the model: name, num_classes, in_channels, and in
+    `arch` the keywords that make the variant.
+    """
+    arch = {**(variant(checkpoint, name) if checkpoint else {}), **arch}
+    sizes = {"num_classes": num_classes, "in_channels": in_channels}
+    try:
+        model = MODELS.get(name)(**sizes, drop_rate=drop_rate, drop_path_rate=drop_path_rate, **arch)
+    except TypeError as error:
+        raise ValueError(f"{name} does not take these arguments: {error}") from error
+    model.description = {"model": name, **sizes, "arch": arch}
+    return model
+
+
+def list_models(pattern: str = "*", pretrained: bool = False) -> list[str]:
+    """Names of the registered networks that match a shell-style wildcard such as "sk*", sorted.
+
+    Args:
+        pretrained: only those for which weights are published.
+    """
+    names = set(MODELS.names()) & pretrained_models() if pretrained else MODELS.names()
+    return sorted(name for name in names if fnmatchcase(name, pattern))
 
 
 class FeatureExtractor(nn.Cell):

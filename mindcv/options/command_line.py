@@ -19,7 +19,7 @@ def read_command_line(
     names: Sequence[str],
     *,
     refused: Mapping[str, str],
-    answers: Mapping[str, Callable[[], str]],
+    answers: Mapping[str, Callable[[str | None], str]],
 ) -> list[Setting]:
     """`--key value`, `--key=value`, `key=value`, bare booleans and space-separated sequences, in order.
 
@@ -31,7 +31,8 @@ def read_command_line(
         flags: names that may stand without a value, which means true, or be negated with `--no-`.
         names: every legal name; `config` (also `-c`) is legal besides.
         refused: names that are known, but not for this script -> why.
-        answers: tokens such as `--help` that print a text and end the program -> what makes the text.
+        answers: tokens such as `--help` that print a text and end the program -> what makes the text from the value
+            that `--token=value` or the word behind it gives.
 
     Raises:
         ValueError: for a token that is not a setting, an unknown or refused name, or a missing value.
@@ -41,8 +42,11 @@ def read_command_line(
     tokens, settings = list(argv), []
     while tokens:
         token = tokens.pop(0)
-        if token in answers:
-            print(answers[token](), end="")
+        name, has_value, word = token.partition("=")
+        name = name.replace("-", "_").replace("__", "--", 1) if name.startswith("--") else name
+        if name in answers:
+            follows = bool(tokens) and not _begins_setting(tokens[0]) and not tokens[0].startswith("-")
+            print(answers[name](word if has_value else tokens[0] if follows else None), end="")
             sys.exit(0)
         key, value = _split_token(token, flags)
         if key not in known:

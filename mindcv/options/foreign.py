@@ -1,23 +1,50 @@
 """Settings of MindCV's recipes that are no options here: refused unless off, or accepted with a notice."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable
 from typing import Any
 
 from mindcv.options.option import as_text, brief, convert, show
 from mindcv.options.yaml_file import Setting
 
+# Settings of MindCV that this version lacks: the values that mean "off", which are accepted, and what is lacking.
+UNAVAILABLE: dict[str, tuple[tuple[Any, ...], str]] = {
+    "distribute": ((False,), "training runs on one device"),
+    "amp_level": (("O0",), "training runs in float32"),
+    "val_amp_level": (("O0",), "validation runs in float32"),
+    "amp_cast_list": ((None,), "training runs in float32"),
+    "drop_overflow_update": ((False,), "training runs in float32"),
+    "auto_augment": ((None,), "no automatic augmentation policy"),
+    "aug_splits": ((0,), "no augmentation splits"),
+    "aug_repeats": ((0, 1), "no repeated augmentation"),
+    "mixup": ((0,), "no mixup"),
+    "cutmix": ((0,), "no cutmix"),
+    "re_max_attempts": ((10,), "random erasing always makes up to 10 attempts"),
+    "ema": ((False,), "no moving average of the weights"),
+    "resume_opt": ((False,), "training cannot be resumed"),
+    "ckpt_save_policy": (("latest_k",), "the newest keep_checkpoint_max are kept, and the best one"),
+    "lr_epoch_stair": ((False,), "the learning rate changes at every update"),
+    "num_cycles": ((1,), "the cosine has one cycle"),
+    "cycle_decay": ((1,), "the cosine has one cycle"),
+    "aux_factor": ((0,), "no auxiliary loss"),
+    "reduction": (("mean",), "the loss is the mean over the batch"),
+    "eval_shuffle": ((False,), "validation reads in order"),
+}
+# Settings of MindCV that cannot change a result here: accepted with a notice.
+WITHOUT_EFFECT = {
+    "dataset_sink_mode": "data is always fed batch by batch",
+    "log_interval": "progress is shown continuously",
+    "loss_scale": "training in float32 needs no loss scale",
+    "loss_scale_type": "training in float32 needs no loss scale",
+    "cutmix_prob": "mixup and cutmix are not available",
+    "ema_decay": "ema is not available",
+}
 
-def check_foreign(
-    settings: Iterable[Setting],
-    unavailable: Mapping[str, tuple[Sequence[Any], str]],
-    without_effect: Mapping[str, str],
-) -> list[str]:
+
+def check_foreign(settings: Iterable[Setting]) -> list[str]:
     """Refuses what MindCV has and this version has not, unless it is off.
 
     Args:
-        settings: settings whose keys are in one of the tables.
-        unavailable: key -> the values that mean "off", and what is lacking.
-        without_effect: key that cannot change a result -> why.
+        settings: settings whose keys are in one of the tables above.
 
     Returns:
         A notice for each setting without effect.
@@ -27,10 +54,10 @@ def check_foreign(
     """
     notices, refusals = [], []
     for key, value, where, _ in settings:
-        if key in without_effect:
-            notices.append(f"{where}: {key} has no effect here: {without_effect[key]}")
+        if key in WITHOUT_EFFECT:
+            notices.append(f"{where}: {key} has no effect here: {WITHOUT_EFFECT[key]}")
             continue
-        off_values, reason = unavailable[key]
+        off_values, reason = UNAVAILABLE[key]
         if not any(_means(value, off) for off in off_values):
             refusals.append(
                 f"{where}: {key}: {brief(value)} is not available in this version ({reason}); "

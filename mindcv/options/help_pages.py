@@ -39,6 +39,7 @@ def help_text(script: str, purpose: str, examples: Sequence[str], groups: Mappin
     )
     parser.add_argument("-c", "--config", metavar="FILE", help="YAML file with options; may build on others (base:)")
     parser.add_argument("-h", "--help", action="store_true", help="show this text")
+    parser.add_argument("--list_models", metavar="PATTERN", help="list networks and published weights, such as 'sk*'")
     parser.add_argument("--version", action="store_true", help="show the version")
     for title, options in groups.items():
         group = parser.add_argument_group(title) if options else None
@@ -60,6 +61,7 @@ def _metavar(o: Option) -> str:
 def reference_page(
     head: str,
     groups: Mapping[str, Sequence[Option]],
+    num_scripts: int,
     unavailable: Mapping[str, tuple[Sequence[Any], str]],
     without_effect: Mapping[str, str],
 ) -> str:
@@ -68,6 +70,7 @@ def reference_page(
     Args:
         head: what stands above the tables.
         groups: title -> the options of its table.
+        num_scripts: how many scripts there are; options that fewer use are marked with their names.
         unavailable: MindCV's settings that are lacking -> the values that are accepted, and why no other.
         without_effect: MindCV's settings that are accepted and change nothing -> why.
     """
@@ -75,7 +78,7 @@ def reference_page(
     for title, options in groups.items():
         lines += [f"\n## {title}\n", "| Option | Default | Legal values | Meaning |", "|---|---|---|---|"]
         for o in options:
-            mark = " (t)" if o.train_only else ""
+            mark = f" ({', '.join(o.scripts)})" if len(o.scripts) < num_scripts else ""
             lines.append(f"| `{o.name}`{mark} | `{show(o.default)}` | {o.legal} | {o.help} |")
     lines += ["\n## MindCV's settings that are not available\n", "| Key | Accepted | Because |", "|---|---|---|"]
     lines += [f"| `{key}` | `{'`, `'.join(map(show, off))}` | {why} |" for key, (off, why) in unavailable.items()]

@@ -11,6 +11,7 @@ from typing import Any, get_args, get_origin
 
 TRUE, FALSE, NONE = {"true", "1", "yes", "on"}, {"false", "0", "no", "off"}, {"none", "null", "~", ""}
 _KINDS = {bool: "true or false", int: "an integer", float: "a number", str: "a text", NoneType: "none"}
+_PLURALS = {int: "integers", float: "numbers", str: "texts"}
 _REPR = reprlib.Repr()
 _REPR.maxlevel, _REPR.maxstring = 2, 80
 brief = _REPR.repr  # a value as messages quote it
@@ -37,8 +38,9 @@ class Option:
     above: float | None = None
     below: float | None = None
     sizes: tuple[int, ...] = ()  # legal lengths of a sequence; empty: any
+    words: tuple[str, ...] = ()  # the texts that are legal where a number is, too; empty: any text
     ordered: Callable[[float, float], bool] | None = None  # must hold between neighbours of a sequence
-    train_only: bool = False
+    scripts: tuple[str, ...] = ()  # the scripts that use it
 
     @property
     def kinds(self) -> tuple[Any, ...]:
@@ -53,7 +55,7 @@ class Option:
         """What the user may write."""
         if self.choices:
             return "one of " + ", ".join(map(str, self.choices))
-        words = [self._legal_sequence(kind) if get_origin(kind) else _KINDS[kind] for kind in self.kinds]
+        words = [self._legal_sequence(kind) if get_origin(kind) else self._legal_kind(kind) for kind in self.kinds]
         if int in self.kinds and float in self.kinds:
             words.remove(_KINDS[int])
         low = f"[{self.minimum}" if self.minimum is not None else f"({self.above}"
@@ -64,10 +66,13 @@ class Option:
             words[0] += f" >= {self.minimum}" if self.minimum is not None else f" > {self.above}"
         return " or ".join(words)
 
+    def _legal_kind(self, kind: Any) -> str:
+        return " or ".join(self.words) if kind is str and self.words else _KINDS[kind]
+
     def _legal_sequence(self, kind: Any) -> str:
         count = " or ".join(map(str, self.sizes)) + " " if self.sizes else ""
         order = "increasing " if self.ordered else ""
-        return f"{count}{order}{'integers' if get_args(kind)[0] is int else 'numbers'}"
+        return f"{count}{order}{_PLURALS[get_args(kind)[0]]}"
 
     def parse(self, value: Any, where: str) -> Any:
         """The checked value of what was written at `where`.
@@ -97,7 +102,8 @@ class Option:
             in_order = self.ordered is None or all(map(self.ordered, value, value[1:]))
             return in_order and (not self.sizes or len(value) in self.sizes) and all(map(self._within_limits, value))
         if isinstance(value, str):
-            return bool(value) or not self.default  # an empty name is a slip, unless empty is the default
+            # An empty name is a slip, unless empty is the default.
+            return value in self.words if self.words else bool(value) or self.default == ""
         return value is None or (
             (self.minimum is None or value >= self.minimum)
             and (self.maximum is None or value <= self.maximum)

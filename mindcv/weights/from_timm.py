@@ -3,11 +3,16 @@
 Pure NumPy; reading files is another matter.
 """
 
+from __future__ import annotations
+
 import re
 from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
-from mindspore import nn
+
+if TYPE_CHECKING:
+    from mindspore import nn
 
 # Our names -> timm's, applied in this order to every name.
 _RULES = [

@@ -1,0 +1,47 @@
+"""Make a checkpoint of other weights: import timm's or MindCV's, average several, strip what training left.
+
+python convert.py --model=sknet50 --ckpt_path=skresnext50_ra-f40e40bf.pth --output=sknet50.ckpt
+python convert.py --average ckpt/sknet50-9.ckpt ckpt/sknet50-10.ckpt --output=averaged.ckpt
+python convert.py --ckpt_path=ckpt/sknet50-best.ckpt --output=sknet50.ckpt
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import mindcv  # noqa: F401  (sets what MindSpore reads when it is imported)
+from config import load_config, run_script
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    config = load_config(argv, prog="convert")
+    inputs, output = config.files.average or (config.model.ckpt_path,), Path(config.files.output)
+    if config.files.average and (config.model.ckpt_path or config.model.pretrained):
+        raise ValueError("--average names all checkpoints itself: leave --ckpt_path and --pretrained out.")
+    if not any(inputs) and not config.model.pretrained:
+        raise ValueError("nothing to convert: use --ckpt_path for a file, --average for several, or --pretrained.")
+    if output.suffix != ".ckpt" or not output.parent.is_dir():
+        raise ValueError(f"--output must name a .ckpt file in an existing folder; got '{config.files.output}'.")
+    if output.exists() and any(output.samefile(path) for path in inputs if Path(path).exists()):
+        raise ValueError(f"--output={output} is one of the inputs, which would be lost: choose another name.")
+
+    # MindSpore takes seconds to import; --help and a mistyped flag should not wait for it.
+    from build import as_own_checkpoint, load_config_and_weights
+    from mindcv.checkpoint import save_checkpoint
+    from mindcv.weights.average import average_checkpoints, strip_checkpoint
+    from mindcv.weights.load import read_weights
+
+    if config.files.average:
+        sources = [as_own_checkpoint(config, read_weights(path)) for path in inputs]
+        weights, info = average_checkpoints(sources)
+    else:
+        config, source = load_config_and_weights(argv, "convert")
+        weights, info = strip_checkpoint(as_own_checkpoint(config, source))
+    save_checkpoint(output, weights, info)
+
+    count = sum(array.size for array in weights.values())
+    origin = f"the average of {len(inputs)} checkpoints" if config.files.average else str(source.path)
+    print(f"{output}: {info['model']['model']}, {len(weights)} arrays, {count:,} numbers, from {origin}")
+
+
+if __name__ == "__main__":
+    run_script(main)

@@ -1,0 +1,46 @@
+"""Write a network for other programs: `python export.py --ckpt_path=./ckpt/sknet50-best.ckpt --output=sknet50.onnx`."""
+
+from collections.abc import Sequence
+from functools import partial
+
+import mindcv  # noqa: F401  (sets what MindSpore reads when it is imported)
+from config import load_config, run_script
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    config = load_config(argv, prog="export")
+    if not config.model.ckpt_path and not config.model.pretrained:
+        raise ValueError("nothing to export: name a checkpoint with --ckpt_path, or use --pretrained.")
+
+    # MindSpore takes seconds to import; --help and a mistyped flag should not wait for it.
+    from build import as_own_checkpoint, build_to_run, load_config_and_weights
+    from mindcv.export import check_export_path, export_network
+    from mindcv.runtime import setup_runtime
+    from mindcv.weights.average import strip_checkpoint
+
+    files = config.files
+    check_export_path(files.output)
+    config, weights = load_config_and_weights(argv, "export")
+    setup_runtime(mode=config.runtime.mode, device_target=config.runtime.device_target, seed=config.runtime.seed)
+
+    image = config.image
+    export = export_network(
+        partial(build_to_run, config, weights),
+        files.output,
+        input_size=(image.in_channels, image.image_resize, image.image_resize),
+        info=strip_checkpoint(as_own_checkpoint(config, weights))[1],
+        dynamic_batch=files.dynamic_batch,
+        fold_bn=files.fold_bn,
+    )
+    batch = "any batch size" if files.dynamic_batch else "batches of 1"
+    folded = f", {export.num_folded} batch norms folded" if files.fold_bn else ""
+    print(
+        f"{config.model.model}, {export.num_parameters:,} numbers{folded}, {batch}, {image.in_channels} x "
+        f"{image.image_resize} x {image.image_resize} images: {export.path}, {export.num_bytes / 1e6:.1f} MB\n"
+        f"loaded again and compared with the network on random images: logits differ by {export.difference:.1e} of the "
+        f"largest (up to {export.tolerance:.0e} passes)"
+    )
+
+
+if __name__ == "__main__":
+    run_script(main)

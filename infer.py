@@ -1,0 +1,44 @@
+"""Name what is in images: `python infer.py --ckpt_path=./ckpt/sknet50-best.ckpt --images=photos`."""
+
+import shutil
+from collections.abc import Sequence
+
+import mindcv  # noqa: F401  (sets what MindSpore reads when it is imported)
+from config import load_config, run_script
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Returns the exit code: 1 if an image could not be predicted."""
+    config = load_config(argv, prog="infer")
+    files = config.files
+    if not config.model.ckpt_path and not config.model.pretrained:
+        raise ValueError("no network to ask: name a checkpoint with --ckpt_path, or use --pretrained.")
+
+    # MindSpore takes seconds to import; --help and a mistyped flag should not wait for it.
+    from build import build_to_run, class_names_of, load_config_and_weights
+    from mindcv.data import ImageFiles, create_transforms, find_images
+    from mindcv.engine import predict
+    from mindcv.report import check_predictions_path, format_predictions, write_predictions
+    from mindcv.runtime import setup_runtime
+
+    if files.output:
+        check_predictions_path(files.output)
+    paths = find_images(files.images)
+    config, weights = load_config_and_weights(argv, "infer")
+    setup_runtime(mode=config.runtime.mode, device_target=config.runtime.device_target, seed=config.runtime.seed)
+
+    network = build_to_run(config, weights)
+    transforms = create_transforms(is_training=False, **vars(config.image))
+    batches = ImageFiles(paths, transforms, config.data.batch_size, config.data.num_parallel_workers)
+    result = predict(network, batches, class_names_of(weights), files.topk)
+
+    print(format_predictions(result.predictions, result.failures, shutil.get_terminal_size().columns))
+    print(f"\n{len(result.predictions):,} of {len(paths):,} images predicted in {result.seconds:.1f} s")
+    if files.output:
+        write_predictions(files.output, result.predictions, result.failures)
+        print(f"written to {files.output}")
+    return 1 if result.failures else 0
+
+
+if __name__ == "__main__":
+    run_script(main)

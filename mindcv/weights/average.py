@@ -1,0 +1,116 @@
+"""Checkpoints made of checkpoints: their average, and what is left without the traces of training."""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from mindcv.checkpoint import Checkpoint
+
+# Of a run's configuration, what says how images become the network's input and what the network was validated on.
+# Nothing else is needed to validate, to predict or to fine-tune.
+USE_CONFIG = (
+    *("model", "num_classes"),
+    *("image_resize", "in_channels", "interpolation", "mean", "std", "crop_pct"),
+    *("dataset", "data_dir", "val_split", "num_samples", "seed", "batch_size"),
+)
+# Of a description, what tells of the run and not of the weights.
+_OF_THE_RUN = ("epoch", "metrics", "versions", "averaged_from")
+
+
+def average_checkpoints(checkpoints: Sequence[Checkpoint]) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """Average the weights of several checkpoints of one network, each counting the same.
+
+    Running statistics of batch norm are averaged like the weights. They then fit the averaged weights roughly only if
+    the checkpoints lie close together, as the last epochs of one run do; recomputing them on training images may help.
+
+    Returns:
+        Weights: name -> array of the shape and dtype that the checkpoints have, computed in float64. Description: that
+        of the first checkpoint without epoch and metrics, and `averaged_from`, a list of {"path", "epoch"}.
+    Raises:
+        ValueError: if there are fewer than two, one does not describe itself, they differ in network, classes,
+            normalisation, parameter names, shapes or dtypes, or in the value of an integer; or if a number
+            is not finite.
+    """
+    if len(checkpoints) < 2:
+        raise ValueError(f"an average needs at least two checkpoints; got {len(checkpoints)}.")
+    first, *others = checkpoints
+    differences = [line for other in others for line in _differences(first, other)]
+    if differences:
+        raise ValueError(
+            f"only checkpoints of one network can be averaged. From {first.path}\n" + "\n".join(differences)
+        )
+    weights = {name: _average(name, checkpoints) for name in first.weights}
+    info = {key: value for key, value in first.info.items() if key not in ("epoch", "metrics")}
+    info["averaged_from"] = [{"path": str(c.path), "epoch": c.info.get("epoch")} for c in checkpoints]
+    return weights, info
+
+
+def strip_checkpoint(checkpoint: Checkpoint) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """Return a checkpoint's weights and the part of its description that using them needs.
+
+    That is the network with its classes and the options `USE_CONFIG` of its configuration; the options of training,
+    epoch, metrics and versions are left out. It still validates by its path alone.
+
+    Raises:
+        ValueError: if it does not describe itself.
+    """
+    info = {key: value for key, value in checkpoint.require_info().items() if key not in _OF_THE_RUN}
+    config = info.get("config", {})
+    info["config"] = {key: config[key] for key in USE_CONFIG if key in config}
+    return dict(checkpoint.weights), info
+
+
+def _differences(first: Checkpoint, other: Checkpoint) -> list[str]:
+    """Lines on what keeps `other` from being averaged with `first`."""
+    ours, theirs = first.require_info(), other.require_info()
+    facts = {
+        "network": (ours["model"], theirs["model"]),
+        "list of classes": (ours.get("class_names"), theirs.get("class_names")),
+        "mean and std": tuple([i.get("config", {}).get(key) for key in ("mean", "std")] for i in (ours, theirs)),
+    }
+    # As JSON: a description that was read from a file has lists where a new one may have tuples.
+    facts = {fact: [json.dumps(value, sort_keys=True) for value in pair] for fact, pair in facts.items()}
+    lines = [f"has another {fact}: {_brief(b)}, not {_brief(a)}" for fact, (a, b) in facts.items() if a != b]
+    lines += _listing("lacks", first.weights.keys() - other.weights.keys())
+    lines += _listing("has besides", other.weights.keys() - first.weights.keys())
+    common = [name for name in first.weights if name in other.weights]
+    lines += _listing(
+        "has another shape or dtype of", [n for n in common if _kind(first.weights[n]) != _kind(other.weights[n])]
+    )
+    return [f"  {other.path} {line}" for line in lines]
+
+
+def _average(name: str, checkpoints: Sequence[Checkpoint]) -> np.ndarray:
+    arrays = [checkpoint.weights[name] for checkpoint in checkpoints]
+    if not np.issubdtype(arrays[0].dtype, np.floating):
+        for checkpoint, array in zip(checkpoints, arrays, strict=True):
+            if not np.array_equal(array, arrays[0]):
+                raise ValueError(
+                    f"{name} is {arrays[0].dtype}, which cannot be averaged, and {checkpoint.path} has another value "
+                    f"than {checkpoints[0].path}."
+                )
+        return arrays[0].copy()
+    for checkpoint, array in zip(checkpoints, arrays, strict=True):
+        if not np.isfinite(array).all():
+            raise ValueError(f"{name} of {checkpoint.path} holds NaN or infinity: leave this checkpoint out.")
+    total = np.zeros(arrays[0].shape, np.float64)
+    for array in arrays:
+        total += array
+    return (total / len(arrays)).astype(arrays[0].dtype)
+
+
+def _kind(array: np.ndarray) -> tuple[Any, ...]:
+    return array.dtype, array.shape
+
+
+def _brief(text: str) -> str:
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def _listing(title: str, names: Sequence[str] | set[str]) -> list[str]:
+    if not names:
+        return []
+    shown = sorted(names)
+    return [f"{title} {', '.join(shown[:5])}" + (f", ... ({len(shown)} in all)" if len(shown) > 5 else "")]

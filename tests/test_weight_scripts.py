@@ -1,0 +1,323 @@
+"""The scripts with weights of every origin: each takes each format, and says what it changed."""
+
+import csv
+import dataclasses
+import hashlib
+import json
+import re
+
+import fixtures_data
+import loopback
+import mindspore as ms
+import numpy as np
+import pytest
+import torch_format
+from safetensors.numpy import save, save_file
+from test_scripts import fails, small_run
+
+import convert
+import export
+import infer
+import train
+import validate
+from mindcv.checkpoint import network_weights, read_checkpoint, save_checkpoint
+from mindcv.data import download as data_download
+from mindcv.models import create_model
+from mindcv.weights import catalog, find_weights, mindcv_names, timm_names
+
+FORMATS = ("own.ckpt", "timm.safetensors", "timm.pth", "mindcv.ckpt", "own.onnx", "own.mindir")
+SIZE = 32
+MODEL = ["--model=resnet18", f"--image_resize={SIZE}"]
+DIGITS = [*MODEL, "--dataset=digits", "--crop_pct=1", "--num_samples=60", "--batch_size=16", "--num_parallel_workers=1"]
+
+
+def network_of(num_classes=10, seed=3):
+    """A resnet18 with weights and statistics that tell apart what is done to them."""
+    network = create_model("resnet18", num_classes=num_classes)
+    rng = np.random.default_rng(seed)
+    for parameter in network.get_parameters():
+        noise = rng.uniform(0.5, 1.5, parameter.shape).astype(np.float32)
+        parameter.set_data(ms.Tensor(parameter.asnumpy() * noise + (0.05 * noise if parameter.ndim == 1 else 0)))
+    return network
+
+
+def timm_state(weights):
+    names = timm_names(weights)
+    return {names[name]: array for name, array in weights.items()}
+
+
+def rows_of(path):
+    return list(csv.DictReader(path.read_text().splitlines()))
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    """One network's weights in every format, by the names in FORMATS."""
+    folder = tmp_path_factory.mktemp("files")
+    network = network_of()
+    weights = network_weights(network)
+    image = {"model": "resnet18", "image_resize": SIZE, "crop_pct": 1.0}
+    info = {"model": network.description, "config": image, "class_names": [str(k) for k in range(10)]}
+    save_checkpoint(folder / "own.ckpt", weights, info)
+    save_file(timm_state(weights), folder / "timm.safetensors")
+    torch_format.write_pth(folder / "timm.pth", timm_state(weights))
+    entries = [{"name": name, "data": ms.Tensor(weights[own])} for own, name in mindcv_names(weights).items()]
+    ms.save_checkpoint(entries, str(folder / "mindcv.ckpt"))
+    for suffix in ("onnx", "mindir"):
+        export.main([f"--ckpt_path={folder / 'own.ckpt'}", f"--output={folder / f'own.{suffix}'}"])
+    return {path.name: path for path in folder.iterdir()}
+
+
+@pytest.fixture(scope="module")
+def measured(files):
+    """What validate.py says of each file, on the same digits."""
+    return {name: validate.main([*DIGITS, f"--ckpt_path={files[name]}"]) for name in FORMATS}
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_validate_takes_every_format_and_agrees(measured, name):
+    result, reference = measured[name], measured["own.ckpt"]
+    assert result.num_examples == 60
+    if name == "mindcv.ckpt":  # MindCV's network pools otherwise
+        assert result.loss != reference.loss
+    elif name in ("own.onnx", "own.mindir"):
+        assert result.loss == pytest.approx(reference.loss, rel=1e-5) and result.top1 == reference.top1
+    else:
+        assert (result.loss, result.top1, result.top5) == (reference.loss, reference.top1, reference.top5)
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("photos")
+    fixtures_data.write_image_folder(folder, "all", 3, 2, "jpg", size=SIZE)
+    return folder
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_infer_takes_every_format_and_agrees(files, photos, tmp_path, name, capsys):
+    line = [*MODEL, "--crop_pct=1", f"--images={photos}", "--batch_size=4", "--num_parallel_workers=1"]
+    for each, output in ((name, "this.csv"), ("own.ckpt", "reference.csv")):
+        assert infer.main([*line, f"--ckpt_path={files[each]}", f"--output={tmp_path / output}", "--topk=2"]) == 0
+    assert "6 of 6 images predicted" in capsys.readouterr().out
+    rows, reference = (rows_of(tmp_path / f) for f in ("this.csv", "reference.csv"))
+    assert len(rows) == 12 and [row["image"] for row in rows] == [row["image"] for row in reference]
+    got, expected = ([float(row["probability"]) for row in table] for table in (rows, reference))
+    if name == "mindcv.ckpt":
+        assert not np.allclose(got, expected, rtol=1e-4)
+    else:
+        np.testing.assert_allclose(got, expected, rtol=1e-4)
+
+
+@pytest.mark.parametrize("name", [name for name in FORMATS if name.startswith(("timm", "mindcv"))])
+def test_convert_imports_exactly_and_the_result_needs_no_flags(files, measured, tmp_path, name, capsys):
+    output = tmp_path / "imported.ckpt"
+    convert.main([*MODEL, "--crop_pct=1", f"--ckpt_path={files[name]}", f"--output={output}"])
+    assert "resnet18" in capsys.readouterr().out
+    imported, original = read_checkpoint(output), read_checkpoint(files["own.ckpt"])
+    assert imported.weights.keys() == original.weights.keys()
+    assert all(np.array_equal(imported.weights[key], array) for key, array in original.weights.items())
+    assert imported.info["model"]["arch"] == ({"stem_pool": "same"} if name == "mindcv.ckpt" else {})
+    result = validate.main([f"--ckpt_path={output}", *DIGITS[2:]])
+    assert result.loss == measured[name].loss
+
+
+@pytest.mark.parametrize("name", [name for name in FORMATS if name.startswith(("timm", "mindcv"))])
+def test_train_starts_from_every_format(files, tmp_path, name, capsys, caplog):
+    line = [*DIGITS, f"--ckpt_path={files[name]}", "--epoch_size=1", "--warmup_epochs=0"]
+    line += [f"--ckpt_save_dir={tmp_path}", "--num_samples=32"]
+    train.main([word for word in line if word != "--num_samples=60"])
+    kept = read_checkpoint(tmp_path / "resnet18-last.ckpt")
+    assert kept.info["model"]["arch"] == ({"stem_pool": "same"} if name == "mindcv.ckpt" else {})
+    assert validate.main([f"--ckpt_path={kept.path}"]).loss == kept.info["metrics"]["loss"]
+    assert "classifier" not in caplog.text  # of as many classes, it was kept
+
+
+@pytest.mark.parametrize("main, extra", [(train, []), (convert, ["--output=x.ckpt"]), (export, ["--output=x.onnx"])])
+def test_an_exported_network_is_no_source_of_weights(files, tmp_path, monkeypatch, main, extra, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert "export" in fails(main.main, [*MODEL, f"--ckpt_path={files['own.onnx']}", *extra], capsys)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_average_is_the_average_and_a_stripped_checkpoint_validates(tiny_model, tmp_path, capsys):
+    train.main(small_run(tmp_path / "run", "--keep_checkpoint_max=2"))
+    sources = [tmp_path / "run" / f"tiny_sknet-{epoch}.ckpt" for epoch in (1, 2)]
+    convert.main(["--average", *map(str, sources), f"--output={tmp_path / 'mean.ckpt'}"])
+    first, second = (read_checkpoint(path).weights for path in sources)
+    mean = read_checkpoint(tmp_path / "mean.ckpt")
+    for name, array in mean.weights.items():
+        np.testing.assert_allclose(array, (first[name].astype(np.float64) + second[name]) / 2, rtol=1e-6, atol=1e-9)
+    assert validate.main([f"--ckpt_path={mean.path}"]).num_examples == 70
+
+    convert.main([f"--ckpt_path={sources[1]}", f"--output={tmp_path / 'stripped.ckpt'}"])
+    stripped, full = read_checkpoint(tmp_path / "stripped.ckpt"), read_checkpoint(sources[1])
+    assert "metrics" not in stripped.info and "lr" not in stripped.info["config"]
+    assert validate.main([f"--ckpt_path={stripped.path}"]).loss == full.info["metrics"]["loss"]
+
+
+@pytest.mark.parametrize(
+    "line, message",
+    [
+        ([], "nothing to convert"),
+        (["--ckpt_path=a.ckpt", "--average=b.ckpt", "--output=c.ckpt"], "leave --ckpt_path"),
+        (["--ckpt_path=a.ckpt"], "--output must name a .ckpt file"),
+        (["--ckpt_path=a.ckpt", "--output=c.pth"], "--output must name a .ckpt file"),
+        (["--ckpt_path=a.ckpt", "--output=nowhere/c.ckpt"], "--output must name a .ckpt file"),
+        (["--ckpt_path=a.ckpt", "--output=./a.ckpt"], "would be lost"),
+        (["--average=a.ckpt", "--output=c.ckpt"], "a.ckpt"),
+    ],
+)
+def test_what_convert_refuses(tmp_path, monkeypatch, line, message, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a.ckpt").write_bytes(b"something")
+    assert message in fails(convert.main, line, capsys)
+    assert [path.name for path in tmp_path.iterdir()] == ["a.ckpt"]
+
+
+def test_other_classes_get_a_new_head_and_the_rest_is_kept(tiny_model, tmp_path, capsys, caplog):
+    train.main(small_run(tmp_path / "first"))
+    start = tmp_path / "first" / "tiny_sknet-best.ckpt"
+    names = ["five", "six", "seven"]
+    for split in ("train", "val"):
+        fixtures_data.write_image_folder(tmp_path / "other", split, names, 12, "png")
+    line = [f"--ckpt_path={start}", "--dataset=other", f"--data_dir={tmp_path / 'other'}", "--num_samples=none"]
+    train.main(small_run(tmp_path / "second", *line, "--freeze=backbone", "--head_lr_scale=10", "--layer_decay=0.5"))
+    assert f"{start}: its classifier of 10 classes is replaced by a new one of 3" in caplog.text
+    assert "frozen: all but the classifier" in capsys.readouterr().out
+    before, after = (
+        read_checkpoint(start).weights,
+        read_checkpoint(tmp_path / "second" / "tiny_sknet-last.ckpt").weights,
+    )
+    changed = {name for name in after if not np.array_equal(after[name], before[name])}
+    assert changed == {"classifier.weight", "classifier.bias"}
+    assert after["classifier.weight"].shape[0] == 3
+
+    # As many classes, but not the same: the old classifier would be wrong.
+    for split in ("train", "val"):
+        fixtures_data.write_image_folder(tmp_path / "ten", split, [f"n{k}" for k in range(10)], 4, "png")
+    line = [f"--ckpt_path={start}", "--dataset=ten", f"--data_dir={tmp_path / 'ten'}", "--num_samples=none"]
+    train.main(small_run(tmp_path / "third", *line))
+    assert "its classifier of 10 classes is replaced by a new one of 10" in caplog.text
+    assert "holds model=tiny_sknet" in fails(train.main, ["--model=resnet18", f"--ckpt_path={start}"], capsys)
+
+
+def test_infer_lists_what_it_cannot_read_counts_everything_and_exits_with_1(files, tmp_path, capsys):
+    fixtures_data.write_image_folder(tmp_path, "photos", 2, 3, "jpg", size=SIZE)
+    broken = tmp_path / "photos" / "class0" / "000.jpg"
+    broken.write_bytes(broken.read_bytes()[:100])
+    (tmp_path / "photos" / "notes.jpg").write_text("not an image")
+    line = [f"--ckpt_path={files['own.ckpt']}", f"--images={tmp_path / 'photos'}", f"--output={tmp_path / 'out.json'}"]
+    assert infer.main(line) == 1
+    printed = capsys.readouterr().out
+    assert "not predicted, 2 of 7" in printed and str(broken) in printed and "5 of 7 images predicted" in printed
+    entries = json.loads((tmp_path / "out.json").read_text())
+    assert len(entries) == 7 and sum(entry["error"] is not None for entry in entries) == 2
+
+
+@pytest.mark.parametrize(
+    "line, message",
+    [
+        (["--images=x.jpg"], "no network to ask"),
+        (["--ckpt_path=OWN"], "no images are named"),
+        (["--ckpt_path=OWN", "--images=nowhere"], "no file or folder nowhere"),
+        (["--ckpt_path=OWN", "--images=photos", "--output=out.xls"], "csv"),
+    ],
+)
+def test_what_infer_refuses(files, photos, tmp_path, monkeypatch, line, message, capsys):
+    monkeypatch.chdir(tmp_path)
+    words = [word.replace("OWN", str(files["own.ckpt"])).replace("=photos", f"={photos}") for word in line]
+    assert message in fails(infer.main, words, capsys)
+
+
+@pytest.mark.parametrize("suffix", ["onnx", "mindir"])
+def test_a_folded_export_validates_alike_and_describes_itself(files, measured, tmp_path, suffix, capsys):
+    output = tmp_path / f"folded.{suffix}"
+    export.main([f"--ckpt_path={files['own.ckpt']}", f"--output={output}", "--fold_bn", "--dynamic_batch=False"])
+    printed = capsys.readouterr().out
+    assert "20 batch norms folded" in printed and re.search(r"differ by \d\.\de-\d\d of the largest", printed)
+    result = validate.main([f"--ckpt_path={output}", *DIGITS[2:]])
+    assert result.loss == pytest.approx(measured["own.ckpt"].loss, rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    "line, message",
+    [
+        (["--output=x.onnx"], "nothing to export"),
+        (["--ckpt_path=OWN", "--output=x.pb"], ".onnx or .mindir"),
+        (["--ckpt_path=OWN"], ".onnx or .mindir"),
+    ],
+)
+def test_what_export_refuses(files, tmp_path, monkeypatch, line, message, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert message in fails(export.main, [word.replace("OWN", str(files["own.ckpt"])) for word in line], capsys)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.fixture
+def mirrors(tmp_path, monkeypatch):
+    """A mirror of the hub and one of the data, on the loopback interface, and empty caches."""
+    loopback.isolate(monkeypatch, tmp_path)
+    with loopback.HubServer() as hub, loopback.FileServer() as data:
+        monkeypatch.setenv("HF_ENDPOINT", hub.url)
+        monkeypatch.setenv("MINDCV_DATA_MIRROR", data.url)
+        yield hub, data
+
+
+def publish(hub, model, num_classes=1000):
+    """Put random weights where timm's default ones for `model` are; returns them."""
+    record = find_weights(model)
+    assert record.num_classes == num_classes
+    weights = network_weights(create_model(model, num_classes=num_classes))
+    state = {
+        name: array[..., None, None] if ".se." in name and array.ndim == 2 else array
+        for name, array in timm_state(weights).items()
+    }
+    hub.add(record.hub, record.file, save(state))
+    return weights
+
+
+def test_pretrained_means_the_published_weights_and_their_preprocessing(mirrors, photos, tmp_path, capsys):
+    hub, _ = mirrors
+    publish(hub, "resnet18")
+    line = ["--model=resnet18", "--pretrained", f"--images={photos}", f"--output={tmp_path / 'out.csv'}"]
+    assert infer.main([*line, "--image_resize=64"]) == 0
+    names = {name for _, name in catalog.imagenet_classes()}
+    assert all(row["class_name"] in names for row in rows_of(tmp_path / "out.csv"))
+
+    message = fails(validate.main, ["--model=resnet18", "--pretrained", *DIGITS[2:]], capsys)
+    assert "tells 1000 classes apart, the data set has 10" in message
+    convert.main(["--model=resnet18", "--pretrained", f"--output={tmp_path / 'r18.ckpt'}"])
+    config = read_checkpoint(tmp_path / "r18.ckpt").info["config"]
+    assert (config["image_resize"], config["crop_pct"], config["interpolation"]) == (288, 1.0, "bicubic")
+    assert [request.status for request in hub.gets("timm/resnet18.a1_in1k/model.safetensors")] == [200]
+
+    message = fails(train.main, ["--model=resnet18", "--pretrained=a4_in1k"], capsys)
+    assert "no weights 'a4_in1k' are published for 'resnet18'" in message and "a1_in1k" in message
+    assert "no weights are published for 'sknet26'" in fails(train.main, ["--model=sknet26", "--pretrained"], capsys)
+
+
+@pytest.mark.slow
+def test_the_literal_finetuning_command_runs_whole_against_mirrors(mirrors, tmp_path, monkeypatch, capsys, caplog):
+    hub, data = mirrors
+    weights = publish(hub, "sknet50")
+    folder = fixtures_data.write_cifar10(tmp_path / "made", 16, 8)
+    archive = fixtures_data.cifar_archive(folder)
+    pinned = dataclasses.replace(data_download.CIFAR10_ARCHIVE, sha256=hashlib.sha256(archive).hexdigest())
+    monkeypatch.setattr("mindcv.data.cifar.CIFAR10_ARCHIVE", pinned)
+    data.files[pinned.name] = archive
+    monkeypatch.chdir(tmp_path)
+
+    literal = (
+        "--model=sknet50 --pretrained --opt=momentum --lr=0.001 dataset=cifar10 --num_classes=10 --dataset_download"
+    )
+    train.main([*literal.split(), "--batch_size=8", "--epoch_size=1"])  # the recipe's 90 epochs of 64 would take hours
+
+    printed = capsys.readouterr().out
+    assert "its classifier of 1000 classes is replaced by a new one of 10" in caplog.text
+    assert "cifar10: 16 images to train, 8 to validate" in printed
+    trained = read_checkpoint(tmp_path / "ckpt" / "sknet50-best.ckpt")
+    assert trained.info["config"]["image_resize"] == 224 and trained.info["config"]["interpolation"] == "bicubic"
+    first = "stem.conv.weight"  # two steps at a rate of 0.001: near the published values, and not equal
+    np.testing.assert_allclose(trained.weights[first], weights[first], atol=0.05)
+    assert not np.array_equal(trained.weights[first], weights[first])
+    assert validate.main([f"--ckpt_path={trained.path}"]).loss == trained.info["metrics"]["loss"]

@@ -1,0 +1,213 @@
+"""Any file into any network, exactly: formats are told apart by content, and every difference is said or refused."""
+
+import dataclasses
+import re
+
+import mindspore as ms
+import numpy as np
+import pytest
+from safetensors.numpy import save_file
+
+from mindcv.checkpoint import network_weights, save_checkpoint
+from mindcv.models import create_model, list_models
+from mindcv.models import factory as model_factory
+from mindcv.weights import find_weights, mindcv_names, timm_names, weight_records
+from mindcv.weights import load as weight_loading
+from mindcv.weights.load import adapt_input_channels, load_weights, num_classes, read_published, read_weights
+
+
+def random_weights(network, seed=0):
+    """Fresh values of every parameter's shape, none of them equal."""
+    rng = np.random.default_rng(seed)
+    return {p.name: rng.standard_normal(p.shape).astype(np.float32) for p in network.get_parameters()}
+
+
+def foreign(weights, names, pointwise=False):
+    """The weights under another tool's names, as that tool shapes them."""
+    renamed = {}
+    for own, array in weights.items():
+        name = names[own]
+        renamed[name] = array[..., None, None] if pointwise and ".se." in name and array.ndim == 2 else array
+    return renamed
+
+
+def write_timm(path, weights, dtype=np.float32):
+    state = foreign(weights, timm_names(weights), pointwise=True)
+    save_file({name: array.astype(dtype) for name, array in state.items()}, path)
+    return path
+
+
+def write_mindcv(path, weights):
+    entries = [{"name": n, "data": ms.Tensor(a)} for n, a in foreign(weights, mindcv_names(weights)).items()]
+    ms.save_checkpoint(entries, str(path))
+    return path
+
+
+def assert_same(network, weights, but=()):
+    loaded = network_weights(network)
+    assert loaded.keys() == weights.keys()
+    for name, array in weights.items():
+        assert np.array_equal(loaded[name], array) == (name not in but), name
+
+
+@pytest.fixture
+def weights(tiny_network):
+    return random_weights(tiny_network(num_classes=7))
+
+
+HEAD = ("classifier.weight", "classifier.bias")
+OWN_INFO = {"model": {"model": "tiny_sknet", "num_classes": 7, "in_channels": 3}, "config": {}, "class_names": []}
+
+
+@pytest.mark.parametrize("suffix", [".safetensors", ".anything"])
+def test_a_safetensors_file_loads_by_its_content(tmp_path, tiny_model, weights, suffix):
+    path = write_timm(tmp_path / f"w{suffix}", weights)
+    assert_same(create_model(tiny_model, num_classes=7, checkpoint_path=path), weights)
+    assert num_classes(read_weights(path)) == 7
+
+
+def test_own_checkpoints_load_with_and_without_a_description(tmp_path, tiny_model, weights):
+    save_checkpoint(tmp_path / "own.ckpt", weights, OWN_INFO)
+    assert_same(create_model(tiny_model, num_classes=7, checkpoint_path=tmp_path / "own.ckpt"), weights)
+    ms.save_checkpoint([{"name": n, "data": ms.Tensor(a)} for n, a in weights.items()], str(tmp_path / "plain.ckpt"))
+    assert_same(create_model(tiny_model, num_classes=7, checkpoint_path=tmp_path / "plain.ckpt"), weights)
+
+
+def test_a_mindcv_checkpoint_builds_mindcvs_variant(tmp_path):
+    weights = random_weights(create_model("skresnet18", num_classes=7))
+    network = create_model("skresnet18", num_classes=7, checkpoint_path=write_mindcv(tmp_path / "mindcv.ckpt", weights))
+    assert_same(network, weights)
+    assert network.description["arch"] == {"stem_pool": "same"}
+    assert network.pool.pad_mode.lower() == "same"
+
+
+def test_a_checkpoint_of_another_model_is_refused_by_name(tmp_path, weights):
+    save_checkpoint(tmp_path / "own.ckpt", weights, OWN_INFO)
+    with pytest.raises(ValueError, match="holds model=tiny_sknet, but model=resnet18"):
+        create_model("resnet18", checkpoint_path=tmp_path / "own.ckpt")
+
+
+def test_half_precision_is_widened_exactly_and_said(tmp_path, tiny_model, weights, caplog):
+    path = write_timm(tmp_path / "half.safetensors", weights, np.float16)
+    rounded = {name: array.astype(np.float16).astype(np.float32) for name, array in weights.items()}
+    assert_same(create_model(tiny_model, num_classes=7, checkpoint_path=path), rounded)
+    assert re.search(rf"{path}: {len(weights)} arrays in half precision are widened", caplog.text)
+
+
+def test_double_precision_is_not_rounded_silently(tmp_path, tiny_model, weights):
+    path = write_timm(tmp_path / "double.safetensors", weights, np.float64)
+    with pytest.raises(ValueError, match="float64"):
+        create_model(tiny_model, num_classes=7, checkpoint_path=path)
+
+
+def test_another_number_of_classes_gives_a_new_head_in_one_line(tmp_path, tiny_model, weights, caplog):
+    path = write_timm(tmp_path / "w.safetensors", weights)
+    network = create_model(tiny_model, num_classes=4, checkpoint_path=path)
+    fresh = create_model(tiny_model, num_classes=4)
+    expected = {**weights, **{name: network_weights(fresh)[name] for name in HEAD}}
+    assert_same(network, expected)
+    [record] = caplog.records
+    assert record.getMessage().endswith("its classifier of 7 classes is replaced by a new one of 4")
+
+
+def test_no_classifier_is_asked_for_and_said(tmp_path, tiny_model, weights, caplog):
+    path = write_timm(tmp_path / "w.safetensors", weights)
+    network = create_model(tiny_model, num_classes=0, checkpoint_path=path)
+    assert_same(network, {name: array for name, array in weights.items() if name not in HEAD})
+    assert "its classifier is left out" in caplog.text
+    maps = create_model(tiny_model, features_only=True, num_classes=7, checkpoint_path=path)
+    assert_same(maps.model, weights)
+
+
+@pytest.mark.parametrize("channels", [1, 2, 4, 7])
+def test_other_input_channels_adapt_the_first_convolution_in_one_line(tmp_path, tiny_model, weights, caplog, channels):
+    path = write_timm(tmp_path / "w.safetensors", weights)
+    network = create_model(tiny_model, num_classes=7, in_channels=channels, checkpoint_path=path)
+    first = network_weights(network)["stem.conv.weight"]
+    original = weights["stem.conv.weight"]
+    assert first.shape == (64, channels, 3, 3)
+    if channels == 1:
+        np.testing.assert_allclose(first[:, 0], original[:, 0] + original[:, 1] + original[:, 2], rtol=1e-6)
+    for channel in range(channels if channels > 1 else 0):
+        np.testing.assert_allclose(first[:, channel], original[:, channel % 3] * 3 / channels, rtol=1e-6)
+    assert f"adapted from 3 input channels to {channels}" in caplog.text
+
+
+def test_a_grey_image_gives_what_its_three_copies_gave():
+    rng = np.random.default_rng(1)
+    weight, patch = rng.standard_normal((5, 3, 3, 3)), rng.standard_normal((3, 3))
+    grey = np.einsum("ocij,ij->o", adapt_input_channels(weight, 1), patch)
+    np.testing.assert_allclose(grey, np.einsum("ocij,ij->o", weight, patch))
+
+
+def test_without_adapt_a_new_head_or_other_channels_are_refused(tmp_path, tiny_network, weights):
+    path = write_timm(tmp_path / "w.safetensors", weights)
+    for options in ({"num_classes": 4}, {"num_classes": 7, "in_channels": 1}):
+        network = tiny_network(**options)
+        before = network_weights(network)
+        with pytest.raises(ValueError, match="of another shape or type"):
+            load_weights(network, read_weights(path))
+        assert_same(network, before)
+
+
+def test_a_new_classifier_may_be_asked_for_at_the_same_size(tmp_path, tiny_network, weights, caplog):
+    network = tiny_network(num_classes=7)
+    load_weights(network, read_weights(write_timm(tmp_path / "w.safetensors", weights)), new_classifier=True)
+    assert_same(network, weights, but=HEAD)
+    assert "replaced by a new one of 7" in caplog.text
+
+
+def test_differences_are_listed_both_ways_with_the_file(tmp_path, tiny_network, weights):
+    state = foreign(weights, timm_names(weights), pointwise=True)
+    del state["layer1.0.conv1.bn.bias"]
+    state["layer9.strange"] = np.zeros(3, np.float32)
+    save_file(state, tmp_path / "w.safetensors")
+    with pytest.raises(ValueError) as error:
+        load_weights(tiny_network(num_classes=7), read_weights(tmp_path / "w.safetensors"), adapt=True)
+    text = str(error.value)
+    assert all(word in text for word in (str(tmp_path / "w.safetensors"), "layer9.strange", "layer1.0.conv1.bn.bias"))
+
+
+@pytest.mark.parametrize("name", ["net.onnx", "net.mindir"])
+def test_exported_networks_are_no_source_of_weights(tmp_path, name):
+    (tmp_path / name).write_bytes(b"\x08\x07")
+    with pytest.raises(ValueError, match="is an exported network"):
+        read_weights(tmp_path / name)
+
+
+@pytest.mark.parametrize("name", ["x.ckpt", "x.pth", "x.safetensors"])
+@pytest.mark.parametrize("content", [b"\x80", b"PK\x03\x04", b"{}", b"\xff" * 40, b"\x05\0\0\0\0\0\0\0{"])
+def test_garbage_is_a_sentence(tmp_path, name, content):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(ValueError, match=re.escape(str(tmp_path / name))):
+        read_weights(tmp_path / name)
+
+
+def test_published_weights_describe_themselves(tmp_path, monkeypatch):
+    record = dataclasses.replace(find_weights("skresnet18"), num_classes=7)
+    weights = random_weights(create_model("skresnet18", num_classes=7))
+    path = write_timm(tmp_path / "model.safetensors", weights)
+    monkeypatch.setattr(weight_loading, "fetch_weights", lambda asked: path)
+    checkpoint = read_published(record)
+    assert checkpoint.info["model"] == {"model": "skresnet18", "num_classes": 7, "in_channels": 3, "arch": {}}
+    assert checkpoint.info["weights"] == "timm ra_in1k"
+    config = checkpoint.info["config"]
+    assert (config["interpolation"], config["image_resize"], config["crop_pct"]) == ("bicubic", 224, 0.875)
+    assert len(checkpoint.info["class_names"]) == 1000 and checkpoint.info["class_names"][0] == "n01440764"
+    monkeypatch.setattr(model_factory, "find_weights", lambda model, name: record)
+    assert_same(create_model("skresnet18", num_classes=7, pretrained=True), weights)
+    assert_same(create_model("skresnet18", num_classes=7, pretrained="ra_in1k"), weights)
+
+
+def test_pretrained_models_are_listed_and_every_one_has_weights():
+    with_weights = list_models(pretrained=True)
+    assert "sknet50" in with_weights and "sknet26" not in with_weights
+    assert {record.model for record in weight_records()} == set(with_weights) <= set(list_models())
+    assert list_models("sk*", pretrained=True) == ["sknet50", "skresnet18", "skresnet34", "skresnext50_32x4d"]
+
+
+def test_a_model_without_published_weights_says_so():
+    with pytest.raises(ValueError, match="no weights are published for 'sknet26'"):
+        create_model("sknet26", pretrained=True)
+    with pytest.raises(ValueError, match="give one of them"):
+        create_model("sknet50", pretrained=True, checkpoint_path="x.pth")
