@@ -6,6 +6,7 @@ The only module that knows both the options of config.py and the factories of mi
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from mindspore import nn
 
@@ -33,21 +34,26 @@ def load_config_and_weights(argv: Sequence[str] | None, prog: str) -> tuple[Conf
     MODELS.get(config.model.model)
     weights = _read_weights(config, may_be_exported=prog in ("validate", "infer"))
     if weights and weights.info:
-        asked = {key: value for key, value in config.to_dict().items() if config.sources[key] == COMMAND_LINE}
-        is_training = prog == "train"
-        if not is_training:
+        if prog != "train":
+            asked = {key: value for key, value in config.to_dict().items() if config.sources[key] == COMMAND_LINE}
             check_fits(weights, **{key: asked[key] for key in asked.keys() & weights.info["model"].keys()})
-        own = weights.info["config"]
-        if not is_training:
-            own = {key: value for key, value in own.items() if key not in _NOT_INHERITED}
-        elif config.model.pretrained:
-            own = {key: own[key] for key in _PREPROCESSING}
-        else:
-            own = {}
         origin = weights.info.get("weights", str(weights.path))
-        config = load_config(argv, prog=prog, inherited=own, inherited_from=origin)
+        config = load_config(argv, prog=prog, inherited=_inherited(config, weights, prog), inherited_from=origin)
     print(*config.notices, sep="\n", end="\n" if config.notices else "")
     return config, weights
+
+
+def _inherited(config: Config, weights: Checkpoint, prog: str) -> dict[str, Any]:
+    """What of the weights' own configuration the run takes over."""
+    own = weights.info["config"]
+    if prog != "train":
+        return {key: value for key, value in own.items() if key not in _NOT_INHERITED}
+    if not config.model.pretrained:
+        return {}
+    own = {key: own[key] for key in _PREPROCESSING}
+    if config.image.in_channels == 1:  # their average, as for the defaults
+        own |= {key: (sum(own[key]) / len(own[key]),) for key in ("mean", "std")}
+    return own
 
 
 def _read_weights(config: Config, *, may_be_exported: bool) -> Checkpoint | None:

@@ -4,7 +4,7 @@
 
 For every seed: pretrains on all 901 images of the digits 0 to 4 (scikit-learn's), then trains on `--shots` images of
 each of the digits 5 to 9, once from those weights with a new classifier (`train.py --ckpt_path`) and once from random
-weights. Both have the same images, order, epochs, augmentation and schedule, and either is tried with each of two
+weights. Both have the same images, order, epochs, augmentation and schedule, and either is tried with each of the
 learning rates; the last line compares the better one of each. Accuracy is that of the last epoch on all other images of
 5 to 9. Seeds choose the images, the initial weights and the augmentation.
 """
@@ -23,7 +23,6 @@ import numpy as np
 
 ROOT = Path(__file__).parent.parent
 PRESET = "configs/sknet/sknet50_digits.yaml"
-LEARNING_RATES = (0.05, 0.01)  # the preset's, and one for weights that are to change little
 
 
 def write_folders(folder: Path, images: np.ndarray, labels: np.ndarray, chosen: Iterable[int]) -> None:
@@ -75,6 +74,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3, help="seeds 1 to this")
     parser.add_argument("--model", default="sknet50")
     parser.add_argument("--shots", type=int, default=5, help="training images of each digit from 5 to 9")
+    parser.add_argument("--learning_rates", type=float, nargs="+", default=[0.1, 0.05])
     parser.add_argument("--pretrain_epochs", type=int, default=8)
     parser.add_argument("--epochs", type=int, default=40, help="epochs of either training on 5 to 9, one update each")
     arguments = parser.parse_args()
@@ -91,7 +91,7 @@ def main() -> None:
             )
             weights = f"--ckpt_path={before / f'{arguments.model}-last.ckpt'}"
             for name, more in (("random weights", []), ("weights pretrained on 0 to 4", [weights])):
-                for lr in LEARNING_RATES:
+                for lr in arguments.learning_rates:
                     run = f"{name.split()[0]}{seed}-{lr}"
                     flags = [model, f"--lr={lr}", f"--batch_size={5 * arguments.shots}", f"--val_interval={epochs}"]
                     result = last_top1(train(root, f"second{seed}", run, seed, epochs, [*flags, *more]))

@@ -296,6 +296,16 @@ def test_pretrained_means_the_published_weights_and_their_preprocessing(mirrors,
     assert "no weights are published for 'sknet26'" in fails(train.main, ["--model=sknet26", "--pretrained"], capsys)
 
 
+def test_pretrained_weights_train_on_grey_images(mirrors, tmp_path, caplog):
+    hub, _ = mirrors
+    publish(hub, "resnet18")
+    line = ["--model=resnet18", "--pretrained", "--in_channels=1", "--epoch_size=1", "--warmup_epochs=0"]
+    train.main([*line, *DIGITS[2:], f"--ckpt_save_dir={tmp_path / 'out'}"])
+    assert "adapted from 3 input channels to 1" in caplog.text and "1000 classes is replaced" in caplog.text
+    config = read_checkpoint(tmp_path / "out" / "resnet18-last.ckpt").info["config"]
+    assert config["mean"] == [pytest.approx((0.485 + 0.456 + 0.406) / 3)] and config["interpolation"] == "bicubic"
+
+
 @pytest.mark.slow
 def test_the_literal_finetuning_command_runs_whole_against_mirrors(mirrors, tmp_path, monkeypatch, capsys, caplog):
     hub, data = mirrors
@@ -303,7 +313,7 @@ def test_the_literal_finetuning_command_runs_whole_against_mirrors(mirrors, tmp_
     folder = fixtures_data.write_cifar10(tmp_path / "made", 16, 8)
     archive = fixtures_data.cifar_archive(folder)
     pinned = dataclasses.replace(data_download.CIFAR10_ARCHIVE, sha256=hashlib.sha256(archive).hexdigest())
-    monkeypatch.setattr("mindcv.data.cifar.CIFAR10_ARCHIVE", pinned)
+    monkeypatch.setattr("mindcv.data.cifar.Cifar10.archive", pinned)
     data.files[pinned.name] = archive
     monkeypatch.chdir(tmp_path)
 
@@ -321,3 +331,23 @@ def test_the_literal_finetuning_command_runs_whole_against_mirrors(mirrors, tmp_
     np.testing.assert_allclose(trained.weights[first], weights[first], atol=0.05)
     assert not np.array_equal(trained.weights[first], weights[first])
     assert validate.main([f"--ckpt_path={trained.path}"]).loss == trained.info["metrics"]["loss"]
+
+
+@pytest.mark.parametrize("words", [["--list_models", "sk*"], ["--list-models=sk*"], ["--seed=1", "--list_models=sk*"]])
+@pytest.mark.parametrize("script", [train, infer])
+def test_list_models_shows_what_is_published(script, words, capsys):
+    with pytest.raises(SystemExit) as stop:
+        script.main(words)
+    assert stop.value.code == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].split() == ["model", "weights", "top-1", "top-5", "at", "source", "licence", "size"]
+    assert any(re.match(r"sknet50 +ra_in1k +80\.17 +94\.64 +224 +timm +apache-2\.0 +110 MB", line) for line in lines)
+    assert any(re.match(r"sknet26 +none published$", line) for line in lines)
+    assert not any(line.startswith("resnet") for line in lines)
+
+
+def test_list_models_without_a_pattern_lists_all_and_a_slip_is_a_sentence(capsys):
+    with pytest.raises(SystemExit):
+        train.main(["--list_models"])
+    assert "resnet152" in capsys.readouterr().out
+    assert "did you mean sknet50" in fails(train.main, ["--list_models=snet50"], capsys)

@@ -22,6 +22,7 @@ from mindcv.runtime import setup_runtime
 pytest.importorskip("onnxruntime")
 FORMAT = pytest.mark.parametrize("suffix", [".onnx", ".mindir"])
 INFO = {"model": {"model": "tiny_sknet", "in_channels": 3}, "class_names": [f"class {k}" for k in range(10)]}
+ONE_BLOCK = {"layers": (1,), "planes": (16,)}
 # Two blocks with what the full networks have; 256 planes send 1x1 convolutions through their matrix product.
 SHORT = {"layers": (1, 1), "planes": (64, 256)}
 NETWORKS = {"tiny_sknet": {}, "resnet18": SHORT, "skresnet50d": SHORT, "seresnext50_32x4d": SHORT}
@@ -42,10 +43,6 @@ def test_the_file_computes_what_the_network_does(tiny_model, random_network, tmp
     assert 0 <= result.difference < 1e-5
     assert (result.num_folded > 5) == fold_bn
     assert result.num_bytes == path.stat().st_size > 4 * result.num_parameters
-    images = np.random.default_rng(9).standard_normal((4, 3, 25, 24)).astype(np.float32)
-    expected = build()(Tensor(images)).asnumpy()
-    actual = ExportedNetwork(path)(Tensor(images)).asnumpy()
-    np.testing.assert_allclose(actual, expected, rtol=0, atol=1e-5 * np.abs(expected).max())
     assert sorted(p.name for p in tmp_path.iterdir()) == [path.name]
     assert capfd.readouterr().err == ""  # neither MindSpore nor onnxruntime warns
 
@@ -60,7 +57,7 @@ def test_a_process_in_pynative_mode_exports_the_same(pynative, tiny_model, rando
 @FORMAT
 def test_a_fixed_batch_size_exports(pynative, random_network, tmp_path, tiny_model, suffix):
     path = tmp_path / f"network{suffix}"
-    build = partial(random_network, tiny_model)
+    build = partial(random_network, tiny_model, **ONE_BLOCK)
     export_network(build, path, input_size=(3, 16, 16), info=INFO, dynamic_batch=False)
     assert read_info(path) == {**INFO, "input_shape": [1, 3, 16, 16]}
     assert ExportedNetwork(path).input_shape == (1, 3, 16, 16)
@@ -78,7 +75,7 @@ def test_mindcvs_pooling_exports(pynative, random_network, tmp_path, suffix, siz
 
 
 def test_grey_images_and_many_classes_export(pynative, random_network, tmp_path, tiny_model):
-    build = partial(random_network, tiny_model, in_channels=1, num_classes=37)
+    build = partial(random_network, tiny_model, in_channels=1, num_classes=37, **ONE_BLOCK)
     export_mindir(build, tmp_path / "a.mindir", input_size=(1, 8, 8), info={})
     export_onnx(build, tmp_path / "a.onnx", input_size=(1, 8, 8), info={})
     for name in ("a.mindir", "a.onnx"):
@@ -86,11 +83,13 @@ def test_grey_images_and_many_classes_export(pynative, random_network, tmp_path,
 
 
 def test_exporting_leaves_a_live_network_alone(mode, random_network, tmp_path, tiny_model):
-    live = random_network(tiny_model)
+    live = random_network(tiny_model, **ONE_BLOCK)
     images = Tensor(np.random.default_rng(1).standard_normal((2, 3, 16, 16)).astype(np.float32))
     before = live(images).asnumpy()
     for name in ("a.onnx", "a.mindir"):
-        export_network(partial(random_network, tiny_model), tmp_path / name, input_size=(3, 16, 16), info={})
+        export_network(
+            partial(random_network, tiny_model, **ONE_BLOCK), tmp_path / name, input_size=(3, 16, 16), info={}
+        )
         np.testing.assert_array_equal(live(images).asnumpy(), before)
     assert live.training is False
     live.set_train(True)
@@ -104,7 +103,7 @@ def test_a_file_that_differs_is_not_kept_and_the_old_one_stays(pynative, random_
     seeds = iter([1, 2])
 
     def build():
-        network = random_network(tiny_model)
+        network = random_network(tiny_model, **ONE_BLOCK)
         network.classifier.bias.set_data(Tensor(np.full(10, next(seeds), np.float32)))
         return network
 
@@ -116,15 +115,15 @@ def test_a_file_that_differs_is_not_kept_and_the_old_one_stays(pynative, random_
 
 def test_verifying_notices_nan_and_another_number_of_classes(pynative, random_network, tmp_path, tiny_model):
     path = tmp_path / "network.onnx"
-    export_network(partial(random_network, tiny_model), path, input_size=(3, 16, 16), info={})
+    export_network(partial(random_network, tiny_model, **ONE_BLOCK), path, input_size=(3, 16, 16), info={})
     shape = (None, 3, 16, 16)
-    assert verify_export(random_network(tiny_model), path, shape) < 1e-5
-    broken = random_network(tiny_model)
+    assert verify_export(random_network(tiny_model, **ONE_BLOCK), path, shape) < 1e-5
+    broken = random_network(tiny_model, **ONE_BLOCK)
     broken.classifier.bias.set_data(Tensor(np.full(10, np.nan, np.float32)))
     with pytest.raises(ValueError, match="differ from the network's by nan"):
         verify_export(broken, path, shape)
     with pytest.raises(ValueError, match=r"gives \(3, 10\) logits, the network \(3, 4\)"):
-        verify_export(random_network(tiny_model, num_classes=4), path, shape)
+        verify_export(random_network(tiny_model, num_classes=4, **ONE_BLOCK), path, shape)
 
 
 class Unexportable(nn.Cell):

@@ -15,7 +15,6 @@ NETWORKS = {
     "resnet18": SHORT,
     "skresnet50d": SHORT,
     "seresnext50_32x4d": SHORT,
-    "sknet29": {"layers": (1,), "planes": (64,)},
 }
 NETWORK = pytest.mark.parametrize("name", NETWORKS)
 
@@ -61,7 +60,8 @@ def test_a_convolution_with_bias_keeps_it(mode):
     np.testing.assert_allclose(folded(images(5)).asnumpy(), expected, rtol=0, atol=1e-5 * np.abs(expected).max())
 
 
-def test_a_folded_network_refuses_to_train(mode):
+def test_a_folded_network_refuses_to_train(mode, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)  # MindSpore leaves a report of a failed compilation in the working folder
     network = ConvNormAct(3, 4, 3)
     fold_batch_norm(network)
     with pytest.raises(ValueError, match="folded into its convolutions: it cannot be trained"):

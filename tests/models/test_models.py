@@ -274,7 +274,7 @@ def test_list_models_filters_by_wildcard():
     [
         ("sknet5O", {}, r"unknown model 'sknet5O'\. Did you mean 'sknet50'"),
         ("resnet18", {"widht": 2}, "resnet18 does not take these arguments: .*widht"),
-        ("resnet18", {"pretrained": True}, "no pretrained weights are available for 'resnet18'"),
+        ("sknet26", {"pretrained": True}, "no weights are published for 'sknet26'"),
         ("resnet18", {"out_indices": (1,)}, "out_indices goes with features_only=True"),
         ("resnet18", {"features_only": True, "out_indices": (5,)}, "out_indices must be between 0 and 4 .* got 5"),
         ("resnet18", {"features_only": True, "out_indices": (-1,)}, "out_indices must be between 0 and 4 .* got -1"),
