@@ -11,9 +11,9 @@ from typing import Any
 from mindspore import nn
 
 from config import COMMAND_LINE, Config, load_config
-from mindcv.checkpoint import Checkpoint, check_fits, network_weights
+from mindcv.checkpoint import EXPORT_SUFFIXES, Checkpoint, check_fits, network_weights
 from mindcv.data import Loader, create_dataset, create_loader, default_splits
-from mindcv.export import FORMATS, ExportedNetwork, read_info
+from mindcv.export import ExportedNetwork, read_info
 from mindcv.models import MODELS, build_model
 from mindcv.weights import find_weights, imagenet_classes
 from mindcv.weights.load import load_weights, num_classes, read_published, read_weights
@@ -24,13 +24,15 @@ _NOT_INHERITED = {"device_target", "debug", "ckpt_path", "pretrained", "dataset_
 _PREPROCESSING = {"mean", "std", "interpolation", "crop_pct"}
 
 
-def load_config_and_weights(argv: Sequence[str] | None, prog: str) -> tuple[Config, Checkpoint | None]:
-    """The configuration, completed by what the weights it names say about themselves, and these weights.
+def read_start(config: Config, argv: Sequence[str] | None, prog: str) -> tuple[Config, Checkpoint | None]:
+    """The weights that a configuration names, and the configuration completed by what they say about themselves.
+
+    Args:
+        config: of `load_config(argv, prog=prog)`, which is read once more where the weights say something.
 
     Raises:
         ValueError: if the weights cannot be had, are damaged, or are not those of the model asked for.
     """
-    config = load_config(argv, prog=prog)
     MODELS.get(config.model.model)
     weights = _read_weights(config, may_be_exported=prog in ("validate", "infer"))
     if weights and weights.info:
@@ -65,7 +67,7 @@ def _read_weights(config: Config, *, may_be_exported: bool) -> Checkpoint | None
             f"{record.top1:.2f} % at {record.eval_size}x{record.eval_size}"
         )
         return read_published(record)
-    if may_be_exported and Path(model.ckpt_path).suffix in FORMATS:
+    if may_be_exported and Path(model.ckpt_path).suffix in EXPORT_SUFFIXES:
         return Checkpoint(Path(model.ckpt_path), {}, read_info(model.ckpt_path), names="exported")
     return read_weights(model.ckpt_path) if model.ckpt_path else None
 
@@ -151,8 +153,10 @@ def build_to_run(config: Config, weights: Checkpoint, class_names: Sequence[str]
 def class_names_of(weights: Checkpoint) -> list[str]:
     """A name for each class: ImageNet's in words, the numbers of the classes if the weights came without names."""
     in_words = dict(imagenet_classes())
-    names = weights.info.get("class_names") or [str(k) for k in range(num_classes(weights))]
-    return [in_words.get(name, name) for name in names]
+    names = weights.info.get("class_names")
+    if not names and weights.names == "exported":
+        raise ValueError(f"{weights.path} does not name its classes: another tool wrote it. Export it with export.py.")
+    return [in_words.get(name, name) for name in names or map(str, range(num_classes(weights)))]
 
 
 def as_own_checkpoint(config: Config, weights: Checkpoint) -> Checkpoint:

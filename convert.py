@@ -25,16 +25,18 @@ def main(argv: Sequence[str] | None = None) -> None:
         raise ValueError(f"--output={output} is one of the inputs, which would be lost: choose another name.")
 
     # MindSpore takes seconds to import; --help and a mistyped flag should not wait for it.
-    from build import as_own_checkpoint, load_config_and_weights
+    from build import as_own_checkpoint, read_start
     from mindcv.checkpoint import save_checkpoint
+    from mindcv.runtime import setup_runtime
     from mindcv.weights.average import average_checkpoints, strip_checkpoint
     from mindcv.weights.load import read_weights
 
+    config, source = read_start(config, argv, "convert")
+    setup_runtime(mode=config.runtime.mode, device_target=config.runtime.device_target, seed=config.runtime.seed)
     if config.files.average:
         sources = [as_own_checkpoint(config, read_weights(path)) for path in inputs]
         weights, info = average_checkpoints(sources)
     else:
-        config, source = load_config_and_weights(argv, "convert")
         weights, info = strip_checkpoint(as_own_checkpoint(config, source))
     save_checkpoint(output, weights, info)
 

@@ -13,14 +13,14 @@ def main(argv: Sequence[str] | None = None) -> None:
         raise ValueError("nothing to export: name a checkpoint with --ckpt_path, or use --pretrained.")
 
     # MindSpore takes seconds to import; --help and a mistyped flag should not wait for it.
-    from build import as_own_checkpoint, build_to_run, load_config_and_weights
+    from build import as_own_checkpoint, build_to_run, read_start
     from mindcv.export import check_export_path, export_network
     from mindcv.runtime import setup_runtime
     from mindcv.weights.average import strip_checkpoint
 
     files = config.files
     check_export_path(files.output)
-    config, weights = load_config_and_weights(argv, "export")
+    config, weights = read_start(config, argv, "export")
     setup_runtime(mode=config.runtime.mode, device_target=config.runtime.device_target, seed=config.runtime.seed)
 
     image = config.image

@@ -15,7 +15,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         raise ValueError("no network to ask: name a checkpoint with --ckpt_path, or use --pretrained.")
 
     # MindSpore takes seconds to import; --help and a mistyped flag should not wait for it.
-    from build import build_to_run, class_names_of, load_config_and_weights
+    from build import build_to_run, class_names_of, read_start
     from mindcv.data import ImageFiles, create_transforms, find_images
     from mindcv.engine import predict
     from mindcv.report import check_predictions_path, format_predictions, write_predictions
@@ -24,7 +24,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if files.output:
         check_predictions_path(files.output)
     paths = find_images(files.images)
-    config, weights = load_config_and_weights(argv, "infer")
+    config, weights = read_start(config, argv, "infer")
     setup_runtime(mode=config.runtime.mode, device_target=config.runtime.device_target, seed=config.runtime.seed)
 
     network = build_to_run(config, weights)

@@ -13,7 +13,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     config = load_config(argv, prog="train")
 
     # MindSpore takes seconds to import; --help and a mistyped flag should not wait for it.
-    from build import build_loader, build_to_train, load_config_and_weights
+    from build import build_loader, build_to_train, read_start
     from mindcv.checkpoint import CheckpointStore
     from mindcv.engine import EpochLog, MetricsFile, SaveCheckpoints, Trainer, TrainStep, evaluate
     from mindcv.loss import create_loss
@@ -28,7 +28,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         options.ckpt_save_dir, config.model.model, keep=options.keep_checkpoint_max, interval=options.ckpt_save_interval
     )
     store.check_writable()
-    config, weights = load_config_and_weights(argv, "train")
+    config, weights = read_start(config, argv, "train")
     model = config.model
     device = setup_runtime(
         mode=config.runtime.mode, device_target=config.runtime.device_target, seed=config.runtime.seed

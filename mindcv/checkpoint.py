@@ -23,7 +23,8 @@ import mindspore as ms
 import numpy as np
 from mindspore import nn
 
-WEIGHT_SUFFIXES = (".ckpt", ".safetensors", ".pth", ".pt", ".bin", ".onnx", ".mindir")
+EXPORT_SUFFIXES = (".onnx", ".mindir")
+WEIGHT_SUFFIXES = (".ckpt", ".safetensors", ".pth", ".pt", ".bin", *EXPORT_SUFFIXES)
 _INFO = "mindcv"
 _DIGEST_FIELD = bytes([15 << 3 | 2, 32])  # protobuf: field 15, length-delimited, 32 bytes
 _TRAILER_SIZE = len(_DIGEST_FIELD) + 32
@@ -85,7 +86,7 @@ def save_checkpoint(path: Path, weights: Mapping[str, np.ndarray], info: Mapping
         digest = _digest(temporary)
         with temporary.open("ab") as file:
             file.write(_DIGEST_FIELD + digest)
-        _publish(temporary, path)
+        publish(temporary, path)
     except RuntimeError as error:  # what MindSpore makes of a full disk
         raise OSError(f"could not write {path}: {error}") from error
     finally:
@@ -261,12 +262,12 @@ def _copy(source: Path, target: Path) -> None:
     temporary = target.with_name(f".{target.stem}.saving.ckpt")
     try:
         shutil.copyfile(source, temporary)
-        _publish(temporary, target)
+        publish(temporary, target)
     finally:
         temporary.unlink(missing_ok=True)
 
 
-def _publish(temporary: Path, path: Path) -> None:
+def publish(temporary: Path, path: Path) -> None:
     """Flush to disk, then rename: readers see the old file or all of the new one."""
     _flush(temporary)
     os.replace(temporary, path)

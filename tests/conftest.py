@@ -44,3 +44,16 @@ def tiny_network(tiny_model):
         return create_model(tiny_model, **{"num_classes": 10, **options})
 
     return build
+
+
+@pytest.fixture
+def recipe(tmp_path):
+    """Writes a YAML file and returns its path."""
+
+    def write(text, name="recipe.yaml"):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+        return str(path)
+
+    return write

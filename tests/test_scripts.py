@@ -11,42 +11,14 @@ from pathlib import Path
 import fixtures_data
 import numpy as np
 import pytest
+from script_runs import fails, small_run
 
 import train
 import validate
-from config import SCRIPTS, load_config, run_script
+from config import SCRIPTS, load_config
 from mindcv.checkpoint import read_checkpoint
 
 ROOT = Path(__file__).parent.parent
-
-
-def small_run(folder, *extra) -> list[str]:
-    """A command line that trains for seconds; `extra` replaces what it also names."""
-    usual = [
-        "--model=tiny_sknet",
-        f"--ckpt_save_dir={folder}",
-        "--image_resize=16",
-        "--epoch_size=2",
-        "--batch_size=16",
-        "--num_samples=70",
-        "--num_parallel_workers=1",
-    ]
-    replaced = {_key(word) for word in extra}
-    return [*(word for word in usual if _key(word) not in replaced), *extra]
-
-
-def _key(word: str) -> str:
-    return word.lstrip("-").split("=")[0]
-
-
-def fails(main, argv, capsys) -> str:
-    """Run a script that must end with exit code 2 and one message; returns the message."""
-    with pytest.raises(SystemExit) as caught:
-        run_script(main, argv)
-    assert caught.value.code == 2
-    message = capsys.readouterr().err
-    assert message.startswith("error: ") and "Traceback" not in message
-    return message
 
 
 @pytest.mark.parametrize("mode_flag", ["--mode=0", "--mode=1"])

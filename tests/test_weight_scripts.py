@@ -10,10 +10,11 @@ import fixtures_data
 import loopback
 import mindspore as ms
 import numpy as np
+import onnx
 import pytest
 import torch_format
 from safetensors.numpy import save, save_file
-from test_scripts import fails, small_run
+from script_runs import fails, small_run
 
 import convert
 import export
@@ -351,3 +352,21 @@ def test_list_models_without_a_pattern_lists_all_and_a_slip_is_a_sentence(capsys
         train.main(["--list_models"])
     assert "resnet152" in capsys.readouterr().out
     assert "did you mean sknet50" in fails(train.main, ["--list_models=snet50"], capsys)
+
+
+@pytest.mark.parametrize("name", ["timm.pth", "timm.safetensors", "mindcv.ckpt"])
+def test_export_takes_foreign_weights_and_the_file_is_the_network(files, measured, tmp_path, name):
+    output = tmp_path / "foreign.onnx"
+    export.main([*MODEL, "--crop_pct=1", f"--ckpt_path={files[name]}", f"--output={output}"])
+    result = validate.main([f"--ckpt_path={output}", *DIGITS[2:]])
+    assert result.loss == pytest.approx(measured[name].loss, rel=1e-5)
+
+
+def test_an_onnx_file_of_another_tool_validates_but_names_no_classes(files, measured, photos, tmp_path, capsys):
+    foreign = onnx.load(files["own.onnx"])
+    del foreign.metadata_props[:]
+    onnx.save(foreign, tmp_path / "foreign.onnx")
+    line = [*DIGITS, f"--ckpt_path={tmp_path / 'foreign.onnx'}"]
+    assert validate.main(line).loss == pytest.approx(measured["own.ckpt"].loss, rel=1e-5)
+    line = [*MODEL, f"--ckpt_path={tmp_path / 'foreign.onnx'}", f"--images={photos}"]
+    assert "does not name its classes" in fails(infer.main, line, capsys)

@@ -94,8 +94,8 @@ def extract_archive(archive: Path, root: Path, folder: str) -> None:
             members = tar.getmembers()
             for member in members:
                 _check_member(member, archive)
-            # The filter exists from Python 3.10.12 on; the check above is at least as strict.
-            tar.extractall(staging, members, **({"filter": "data"} if hasattr(tarfile, "data_filter") else {}))
+            for member in members:
+                _extract_member(tar, member, staging)
         if not (staging / folder).is_dir():
             held = ", ".join(sorted(entry.name for entry in staging.iterdir())[:8])
             raise ValueError(f"{archive} does not hold the folder {folder}; it holds: {held or 'nothing'}.")
@@ -108,6 +108,20 @@ def extract_archive(archive: Path, root: Path, folder: str) -> None:
         raise ValueError(f"{archive} is broken ({error}): delete it and get it again.") from None
     finally:
         shutil.rmtree(staging)
+
+
+def _extract_member(tar: tarfile.TarFile, member: tarfile.TarInfo, folder: Path) -> None:
+    """Write a checked member below `folder`: contents only, without its owner, permissions and times.
+
+    Not `extractall`, which is safe only with a filter that Python has from 3.10.12 and 3.11.4 on.
+    """
+    path = folder / member.name
+    if member.isdir():
+        path.mkdir(parents=True, exist_ok=True)
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tar.extractfile(member) as source, path.open("wb") as target:
+        shutil.copyfileobj(source, target)
 
 
 def _check_member(member: tarfile.TarInfo, archive: Path) -> None:

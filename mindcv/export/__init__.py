@@ -3,10 +3,9 @@
 from mindcv.export.exported import ExportedNetwork
 from mindcv.export.exporter import Export, check_export_path, export_mindir, export_network, export_onnx, verify_export
 from mindcv.export.fold import fold_batch_norm
-from mindcv.export.metadata import FORMATS, read_info
+from mindcv.export.metadata import read_info
 
 __all__ = [
-    "FORMATS",
     "Export",
     "ExportedNetwork",
     "check_export_path",

@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 from mindspore import Tensor, nn
 
+from mindcv.checkpoint import EXPORT_SUFFIXES, publish
 from mindcv.export.exported import ExportedNetwork
 from mindcv.export.fold import fold_batch_norm
 from mindcv.export.formulation import make_exportable
-from mindcv.export.metadata import FORMATS, append_info
+from mindcv.export.metadata import append_info
 from mindcv.export.mindir_file import write_mindir
 from mindcv.export.onnx_file import check_onnx_installed, write_onnx
 
@@ -96,7 +97,7 @@ def export_network(
             raise ValueError(f"this network cannot be exported to {path.suffix}: {reason}") from error
         append_info(temporary, {**info, "input_shape": input_shape})
         difference = verify_export(build(), temporary, input_shape, tolerance=tolerance)
-        _publish(temporary, path)
+        publish(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
     return Export(path, difference, tolerance, num_folded, num_parameters, path.stat().st_size)
@@ -105,8 +106,8 @@ def export_network(
 def check_export_path(path: str | Path) -> None:
     """Raise ValueError unless `export_network` can write there; for finding out before the work is done."""
     path = Path(path)
-    if path.suffix not in FORMATS:
-        raise ValueError(f"the name of an exported file must end in {' or '.join(FORMATS)}, got '{path}'.")
+    if path.suffix not in EXPORT_SUFFIXES:
+        raise ValueError(f"the name of an exported file must end in {' or '.join(EXPORT_SUFFIXES)}, got '{path}'.")
     if path.suffix == ".onnx":
         check_onnx_installed()
     if not path.parent.is_dir():
@@ -159,10 +160,3 @@ def _export_as(suffix: str, build: Callable[[], nn.Cell], path: str | Path, opti
     if Path(path).suffix != suffix:
         raise ValueError(f"the name of this file must end in {suffix}, got {path}.")
     return export_network(build, path, **options)
-
-
-def _publish(temporary: Path, path: Path) -> None:
-    """Flush to disk, then rename: readers see the old file or all of the new one."""
-    with temporary.open("rb+") as file:
-        os.fsync(file.fileno())
-    os.replace(temporary, path)

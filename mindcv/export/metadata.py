@@ -15,7 +15,8 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, BinaryIO
 
-FORMATS = (".onnx", ".mindir")
+from mindcv.checkpoint import EXPORT_SUFFIXES
+
 _INFO = "mindcv"
 _DIGEST = "mindcv_sha256"
 _MAP_FIELD = 14
@@ -60,10 +61,10 @@ def read_info(path: str | Path) -> dict[str, Any]:
 
 def check_exported_path(path: Path) -> None:
     """Raise ValueError, naming the nearest files, unless `path` is an .onnx or .mindir file that is not empty."""
-    if path.suffix not in FORMATS:
-        raise ValueError(f"an exported network is a file that ends in {' or '.join(FORMATS)}, got {path}.")
+    if path.suffix not in EXPORT_SUFFIXES:
+        raise ValueError(f"an exported network is a file that ends in {' or '.join(EXPORT_SUFFIXES)}, got {path}.")
     if not path.is_file():
-        found = sorted(p.name for p in path.parent.glob("*") if p.suffix in FORMATS and p.is_file())
+        found = sorted(p.name for p in path.parent.glob("*") if p.suffix in EXPORT_SUFFIXES and p.is_file())
         close = get_close_matches(path.name, found, n=1)
         hint = f" Did you mean {path.parent / close[0]}?" if close else ""
         raise ValueError(f"no file {path}.{hint} Exported networks there: {', '.join(found[:8]) or 'none'}.")

@@ -66,7 +66,7 @@ def _differences(first: Checkpoint, other: Checkpoint) -> list[str]:
     """Lines on what keeps `other` from being averaged with `first`."""
     ours, theirs = first.require_info(), other.require_info()
     facts = {
-        "network": (ours["model"], theirs["model"]),
+        "network": tuple({"arch": {}, **i["model"]} for i in (ours, theirs)),  # older ones do not say "arch": {}
         "list of classes": (ours.get("class_names"), theirs.get("class_names")),
         "mean and std": tuple([i.get("config", {}).get(key) for key in ("mean", "std")] for i in (ours, theirs)),
     }

@@ -13,11 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mindcv.weights.renaming import Rule, rename, take
+
 if TYPE_CHECKING:
     from mindspore import nn
 
 # Our names -> MindCV's, applied in this order to every name.
-_RULES = [
+_RULES: list[Rule] = [
     (r"^stages\.(\d+)\.", lambda m: f"layer{int(m[1]) + 1}."),
     (r"\.split\.branches\.(\d+)\.conv\.", r".paths.\1.features.0."),
     (r"\.split\.branches\.(\d+)\.bn\.", r".paths.\1.features.1."),
@@ -125,13 +127,7 @@ def mindcv_names(names: Iterable[str]) -> dict[str, str]:
     rules = list(_RULES)
     rules += _SK_BLOCK_RULES if any(".select." in name for name in names) else _PLAIN_BLOCK_RULES
     rules += _SENET_RULES if any(".attention." in name for name in names) else _RESNET_RULES
-    renamed = {}
-    for name in names:
-        mindcv_name = name
-        for pattern, replacement in rules:
-            mindcv_name = re.sub(pattern, replacement, mindcv_name)
-        renamed[name] = mindcv_name
-    return renamed
+    return rename(names, rules)
 
 
 def from_mindcv(weights: Mapping[str, np.ndarray], network: nn.Cell) -> dict[str, np.ndarray]:
@@ -148,16 +144,8 @@ def from_mindcv(weights: Mapping[str, np.ndarray], network: nn.Cell) -> dict[str
         ValueError: if a name on either side has no counterpart; the message lists both.
     """
     names = mindcv_names(parameter.name for parameter in network.get_parameters())
-    given = {name for name in weights if not _is_training_state(name, weights)}
-    missing = sorted(set(names.values()) - given)
-    unknown = sorted(given - set(names.values()))
-    if missing or unknown:
-        raise ValueError(
-            "these MindCV weights do not belong to this network.\n"
-            f"Missing from the weights: {', '.join(missing) or 'nothing'}.\n"
-            f"Unknown to the network: {', '.join(unknown) or 'nothing'}."
-        )
-    return {name: np.asarray(weights[mindcv_name]) for name, mindcv_name in names.items()}
+    given = {name: array for name, array in weights.items() if not _is_training_state(name, weights)}
+    return take(given, names, "MindCV")
 
 
 def _is_training_state(name: str, weights: Mapping[str, np.ndarray]) -> bool:

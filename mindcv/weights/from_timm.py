@@ -5,17 +5,18 @@ Pure NumPy; reading files is another matter.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mindcv.weights.renaming import Rule, rename, take
+
 if TYPE_CHECKING:
     from mindspore import nn
 
 # Our names -> timm's, applied in this order to every name.
-_RULES = [
+_RULES: list[Rule] = [
     (r"\.gamma$", ".weight"),
     (r"\.beta$", ".bias"),
     (r"\.moving_mean$", ".running_mean"),
@@ -61,13 +62,7 @@ def timm_names(names: Iterable[str]) -> dict[str, str]:
     if not any(".select." in name for name in names):
         rules += _PLAIN_BLOCK_RULES
     rules += _AVERAGED_SHORTCUT_RULES if any(".shortcut.1." in name for name in names) else _SHORTCUT_RULES
-    renamed = {}
-    for name in names:
-        timm_name = name
-        for pattern, replacement in rules:
-            timm_name = re.sub(pattern, replacement, timm_name)
-        renamed[name] = timm_name
-    return renamed
+    return rename(names, rules)
 
 
 def from_timm(timm_weights: Mapping[str, np.ndarray], network: nn.Cell) -> dict[str, np.ndarray]:
@@ -83,19 +78,9 @@ def from_timm(timm_weights: Mapping[str, np.ndarray], network: nn.Cell) -> dict[
         ValueError: if a name on either side has no counterpart; the message lists both.
     """
     shapes = {parameter.name: parameter.shape for parameter in network.get_parameters()}
-    names = timm_names(shapes)
-    given = {name for name in timm_weights if not name.endswith("num_batches_tracked")}
-    missing = sorted(set(names.values()) - given)
-    unknown = sorted(given - set(names.values()))
-    if missing or unknown:
-        raise ValueError(
-            "these timm weights do not belong to this network.\n"
-            f"Missing from the weights: {', '.join(missing) or 'nothing'}.\n"
-            f"Unknown to the network: {', '.join(unknown) or 'nothing'}."
-        )
-    converted = {}
-    for name, timm_name in names.items():
-        array = np.asarray(timm_weights[timm_name])
-        is_pointwise = len(shapes[name]) == 2 and array.ndim == 4 and array.shape[2:] == (1, 1)
-        converted[name] = array[:, :, 0, 0] if is_pointwise else array
+    given = {name: array for name, array in timm_weights.items() if not name.endswith("num_batches_tracked")}
+    converted = take(given, timm_names(shapes), "timm")
+    for name, array in converted.items():
+        if len(shapes[name]) == 2 and array.ndim == 4 and array.shape[2:] == (1, 1):
+            converted[name] = array[:, :, 0, 0]
     return converted

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from mindspore import nn
 
-from mindcv.checkpoint import Checkpoint, check_checkpoint_path, load_exact, read_checkpoint
+from mindcv.checkpoint import EXPORT_SUFFIXES, Checkpoint, check_checkpoint_path, load_exact, read_checkpoint
 from mindcv.weights.catalog import WeightRecord, imagenet_classes
 from mindcv.weights.download import fetch_weights
 from mindcv.weights.from_mindcv import from_mindcv, is_mindcv, mindcv_names, mindcv_variant
@@ -40,7 +40,7 @@ def read_weights(path: str | Path) -> Checkpoint:
     """
     path = Path(path)
     check_checkpoint_path(path)
-    if path.suffix in (".onnx", ".mindir"):
+    if path.suffix in EXPORT_SUFFIXES:
         raise ValueError(f"{path} is an exported network: validate.py and infer.py run it, but its weights stay in it.")
     with path.open("rb") as file:
         start = file.read(9)
@@ -140,7 +140,11 @@ def load_weights(
 
 
 def num_classes(checkpoint: Checkpoint) -> int:
-    """How many classes the weights tell apart."""
+    """How many classes the weights tell apart.
+
+    Raises:
+        ValueError: if they have no classifier.
+    """
     name = _DIALECTS[checkpoint.names][0](_CLASSIFIER)["classifier.bias"]
     if name not in checkpoint.weights:
         raise ValueError(f"{checkpoint.path} has no classifier ({name} is missing): its weights can start a training.")

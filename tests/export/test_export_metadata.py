@@ -1,5 +1,6 @@
 """What an exported file says about itself: written by appending, read by any protobuf reader, sealed."""
 
+import onnx
 import pytest
 from mindspore.train.mind_ir_pb2 import ModelProto
 
@@ -36,7 +37,6 @@ def test_other_readers_find_the_entries_and_the_rest_is_untouched(model_file):
 
 
 def test_onnx_reads_the_same_entries(tmp_path):
-    onnx = pytest.importorskip("onnx")
     node = onnx.helper.make_node("Relu", ["x"], ["y"])
     values = [onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, [1]) for name in "xy"]
     path = tmp_path / "network.onnx"

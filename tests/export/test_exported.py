@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 from mindspore import Tensor
 from mindspore.train.mind_ir_pb2 import ModelProto
@@ -13,7 +14,6 @@ from mindspore.train.mind_ir_pb2 import ModelProto
 from mindcv.engine import evaluate
 from mindcv.export import ExportedNetwork, export_network
 
-pytest.importorskip("onnxruntime")
 FORMAT = pytest.mark.parametrize("suffix", [".onnx", ".mindir"])
 ONE_BLOCK = {"layers": (1,), "planes": (16,)}
 
@@ -107,7 +107,6 @@ def test_a_mindir_without_description_is_refused(pynative, exported_file):
 
 
 def test_an_onnx_file_of_another_tool_runs(tmp_path):
-    onnx = pytest.importorskip("onnx")
     value = onnx.helper.make_tensor_value_info
     shapes = ["batch", 3, "height", "width"], ["batch", 3]
     graph = onnx.helper.make_graph(

@@ -19,7 +19,6 @@ from mindcv.export import (
 from mindcv.models import list_models
 from mindcv.runtime import setup_runtime
 
-pytest.importorskip("onnxruntime")
 FORMAT = pytest.mark.parametrize("suffix", [".onnx", ".mindir"])
 INFO = {"model": {"model": "tiny_sknet", "in_channels": 3}, "class_names": [f"class {k}" for k in range(10)]}
 ONE_BLOCK = {"layers": (1,), "planes": (16,)}

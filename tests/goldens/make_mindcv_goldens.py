@@ -20,22 +20,6 @@ import recipe
 
 import mindcv
 
-MODELS = [
-    "resnet18",
-    "resnet34",
-    "resnet50",
-    "resnet101",
-    "resnet152",
-    "resnext50_32x4d",
-    "resnext101_32x4d",
-    "seresnet50",
-    "seresnext50_32x4d",
-    "seresnext101_32x4d",
-    "skresnet18",
-    "skresnet34",
-    "skresnet50",
-    "skresnext50_32x4d",
-]
 NAMED = ("resnet18", "resnet50", "seresnet50", "skresnet18", "skresnet50")
 
 
@@ -57,7 +41,7 @@ def checkpoint_names(name: str) -> str:
 def main() -> None:
     print(mindcv.__file__, mindcv.__version__, ms.__version__)
     goldens = {}
-    for name in MODELS:
+    for name in recipe.MINDCV_MODELS:
         goldens[name] = logits(name, ms.PYNATIVE_MODE)
         difference = np.abs(logits(name, ms.GRAPH_MODE) - goldens[name]).max() / np.abs(goldens[name]).max()
         print(f"{name}: modes differ by {difference:.1e}, logits up to {np.abs(goldens[name]).max():.1f}", flush=True)

@@ -79,7 +79,24 @@ def mean_and_std(feature: np.ndarray) -> tuple[float, float]:
     return float(feature.mean(dtype=np.float64)), float(feature.std(dtype=np.float64))
 
 
-# MindCV's networks: sizes whose stem gives an even height and an odd width, which its pooling pads differently.
+# The networks that MindCV has too.
+MINDCV_MODELS = [
+    "resnet18",
+    "resnet34",
+    "resnet50",
+    "resnet101",
+    "resnet152",
+    "resnext50_32x4d",
+    "resnext101_32x4d",
+    "seresnet50",
+    "seresnext50_32x4d",
+    "seresnext101_32x4d",
+    "skresnet18",
+    "skresnet34",
+    "skresnet50",
+    "skresnext50_32x4d",
+]
+# Sizes whose stem gives an even height and an odd width, which its pooling pads differently.
 MINDCV_IMAGE_SIZE = (64, 70)
 _SUFFIXES = {"gamma": "weight", "beta": "bias", "moving_mean": "running_mean", "moving_variance": "running_var"}
 

@@ -18,18 +18,9 @@ from mindcv.weights.from_mindcv import from_mindcv, mindcv_names, mindcv_variant
 
 GOLDENS = Path(__file__).parents[1] / "goldens" / "mindcv_goldens.npz"
 TOLERANCE = 1e-5
-MODELS = [
-    "resnet18",
-    "resnet50",
-    "resnext50_32x4d",
-    "seresnet50",
-    "seresnext50_32x4d",
-    "skresnet18",
-    "skresnet50",
-    "skresnext50_32x4d",
-]
-# The same blocks as above, more of them.
+# The same blocks as in the others, more of them.
 DEEPER_MODELS = ["resnet34", "skresnet34", "resnet101", "resnet152", "resnext101_32x4d", "seresnext101_32x4d"]
+MODELS = [name for name in recipe.MINDCV_MODELS if name not in DEEPER_MODELS]
 A_NAME = {"layer1.0.bn1.moving_mean": np.zeros(64)}  # enough for mindcv_variant to know whose weights these are
 
 

@@ -6,28 +6,14 @@ import json
 
 import numpy as np
 import pytest
+from goldens import recipe
 
 from mindcv.models import create_model, list_models
 from mindcv.weights.from_mindcv import from_mindcv, is_mindcv, mindcv_names, mindcv_variant
 from mindcv.weights.from_timm import timm_names
 
 A_NAME = {"layer1.0.bn1.moving_mean": np.zeros(64)}
-IN_MINDCV = {
-    "resnet18",
-    "resnet34",
-    "resnet50",
-    "resnet101",
-    "resnet152",
-    "resnext50_32x4d",
-    "resnext101_32x4d",
-    "seresnet50",
-    "seresnext50_32x4d",
-    "seresnext101_32x4d",
-    "skresnet18",
-    "skresnet34",
-    "skresnet50",
-    "skresnext50_32x4d",
-}
+IN_MINDCV = set(recipe.MINDCV_MODELS)
 
 
 def names_of(network):

@@ -1,5 +1,6 @@
 """Published weights fetched from servers in this process: success, every failure, and nothing half-done accepted."""
 
+import fcntl
 import gc
 import hashlib
 import logging
@@ -8,6 +9,7 @@ import random
 import struct
 import subprocess
 import sys
+import termios
 import warnings
 from dataclasses import replace
 from pathlib import Path
@@ -221,7 +223,6 @@ def test_a_cache_that_cannot_be_written_is_named(plain, tmp_path, monkeypatch):
     assert "MINDCV_CACHE" in message
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="Linux's permissions and capabilities")
 @pytest.mark.parametrize("is_there", [True, False])
 def test_a_read_only_cache_serves_the_files_it_has(is_there, plain, tmp_path):
     folder = tmp_path / "cache"
@@ -385,7 +386,6 @@ def test_a_hub_file_put_by_hand_is_found(hub, hosted, tmp_path, caplog):
 
 @pytest.mark.parametrize("place", ["plain", "hub"])
 def test_a_terminal_shows_progress(place, files, hub, plain, hosted):
-    termios, fcntl = pytest.importorskip("termios"), pytest.importorskip("fcntl")
     ours, theirs = os.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("4H", 24, 100, 0, 0))
     process = fetch_elsewhere(plain if place == "plain" else hosted, stderr=theirs)

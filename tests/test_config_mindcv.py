@@ -1,0 +1,113 @@
+"""MindCV's recipes: read as they are, or refused by name."""
+
+import re
+
+import pytest
+from config_lines import CIFAR, train
+
+import config
+from config import OPTIONS
+
+MINDCV_KEYS = """
+mode: 0
+distribute: {distribute}
+num_parallel_workers: 8
+val_while_train: True
+val_interval: 1
+dataset: "imagenet"
+data_dir: "/path/to/imagenet"
+shuffle: True
+dataset_download: False
+batch_size: 64
+drop_remainder: True
+image_resize: 224
+scale: [0.08, 1.0]
+ratio: [0.75, 1.333]
+hflip: 0.5
+interpolation: "bicubic"
+crop_pct: 0.875
+re_prob: 0.1
+model: "{model}"
+num_classes: 1000
+pretrained: False
+ckpt_path: ""
+keep_checkpoint_max: 30
+ckpt_save_policy: 'latest_k'
+ckpt_save_dir: "./ckpt"
+epoch_size: 200
+dataset_sink_mode: True
+amp_level: "{amp_level}"
+loss: "CE"
+label_smoothing: 0.1
+scheduler: "{scheduler}"
+min_lr: 0.0
+lr: 0.1
+warmup_epochs: 5
+warmup_factor: 0.01
+decay_epochs: 195
+opt: "momentum"
+momentum: 0.9
+weight_decay: 0.00004
+loss_scale: 1024
+use_nesterov: False
+"""
+
+
+@pytest.mark.parametrize(
+    ("model", "scheduler"),
+    [
+        ("skresnet18", "cosine_decay"),
+        ("resnet50", "cosine_decay"),
+        ("resnext50_32x4d", "cosine_decay"),
+        ("seresnet50", "warmup_cosine_decay"),
+    ],
+)
+def test_a_recipe_with_the_keys_of_mindcv_is_understood(model, scheduler, recipe):
+    names = {"model": model, "scheduler": scheduler}
+    cfg = train("-c", recipe(MINDCV_KEYS.format(distribute=False, amp_level="O0", **names)))
+    assert (cfg.model.model, cfg.schedule.scheduler, cfg.schedule.decay_epochs) == (model, "cosine_decay", 195)
+    assert (cfg.optim.weight_decay, cfg.augment.ratio) == (4e-5, (0.75, 1.333))
+    assert [re.search(r"\w+ has no effect", line)[0].split()[0] for line in cfg.notices] == [
+        "dataset_sink_mode",
+        "loss_scale",
+    ]
+    for features, named in (((True, "O0"), "distribute: 'True'"), ((False, "O2"), "amp_level: 'O2'")):
+        distribute, amp_level = features
+        path = recipe(MINDCV_KEYS.format(distribute=distribute, amp_level=amp_level, **names))
+        with pytest.raises(ValueError, match=rf"recipe.yaml, line \d+: {named} is not available in this version"):
+            train("-c", path)
+
+
+@pytest.mark.parametrize("key", config.UNAVAILABLE)
+def test_a_missing_feature_is_accepted_while_off_and_named_otherwise(key, recipe):
+    off_values, _ = config.UNAVAILABLE[key]
+    for off in off_values:
+        assert not train("-c", recipe(f"{key}: {off}")).notices
+        assert not train(CIFAR, f"--{key}={off}").notices
+    with pytest.raises(ValueError, match=rf"line 1: {key}: 'on-7' is not available .* set it to \w+$"):
+        train("-c", recipe(f"{key}: on-7"))
+    with pytest.raises(ValueError, match=rf"command line: {key}: 'true' is not available"):
+        train(CIFAR, f"--{key}") if off_values != (0, 1) else train(CIFAR, f"{key}=true")
+
+
+def test_the_command_line_turns_a_missing_feature_of_a_recipe_off(recipe):
+    path = recipe("distribute: True\namp_level: O2\nseed: 3\n")
+    cfg = train("-c", path, "--distribute=False", "--amp_level", "O0")
+    assert cfg.runtime.seed == 3
+    assert set(cfg.sources) == set(OPTIONS)
+    with pytest.raises(ValueError, match="line 2: amp_level"):
+        train("-c", path, "--no-distribute")
+    with pytest.raises(ValueError, match=r"line 1: distribute: .*\n.*line 2: amp_level"):
+        train("-c", path)
+    with pytest.raises(ValueError, match="ema is given twice, as true and as false"):
+        train(CIFAR, "--ema", "--ema=false")
+
+
+@pytest.mark.parametrize("text", ["auto_augment: ''", "auto_augment:", "mixup: 0.0", "ema: no", "cycle_decay: 1.0"])
+def test_off_has_more_than_one_spelling(text, recipe):
+    assert not train("-c", recipe(text)).notices
+
+
+def test_mindcv_top_k_policy_is_refused(recipe):
+    with pytest.raises(ValueError, match="ckpt_save_policy: 'top_k' is not available"):
+        train("-c", recipe("ckpt_save_policy: top_k"))
