@@ -89,6 +89,8 @@ IDLE_WHEN: tuple[tuple[str, str, Callable[[Any], bool]], ...] = (
     ("multi_step_decay_milestones", "scheduler", lambda name: name != "multi_step_decay"),
     ("val_interval", "val_while_train", operator.not_),
     ("clip_value", "clip_grad", operator.not_),
+    ("nan_limit", "on_nan", lambda policy: policy == "stop"),
+    ("bad_image_limit", "on_bad_image", lambda policy: policy == "stop"),
 )
 
 OPTIONS: dict[str, Option] = {

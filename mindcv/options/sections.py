@@ -23,6 +23,10 @@ class Runtime:
     debug: bool = option(False, "show the traceback of an error, not only its message")
 
 
+_STOP_SKIP = ("stop", "skip")
+_VALIDATE = {"scripts": ("validate",)}
+
+
 @dataclass(frozen=True)
 class Data:
     """Data"""
@@ -39,6 +43,9 @@ class Data:
     num_parallel_workers: int | None = option(
         None, "data threads; none: the cores present, at most 8", minimum=1, scripts=("train", "validate", "infer")
     )
+    on_bad_image: str = option("stop", "an image that cannot be read ends the run, or is left out", choices=_STOP_SKIP)
+    bad_image_limit: int = option(100, "most images that on_bad_image=skip leaves out", minimum=1)
+    check_data: bool = option(False, "read every image of the data set, list the bad ones, and end", **_VALIDATE)
 
 
 _SCALE = "0..1; values above 1: 0..255"
@@ -146,6 +153,11 @@ class Schedule:
     )
 
 
+_RESUME = "continue the run in ckpt_save_dir; auto: or start it; or continue from this file or folder"
+_ON_NAN = (*_STOP_SKIP, "rollback")
+_ON_SAVE_ERROR = ("stop", "continue")
+
+
 @dataclass(frozen=True)
 class Train:
     """Training"""
@@ -155,10 +167,16 @@ class Train:
     val_interval: int = option(1, "epochs between validations; the last epoch is always validated", minimum=1)
     ckpt_save_dir: str = option("./ckpt", "folder for checkpoints, metrics and the resolved configuration")
     ckpt_save_interval: int = option(1, "epochs between checkpoints", minimum=1)
+    ckpt_save_steps: int | None = option(None, "batches between further checkpoints inside the epochs", minimum=1)
     keep_checkpoint_max: int = option(0, "newest epoch checkpoints kept beside best and last", minimum=0)
     clip_grad: bool = option(False, "clip the global norm of the gradient to clip_value")
     clip_value: float = option(15.0, "largest global norm of the gradient", above=0)
     gradient_accumulation_steps: int = option(1, "batches whose gradients make one update", minimum=1)
+    resume: bool | str = option(False, _RESUME)
+    resume_opt: bool = option(False, "MindCV's spelling: with ckpt_path, what resume does with that file")
+    on_nan: str = option("stop", "what follows a loss or gradient that is no finite number", choices=_ON_NAN)
+    nan_limit: int = option(20, "most steps that on_nan=skip or rollback may cost", minimum=1)
+    on_save_error: str = option("stop", "what follows when a checkpoint cannot be written", choices=_ON_SAVE_ERROR)
 
 
 @dataclass(frozen=True)
