@@ -3,73 +3,27 @@
 The only module that knows both the options of config.py and the factories of mindcv.
 """
 
+import platform
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
+import mindspore
+import numpy
 from mindspore import nn
 
-from config import COMMAND_LINE, Config, load_config
-from mindcv.checkpoint import EXPORT_SUFFIXES, Checkpoint, check_fits, network_weights
+from config import Config
+from mindcv.checkpoint import Checkpoint, CheckpointStore, check_fits, network_weights
 from mindcv.data import Loader, create_dataset, create_loader, default_splits
-from mindcv.export import ExportedNetwork, read_info
-from mindcv.models import MODELS, build_model
-from mindcv.weights import find_weights, imagenet_classes
-from mindcv.weights.load import load_weights, num_classes, read_published, read_weights
-
-# What a checkpoint's own configuration says, but is a matter of this run: where and from what to start.
-_NOT_INHERITED = {"device_target", "debug", "ckpt_path", "pretrained", "dataset_download", "num_parallel_workers"}
-# What a training takes over from published weights; from a checkpoint of its own kind it takes the weights only.
-_PREPROCESSING = {"mean", "std", "interpolation", "crop_pct"}
-
-
-def read_start(config: Config, argv: Sequence[str] | None, prog: str) -> tuple[Config, Checkpoint | None]:
-    """The weights that a configuration names, and the configuration completed by what they say about themselves.
-
-    Args:
-        config: of `load_config(argv, prog=prog)`, which is read once more where the weights say something.
-
-    Raises:
-        ValueError: if the weights cannot be had, are damaged, or are not those of the model asked for.
-    """
-    MODELS.get(config.model.model)
-    weights = _read_weights(config, may_be_exported=prog in ("validate", "infer"))
-    if weights and weights.info:
-        if prog != "train":
-            asked = {key: value for key, value in config.to_dict().items() if config.sources[key] == COMMAND_LINE}
-            check_fits(weights, **{key: asked[key] for key in asked.keys() & weights.info["model"].keys()})
-        origin = weights.info.get("weights", str(weights.path))
-        config = load_config(argv, prog=prog, inherited=_inherited(config, weights, prog), inherited_from=origin)
-    print(*config.notices, sep="\n", end="\n" if config.notices else "")
-    return config, weights
-
-
-def _inherited(config: Config, weights: Checkpoint, prog: str) -> dict[str, Any]:
-    """What of the weights' own configuration the run takes over."""
-    own = weights.info["config"]
-    if prog != "train":
-        return {key: value for key, value in own.items() if key not in _NOT_INHERITED}
-    if not config.model.pretrained:
-        return {}
-    own = {key: own[key] for key in _PREPROCESSING}
-    if config.image.in_channels == 1:  # their average, as for the defaults
-        own |= {key: (sum(own[key]) / len(own[key]),) for key in ("mean", "std")}
-    return own
-
-
-def _read_weights(config: Config, *, may_be_exported: bool) -> Checkpoint | None:
-    model = config.model
-    if model.pretrained:
-        record = find_weights(model.model, None if model.pretrained is True else model.pretrained)
-        print(
-            f"weights: {record.name} of {record.source} for {record.model}, licence {record.licence}, published top-1 "
-            f"{record.top1:.2f} % at {record.eval_size}x{record.eval_size}"
-        )
-        return read_published(record)
-    if may_be_exported and Path(model.ckpt_path).suffix in EXPORT_SUFFIXES:
-        return Checkpoint(Path(model.ckpt_path), {}, read_info(model.ckpt_path), names="exported")
-    return read_weights(model.ckpt_path) if model.ckpt_path else None
+from mindcv.engine import TrainStep
+from mindcv.export import ExportedNetwork
+from mindcv.loss import create_loss
+from mindcv.models import build_model
+from mindcv.optim import create_optimizer
+from mindcv.scheduler import create_scheduler
+from mindcv.version import __version__
+from mindcv.weights import imagenet_classes
+from mindcv.weights.load import load_weights, num_classes
 
 
 def build_loader(config: Config, *, is_training: bool) -> Loader:
@@ -101,6 +55,42 @@ def build_loader(config: Config, *, is_training: bool) -> Loader:
     )
 
 
+def build_store(config: Config) -> CheckpointStore:
+    """The folder that a training writes to; nothing is made yet."""
+    options = config.train
+    return CheckpointStore(
+        options.ckpt_save_dir, config.model.model, keep=options.keep_checkpoint_max, interval=options.ckpt_save_interval
+    )
+
+
+def build_step(config: Config, network: nn.Cell, batches: int) -> tuple[TrainStep, list[float]]:
+    """The training step, and the learning rate of each of its updates.
+
+    Args:
+        batches: per epoch.
+
+    Raises:
+        ValueError: if an epoch has no update, or the options of loss, optimizer and schedule are not legal.
+    """
+    options, accumulate = config.train, config.train.gradient_accumulation_steps
+    if batches < accumulate:
+        raise ValueError(
+            f"gradient_accumulation_steps={accumulate} is more than the {batches} batches of an epoch: no update."
+        )
+    learning_rates = create_scheduler(
+        **vars(config.schedule), epochs=options.epoch_size, updates_per_epoch=batches // accumulate
+    )
+    step = TrainStep(
+        network,
+        create_loss(**vars(config.loss)),
+        create_optimizer(network, **vars(config.optim), lr=learning_rates),
+        clip_norm=options.clip_value if options.clip_grad else None,
+        accumulate_steps=accumulate,
+        guard=options.on_nan != "stop",
+    )
+    return step, learning_rates
+
+
 def build_to_train(config: Config, class_names: Sequence[str], weights: Checkpoint | None) -> nn.Cell:
     """The network for these classes, starting from the weights if there are any.
 
@@ -127,6 +117,22 @@ def build_to_train(config: Config, class_names: Sequence[str], weights: Checkpoi
             network, weights, adapt=True, new_classifier=bool(its_classes) and its_classes != list(class_names)
         )
     return network
+
+
+def describe_run(config: Config, network: nn.Cell, loader: Loader) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What every checkpoint of a run says about itself, and what a resume needs to know beside the state."""
+    info = {
+        "model": network.description,
+        "config": config.to_dict(),
+        "class_names": list(loader.dataset.class_names),
+        "versions": {
+            "mindcv": __version__,
+            "mindspore": mindspore.__version__,
+            "numpy": numpy.__version__,
+            "python": platform.python_version(),
+        },
+    }
+    return info, {"num_parallel_workers": loader.num_parallel_workers, "num_examples": len(loader.dataset)}
 
 
 def build_to_run(config: Config, weights: Checkpoint, class_names: Sequence[str] | None = None) -> nn.Cell:

@@ -18,7 +18,7 @@ from typing import Any, Literal, NoReturn
 from mindcv.options import help_pages
 from mindcv.options.command_line import COMMAND_LINE, read_command_line
 from mindcv.options.foreign import UNAVAILABLE, WITHOUT_EFFECT, check_foreign
-from mindcv.options.option import Option, brief, nearest, show
+from mindcv.options.option import Option, brief, nearest, shorten, show
 from mindcv.options.sections import (
     SCRIPTS,
     Augment,
@@ -146,7 +146,7 @@ def load_config(
         elif key not in ALL_NAMES:
             raise ValueError(f"{where}: unknown key {brief(key)}{nearest(key, ALL_NAMES)}")
         if source == sources.get(key) == COMMAND_LINE and value != values[key]:
-            raise ValueError(f"{where}: {key} is given twice, as {show(values[key])} and as {show(value)}")
+            raise ValueError(f"{where}: {key} is given twice, as {_shown(values[key])} and as {_shown(value)}")
         values[key], sources[key] = value, source
         if key not in OPTIONS:
             foreign[key] = setting
@@ -208,30 +208,40 @@ def _list_models(pattern: str | None) -> str:
 
     names = list_models(pattern or "*")
     if not names:
-        raise ValueError(f"no model is called {pattern!r}{nearest(pattern, list_models())}")
+        raise ValueError(f"no model is called {brief(pattern)}{nearest(pattern, list_models())}")
     return format_table(names)
 
 
 def _wants_digits(dataset: str | None, inherited: Mapping[str, Any], prog: str) -> bool:
-    if prog not in OPTIONS["dataset"].scripts or (prog == "validate" and inherited):
+    if prog not in OPTIONS["dataset"].scripts or "dataset" in inherited or (prog == "validate" and inherited):
         return False  # the checkpoint says how its images were prepared
-    return dataset == "digits" or (dataset is None and "dataset" not in inherited)
+    return dataset in (None, "digits")
 
 
-def _check_together(values: Mapping[str, Any], sources: Mapping[str, str], prog: str) -> None:
-    """Checks that need more than one option."""
+def _shown(value: Any) -> str:
+    return shorten(show(value))
+
+
+def _check_together(values: dict[str, Any], sources: dict[str, str], prog: str) -> None:
+    """Checks that need more than one option, and the one option that stands for another."""
 
     def said(key: str) -> str:
-        return f"{key}={show(values[key])} ({sources[key]})"
+        return f"{key}={_shown(values[key])} ({sources[key]})"
 
     for key in ("mean", "std"):
-        grey_default = values["in_channels"] == 1 and sources[key] == "default"  # the average of the three is used
+        # The average of the three is used. By value, since in a file that `save` wrote nothing is a default.
+        grey_default = values["in_channels"] == 1 and values[key] == OPTIONS[key].default
         if len(values[key]) != values["in_channels"] and not grey_default:
             raise ValueError(f"{said(key)} must have one value per channel, but {said('in_channels')}")
     if values["pretrained"] and values["ckpt_path"]:
         raise ValueError(f"{said('pretrained')} and {said('ckpt_path')}: weights can come from one of them only")
     if prog != "train":
         return
+    if values["resume_opt"] and (values["resume"] or not values["ckpt_path"]):
+        raise ValueError(f"{said('resume_opt')} needs ckpt_path, the checkpoint to go on from, and no resume beside it")
+    if values["resume_opt"]:
+        values["resume"], values["resume_opt"], values["ckpt_path"] = values["ckpt_path"], False, ""
+        sources["resume"] = sources["ckpt_path"]
     if values["warmup_epochs"] >= values["epoch_size"]:
         raise ValueError(f"{said('warmup_epochs')} leaves nothing of {said('epoch_size')}: it must be smaller")
     if values["min_lr"] > values["lr"]:

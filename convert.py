@@ -25,11 +25,12 @@ def main(argv: Sequence[str] | None = None) -> None:
         raise ValueError(f"--output={output} is one of the inputs, which would be lost: choose another name.")
 
     # MindSpore takes seconds to import; --help and a mistyped flag should not wait for it.
-    from build import as_own_checkpoint, read_start
+    from build import as_own_checkpoint
     from mindcv.checkpoint import save_checkpoint
     from mindcv.runtime import setup_runtime
     from mindcv.weights.average import average_checkpoints, strip_checkpoint
     from mindcv.weights.load import read_weights
+    from start import read_start
 
     config, source = read_start(config, argv, "convert")
     setup_runtime(mode=config.runtime.mode, device_target=config.runtime.device_target, seed=config.runtime.seed)

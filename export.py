@@ -13,10 +13,11 @@ def main(argv: Sequence[str] | None = None) -> None:
         raise ValueError("nothing to export: name a checkpoint with --ckpt_path, or use --pretrained.")
 
     # MindSpore takes seconds to import; --help and a mistyped flag should not wait for it.
-    from build import as_own_checkpoint, build_to_run, read_start
+    from build import as_own_checkpoint, build_to_run
     from mindcv.export import check_export_path, export_network
     from mindcv.runtime import setup_runtime
     from mindcv.weights.average import strip_checkpoint
+    from start import read_start
 
     files = config.files
     check_export_path(files.output)

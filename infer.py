@@ -15,11 +15,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         raise ValueError("no network to ask: name a checkpoint with --ckpt_path, or use --pretrained.")
 
     # MindSpore takes seconds to import; --help and a mistyped flag should not wait for it.
-    from build import build_to_run, class_names_of, read_start
+    from build import build_to_run, class_names_of
     from mindcv.data import ImageFiles, create_transforms, find_images
     from mindcv.engine import predict
     from mindcv.report import check_predictions_path, format_predictions, write_predictions
     from mindcv.runtime import setup_runtime
+    from start import read_start
 
     if files.output:
         check_predictions_path(files.output)

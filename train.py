@@ -1,113 +1,117 @@
 """Train a network: `python train.py --model=sknet50`, `python train.py -c configs/sknet/sknet29_cifar10.yaml`."""
 
-import platform
+from __future__ import annotations
+
 from collections.abc import Sequence
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING
 
-import mindcv
+import mindcv  # noqa: F401  (sets what MindSpore reads when it is imported)
 from config import Config, load_config, run_script
 
+if TYPE_CHECKING:
+    from mindcv.checkpoint import Checkpoint, CheckpointStore
 
-def main(argv: Sequence[str] | None = None) -> None:
+
+def main(argv: Sequence[str] | None = None) -> int:
     config = load_config(argv, prog="train")
 
     # MindSpore takes seconds to import; --help and a mistyped flag should not wait for it.
-    from build import build_loader, build_to_train, read_start
-    from mindcv.checkpoint import CheckpointStore
-    from mindcv.engine import EpochLog, MetricsFile, SaveCheckpoints, Trainer, TrainStep, evaluate
-    from mindcv.loss import create_loss
+    from build import build_store
+    from mindcv.report import complete
+    from start import find_run, read_start
+
+    build_store(config).check_writable()
+    config, run = find_run(config, argv)
+    store = build_store(config)
+    if run and run.info["epoch"] >= config.train.epoch_size:
+        reached = run.info["training"]["progress"]
+        print(complete(store.folder, reached["epoch"], reached["best_epoch"], reached["best_top1"]))
+        return 0
+    config, weights = (config, run) if run else read_start(config, argv, "train")
+    with store.claim() as lock:
+        if lock.took_over:
+            print(lock.took_over)
+        return _train(config, weights, run, store)
+
+
+def _train(config: Config, weights: Checkpoint | None, run: Checkpoint | None, store: CheckpointStore) -> int:
+    """Train from weights, or go on with a run; returns the exit code."""
+    from build import build_loader, build_step, build_to_train, describe_run
+    from mindcv.engine import (
+        BadImagesFile,
+        EpochLog,
+        Interruption,
+        MetricsFile,
+        SaveCheckpoints,
+        Trainer,
+        TrainState,
+        describe_position,
+        evaluate,
+        explain_out_of_memory,
+    )
     from mindcv.models import freeze
-    from mindcv.optim import create_optimizer
+    from mindcv.report import finished, interrupted
     from mindcv.runtime import setup_runtime
-    from mindcv.scheduler import create_scheduler
+    from start import open_folder
 
-    # What can be wrong is found out before anything is downloaded, built or written.
-    options, epochs = config.train, config.train.epoch_size
-    store = CheckpointStore(
-        options.ckpt_save_dir, config.model.model, keep=options.keep_checkpoint_max, interval=options.ckpt_save_interval
-    )
-    store.check_writable()
-    config, weights = read_start(config, argv, "train")
-    model = config.model
-    device = setup_runtime(
-        mode=config.runtime.mode, device_target=config.runtime.device_target, seed=config.runtime.seed
-    )
-
+    # What can be wrong is found out before anything is written.
+    runtime, options = config.runtime, config.train
+    device = setup_runtime(mode=runtime.mode, device_target=runtime.device_target, seed=runtime.seed)
     train_loader = build_loader(config, is_training=True)
     eval_loader = build_loader(config, is_training=False) if options.val_while_train else None
     network = build_to_train(config, train_loader.dataset.class_names, weights)
-    size = sum(parameter.size for parameter in network.trainable_params())
-    frozen = freeze(network, model.freeze, model.freeze_bn)
-
-    accumulate = options.gradient_accumulation_steps
-    learning_rates = create_scheduler(
-        **vars(config.schedule), epochs=epochs, updates_per_epoch=_updates_per_epoch(len(train_loader), accumulate)
-    )
-    step = TrainStep(
-        network,
-        create_loss(**vars(config.loss)),
-        create_optimizer(network, **vars(config.optim), lr=learning_rates),
-        clip_norm=options.clip_value if options.clip_grad else None,
-        accumulate_steps=accumulate,
-    )
-
-    earlier = store.open()
-    if earlier:
-        print(f"an earlier run's files were moved to {earlier}")
-    config.save(store.folder / "config.yaml")
+    frozen = freeze(network, config.model.freeze, config.model.freeze_bn)
+    step, learning_rates = build_step(config, network, len(train_loader))
+    state = TrainState(step)
+    progress = open_folder(config, run, state, store, train_loader)
+    metrics = MetricsFile(store.folder / "metrics.csv", progress.history)
+    bad_images = BadImagesFile(store.folder / "bad_images.csv", train_loader, eval_loader)
     print(
-        f"{model.model}, {size:,} parameters, on {device}, {('Graph', 'Pynative')[config.runtime.mode]} mode; "
-        f"{config.data.dataset}: {len(train_loader.dataset):,} images to train"
+        f"{config.model.model}, {sum(parameter.size for parameter in network.trainable_params()):,} parameters, on "
+        f"{device}, {('Graph', 'Pynative')[runtime.mode]} mode; {config.data.dataset}: "
+        f"{len(train_loader.dataset):,} images to train"
         + (f", {len(eval_loader.dataset):,} to validate" if eval_loader else "")
-        + f". The first step of each kind {'compiles the network' if config.runtime.mode == 0 else 'takes longer'}."
+        + f". The first step of each kind {'compiles the network' if runtime.mode == 0 else 'takes longer'}."
     )
     if frozen:
         print(frozen)
-    callbacks = [
-        EpochLog(epochs),
-        MetricsFile(store.folder / "metrics.csv"),
-        SaveCheckpoints(store, network, _describe(config, network.description, train_loader.dataset.class_names)),
-    ]
-    validate = partial(evaluate, network, eval_loader) if eval_loader else None
-    trainer = Trainer(step, validate, callbacks, val_interval=options.val_interval)
-    results = trainer.fit(train_loader, epochs=epochs, learning_rates=learning_rates)
+    saver = SaveCheckpoints(store, state, *describe_run(config, network, train_loader), on_error=options.on_save_error)
+    with Interruption() as interruption:
 
-    best = max((r for r in results if r.is_best), key=lambda r: r.epoch, default=None)
-    if best:
-        evaluation = best.evaluation
-        print(
-            f"best: epoch {best.epoch}, top-1 {evaluation.top1:.2f} %, top-5 {evaluation.top5:.2f} % of "
-            f"{evaluation.num_examples:,} images ({config.data.dataset}, split {eval_loader.dataset.split})"
+        def stop() -> bool:
+            return interruption.signum is not None
+
+        trainer = Trainer(
+            step,
+            partial(evaluate, network, eval_loader, stop=stop) if eval_loader else None,
+            [EpochLog(options.epoch_size), metrics, bad_images],
+            saver=saver,
+            val_interval=options.val_interval,
+            save_steps=options.ckpt_save_steps,
+            on_nan=options.on_nan,
+            nan_limit=options.nan_limit,
+            stop=stop,
         )
-    print(f"written to {store.folder}: checkpoints, metrics.csv, config.yaml")
-    print(f"validate with: python validate.py --ckpt_path={store.best if best else store.last}")
+        try:
+            trainer.fit(train_loader, epochs=options.epoch_size, learning_rates=learning_rates, progress=progress)
+        except (RuntimeError, MemoryError) as error:
+            if explanation := explain_out_of_memory(error, config.data.batch_size):
+                raise explanation from error
+            raise
+        finally:
+            bad_images.update()
 
-
-def _updates_per_epoch(batches: int, accumulate: int) -> int:
-    if batches < accumulate:
-        raise ValueError(
-            f"gradient_accumulation_steps={accumulate} is more than the {batches} batches of an epoch: no update."
-        )
-    return batches // accumulate
-
-
-def _describe(config: Config, model: dict[str, Any], class_names: Sequence[str]) -> dict[str, Any]:
-    """What every checkpoint of this run says about itself; `epoch` and `metrics` are added when it is saved."""
-    import mindspore
-    import numpy
-
-    return {
-        "model": model,
-        "config": config.to_dict(),
-        "class_names": list(class_names),
-        "versions": {
-            "mindcv": mindcv.__version__,
-            "mindspore": mindspore.__version__,
-            "numpy": numpy.__version__,
-            "python": platform.python_version(),
-        },
-    }
+    if progress.epoch < options.epoch_size:
+        where = describe_position(progress, len(train_loader) // step.accumulate_steps * step.accumulate_steps)
+        print(interrupted(config.model.model, store.folder, interruption.signum, where, saver.problem))
+        return 128 + interruption.signum
+    if saver.problem:
+        raise OSError(f"training is finished, but its last checkpoint is missing: {saver.problem}")
+    best = (progress.best_epoch, progress.best_top1, progress.best_top5) if progress.best_epoch else None
+    checkpoint = store.best if best else store.last
+    print(finished(store.folder, checkpoint, best=best, bad_steps=progress.bad_steps, bad_images=len(bad_images)))
+    return 0
 
 
 if __name__ == "__main__":

@@ -18,9 +18,10 @@ def main(argv: Sequence[str] | None = None) -> Evaluation:
         raise ValueError("nothing to validate: name a checkpoint with --ckpt_path, or use --pretrained.")
 
     # MindSpore takes seconds to import; --help and a mistyped flag should not wait for it.
-    from build import build_loader, build_to_run, read_start
+    from build import build_loader, build_to_run
     from mindcv.engine import evaluate
     from mindcv.runtime import setup_runtime
+    from start import read_start
 
     config, weights = read_start(config, argv, "validate")
     setup_runtime(mode=config.runtime.mode, device_target=config.runtime.device_target, seed=config.runtime.seed)

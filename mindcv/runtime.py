@@ -2,9 +2,13 @@
 
 import atexit
 import logging
+import random
+from collections.abc import Mapping
+from typing import Any
 
 import mindspore as ms
-from mindspore import nn
+import numpy as np
+from mindspore import Tensor, nn
 
 MODES = {0: ms.GRAPH_MODE, 1: ms.PYNATIVE_MODE}
 DEVICES = ("Ascend", "GPU", "CPU")  # best first
@@ -35,6 +39,31 @@ def setup_runtime(*, mode: int = 0, device_target: str = "auto", seed: int = 42)
     atexit.unregister(_silence_cell_teardown)
     atexit.register(_silence_cell_teardown)
     return device
+
+
+def random_state() -> dict[str, Any]:
+    """The state of Python's, NumPy's and MindSpore's global random generators, JSON-compatible.
+
+    Nothing in this package draws from them while it trains: data and random layers have generators of their own. Code
+    that is added to it may.
+    """
+    version, words, gauss = random.getstate()
+    numpy_state = np.random.get_state(legacy=False)
+    key = numpy_state["state"]["key"].tolist()
+    return {
+        "python": [version, list(words), gauss],
+        "numpy": {**numpy_state, "state": {**numpy_state["state"], "key": key}},
+        "mindspore": ms.get_rng_state().asnumpy().tolist(),
+    }
+
+
+def set_random_state(state: Mapping[str, Any]) -> None:
+    """Restore what `random_state` returned."""
+    version, words, gauss = state["python"]
+    random.setstate((version, tuple(words), gauss))
+    key = np.asarray(state["numpy"]["state"]["key"], np.uint32)
+    np.random.set_state({**state["numpy"], "state": {**state["numpy"]["state"], "key": key}})
+    ms.set_rng_state(Tensor(np.asarray(state["mindspore"], np.uint8)))
 
 
 def on_cpu() -> bool:

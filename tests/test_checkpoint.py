@@ -6,7 +6,6 @@ import mindspore as ms
 import numpy as np
 import pytest
 
-from mindcv import checkpoint
 from mindcv.checkpoint import (
     CheckpointStore,
     check_fits,
@@ -15,6 +14,7 @@ from mindcv.checkpoint import (
     read_checkpoint,
     save_checkpoint,
 )
+from mindcv.checkpoint import file as checkpoint_file
 
 WEIGHTS = {"a.weight": np.arange(6, dtype=np.float32).reshape(2, 3), "a.bias": np.ones(2, np.float32)}
 INFO = {
@@ -55,7 +55,7 @@ def test_a_failed_save_leaves_the_previous_file_and_nothing_else(saved, monkeypa
     def full_disk(*_, **__):
         raise RuntimeError("No space left on device")
 
-    monkeypatch.setattr(checkpoint.ms, "save_checkpoint", full_disk)
+    monkeypatch.setattr(checkpoint_file.ms, "save_checkpoint", full_disk)
     with pytest.raises(OSError, match=r"could not write .*No space left"):
         save_checkpoint(saved, WEIGHTS, {**INFO, "epoch": 4})
     monkeypatch.undo()

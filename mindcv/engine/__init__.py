@@ -1,21 +1,33 @@
 """Training and evaluation."""
 
-from mindcv.engine.callbacks import EpochLog, MetricsFile, SaveCheckpoints
+from mindcv.engine.callbacks import BadImagesFile, EpochLog, MetricsFile
 from mindcv.engine.evaluator import Evaluation, evaluate
+from mindcv.engine.interrupt import Interruption
+from mindcv.engine.memory import explain_out_of_memory
 from mindcv.engine.predictor import Prediction, Predictions, predict
+from mindcv.engine.progress import EpochResult, Progress, TrainState
+from mindcv.engine.resuming import describe_position, take_up
+from mindcv.engine.saving import SaveCheckpoints
 from mindcv.engine.train_step import TrainStep
-from mindcv.engine.trainer import EpochResult, Trainer
+from mindcv.engine.trainer import Trainer
 
 __all__ = [
+    "BadImagesFile",
     "EpochLog",
     "EpochResult",
     "Evaluation",
+    "Interruption",
     "MetricsFile",
     "Prediction",
     "Predictions",
+    "Progress",
     "SaveCheckpoints",
+    "TrainState",
     "TrainStep",
     "Trainer",
+    "describe_position",
     "evaluate",
+    "explain_out_of_memory",
     "predict",
+    "take_up",
 ]

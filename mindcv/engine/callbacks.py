@@ -1,15 +1,21 @@
-"""What happens after each epoch beside training: a line on the console, a row in a file, checkpoints."""
+"""What happens after each epoch beside training and saving: a line on the console, a row in a file."""
 
 import csv
-from collections.abc import Mapping
+import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Protocol
 
-from mindspore import nn
 from tqdm import tqdm
 
-from mindcv.checkpoint import CheckpointStore
-from mindcv.engine.trainer import EpochResult
+from mindcv.checkpoint import publish
+from mindcv.engine.progress import EpochResult
+
+
+class HasBadImages(Protocol):
+    """What the list of bad images needs of a loader."""
+
+    bad_images: Mapping[str, str]  # path -> reason
 
 
 class EpochLog:
@@ -48,52 +54,69 @@ class MetricsFile:
         "val_seconds",
     )
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, history: Sequence[EpochResult] = ()) -> None:
         self.path = path
+        if history:  # a resumed run may come by epochs again that are in the file already
+            temporary = path.with_name(f".{path.name}.saving")
+            self._write(temporary, history, "w")
+            publish(temporary, path)
 
     def on_epoch_end(self, result: EpochResult) -> None:
-        evaluation = result.evaluation
-        validated = (evaluation.top1, evaluation.top5, evaluation.loss, evaluation.seconds) if evaluation else [""] * 4
-        row = (
-            result.epoch,
-            result.train_loss,
-            result.lr,
-            result.seconds,
-            result.images_per_second,
-            result.data_wait,
-            *validated,
-        )
-        is_new = not self.path.exists()
-        with self.path.open("a", newline="") as file:
+        self._write(self.path, [result], "a")
+
+    def _write(self, path: Path, results: Sequence[EpochResult], mode: str) -> None:
+        with path.open(mode, newline="") as file:
             writer = csv.writer(file)
-            if is_new:
+            if os.fstat(file.fileno()).st_size == 0:
                 writer.writerow(self.COLUMNS)
-            writer.writerow(row)
+            writer.writerows(map(_row, results))
 
 
-class SaveCheckpoints:
-    """Hands the weights and their description to the store after each epoch.
+class BadImagesFile:
+    """Lists the images that were left out, in a CSV file that exists only if there are any.
 
     Args:
-        store: decides which files to write.
-        network: the weights.
-        info: what the checkpoint says about itself, apart from epoch and metrics.
+        path: the file. A resumed run adds to it.
+        *loaders: their `bad_images` are listed; None is passed over.
     """
 
-    def __init__(self, store: CheckpointStore, network: nn.Cell, info: Mapping[str, Any]) -> None:
-        self.store = store
-        self.network = network
-        self.info = info
+    def __init__(self, path: Path, *loaders: HasBadImages | None) -> None:
+        self.path = path
+        self.loaders = [loader for loader in loaders if loader is not None]
+        self._listed: set[str] = set()
+        if path.exists():
+            with path.open(newline="") as file:
+                self._listed = {row["image"] for row in csv.DictReader(file)}
+
+    def __len__(self) -> int:
+        return len(self._listed)
 
     def on_epoch_end(self, result: EpochResult) -> None:
-        evaluation = result.evaluation
-        metrics = {"train_loss": result.train_loss}
-        if evaluation:
-            metrics |= {"top1": evaluation.top1, "top5": evaluation.top5, "loss": evaluation.loss}
-        self.store.save(
-            self.network,
-            {**self.info, "epoch": result.epoch, "metrics": metrics},
-            epoch=result.epoch,
-            is_best=result.is_best,
-            is_final=result.is_final,
-        )
+        self.update()
+
+    def update(self) -> None:
+        """Add what was found since the last time."""
+        found = {path: reason for loader in self.loaders for path, reason in loader.bad_images.items()}
+        new = {path: reason for path, reason in found.items() if path not in self._listed}
+        if not new:
+            return
+        with self.path.open("a", newline="") as file:
+            writer = csv.writer(file)
+            if os.fstat(file.fileno()).st_size == 0:
+                writer.writerow(("image", "reason"))
+            writer.writerows(new.items())
+        self._listed |= new.keys()
+
+
+def _row(result: EpochResult) -> tuple[object, ...]:
+    evaluation = result.evaluation
+    validated = (evaluation.top1, evaluation.top5, evaluation.loss, evaluation.seconds) if evaluation else [""] * 4
+    return (
+        result.epoch,
+        result.train_loss,
+        result.lr,
+        result.seconds,
+        result.images_per_second,
+        result.data_wait,
+        *validated,
+    )

@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -19,8 +19,8 @@ class Batches(Protocol):
 
     def __len__(self) -> int: ...
 
-    def epoch(self, epoch: int) -> Iterable[tuple[np.ndarray, np.ndarray]]:
-        """(B, C, H, W) float32 images and (B,) int32 labels, batch by batch."""
+    def epoch(self, epoch: int, start: int = 0) -> Iterable[tuple[np.ndarray, np.ndarray]]:
+        """(B, C, H, W) float32 images and (B,) int32 labels, batch by batch, from number `start` on."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,9 @@ class Evaluation:
     seconds: float
 
 
-def evaluate(network: nn.Cell, loader: Batches, *, progress: bool = True) -> Evaluation:
+def evaluate(
+    network: nn.Cell, loader: Batches, *, progress: bool = True, stop: Callable[[], bool] = lambda: False
+) -> Evaluation | None:
     """Run the network over every example of the loader in evaluation mode.
 
     The last batch is padded to the full batch size and the padding is not counted, so that a compiled graph serves all
@@ -53,6 +55,10 @@ def evaluate(network: nn.Cell, loader: Batches, *, progress: bool = True) -> Eva
         network: (B, C, H, W) -> (B, num_classes); its training flag is restored afterwards.
         loader: the split, not shuffled and without dropping the last batch.
         progress: show a bar on a terminal.
+        stop: asked after each batch.
+
+    Returns:
+        None if `stop` became true before the end.
     """
     was_training = network.training
     network.set_train(False)
@@ -62,6 +68,10 @@ def evaluate(network: nn.Cell, loader: Batches, *, progress: bool = True) -> Eva
         loader.epoch(0), total=len(loader), desc="validate", unit="batch", leave=False, disable=hide_bar(progress)
     )
     for images, labels in bar:
+        if stop():
+            bar.close()
+            network.set_train(was_training)
+            return None
         logits = network(Tensor(pad_batch(images, loader.batch_size))).asnumpy()[: len(labels)].astype(np.float64)
         ranks.append(label_ranks(logits, labels))
         losses.append(cross_entropy(logits, labels))

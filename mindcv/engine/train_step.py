@@ -22,7 +22,7 @@ def _set_to_zero(total: Tensor) -> Tensor:
 
 
 class TrainStep(nn.Cell):
-    """Forward, backward and update: (B, C, H, W) images and labels -> the batch's loss, () float32.
+    """Forward, backward and update: (B, C, H, W) images and labels -> the batch's loss, and whether all was finite.
 
     Args:
         network: images -> logits.
@@ -31,6 +31,10 @@ class TrainStep(nn.Cell):
         clip_norm: largest global L2 norm of the gradients of one update; None leaves them as they are.
         accumulate_steps: number of calls whose gradients are averaged into one update. The optimizer, its learning rate
             and clipping see updates only: k batches of n give what one batch of k * n gives, batch norm aside.
+        guard: leave everything as it was when a number went bad.
+
+    Returns:
+        The loss, () float32, and `finite`, () bool.
     """
 
     def __init__(
@@ -41,6 +45,7 @@ class TrainStep(nn.Cell):
         *,
         clip_norm: float | None = None,
         accumulate_steps: int = 1,
+        guard: bool = False,
     ) -> None:
         super().__init__(auto_prefix=False)  # wrapping must not rename the network's parameters
         self.network = network
@@ -48,6 +53,7 @@ class TrainStep(nn.Cell):
         self.optimizer = optimizer
         self.clip_norm = clip_norm
         self.accumulate_steps = accumulate_steps
+        self.guard = guard
         self.loss_and_gradients = ms.value_and_grad(self._forward, None, optimizer.parameters)
         if accumulate_steps > 1:
             self.map = ops.HyperMap()
@@ -57,10 +63,11 @@ class TrainStep(nn.Cell):
     def _forward(self, images: Tensor, labels: Tensor) -> Tensor:
         return self.loss(self.network(images), labels)
 
-    def construct(self, images: Tensor, labels: Tensor) -> Tensor:
+    def construct(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         loss, gradients = self.loss_and_gradients(images, labels)
+        finite = ops.isfinite(loss)
         if self.accumulate_steps == 1:
-            return ops.depend(loss, self._update(gradients))
+            return ops.depend(loss, self._update(gradients)), finite
         scaled = ()
         for gradient in gradients:
             scaled += (gradient * (1.0 / self.accumulate_steps),)
@@ -69,7 +76,7 @@ class TrainStep(nn.Cell):
         if self.calls % self.accumulate_steps == 0:
             loss = ops.depend(loss, self._update(self.sums))
             loss = ops.depend(loss, self.map(_reset, self.sums))
-        return loss
+        return loss, finite
 
     def _update(self, gradients: tuple[Tensor, ...]) -> Tensor:
         if self.clip_norm is not None:

@@ -4,41 +4,14 @@ import math
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
 from mindspore import Tensor
 from tqdm import tqdm
 
 from mindcv.engine.evaluator import Batches, Evaluation
+from mindcv.engine.progress import EpochResult, Progress
 from mindcv.engine.train_step import TrainStep
-
-
-@dataclass(frozen=True)
-class EpochResult:
-    """What one epoch did.
-
-    Attributes:
-        epoch: counted from 1.
-        train_loss: mean training loss of the epoch, as optimized (with label smoothing).
-        lr: learning rate of the epoch's last update.
-        seconds: training time, without evaluation.
-        images_per_second: training throughput.
-        data_wait: share of `seconds` spent waiting for the data loader, 0 to 1.
-        evaluation: None in epochs that were not validated.
-        is_best: the best top-1 so far.
-        is_final: the last epoch of the run.
-    """
-
-    epoch: int
-    train_loss: float
-    lr: float
-    seconds: float
-    images_per_second: float
-    data_wait: float
-    evaluation: Evaluation | None
-    is_best: bool
-    is_final: bool
 
 
 class Callback(Protocol):
@@ -47,102 +20,175 @@ class Callback(Protocol):
     def on_epoch_end(self, result: EpochResult) -> None: ...
 
 
+class Saver(Protocol):
+    """Keeps what a run has reached; see `SaveCheckpoints`."""
+
+    def save_epoch(self, result: EpochResult, progress: Progress) -> None: ...
+
+    def save_now(self, progress: Progress) -> None: ...
+
+    def roll_back(self) -> None: ...
+
+
 class Trainer:
-    """Runs epochs: train, evaluate, tell the callbacks.
+    """Runs epochs: train, evaluate, tell the callbacks, save.
 
         for epoch:
-            for batch: step; stop if the loss is not a number
+            for batch: step; act if a number is bad; save if it is due; stop if that is asked for
             evaluate, if it is due (the last epoch always is)
             for callback: callback.on_epoch_end(result)
+            saver.save_epoch(result, progress)
 
     Args:
-        step: one call per batch.
-        evaluate: measures the current weights, or None for no validation.
+        step: one call per batch; guarded unless `on_nan` is "stop".
+        evaluate: measures the current weights, or None for no validation; it returns None if it was stopped.
         callbacks: called in this order after each epoch.
+        saver: writes checkpoints; None for none.
         val_interval: epochs between evaluations.
+        save_steps: batches between two saves inside the epochs, counted from the start of the run; None for none.
+        on_nan: what follows a loss or gradient that is no finite number. "stop": an error. "skip": the step changes
+            nothing. "rollback": besides, weights and moments return to those of the last save; the data and the
+            schedule go on.
+        nan_limit: that many such steps in a run are tolerated.
+        stop: asked after each step; once it is true, the run is saved and ends.
         progress: show a bar on a terminal.
     """
 
     def __init__(
         self,
         step: TrainStep,
-        evaluate: Callable[[], Evaluation] | None,
+        evaluate: Callable[[], Evaluation | None] | None,
         callbacks: Sequence[Callback] = (),
         *,
+        saver: Saver | None = None,
         val_interval: int = 1,
+        save_steps: int | None = None,
+        on_nan: Literal["stop", "skip", "rollback"] = "stop",
+        nan_limit: int = 20,
+        stop: Callable[[], bool] = lambda: False,
         progress: bool = True,
     ) -> None:
         self.step = step
         self.evaluate = evaluate
         self.callbacks = callbacks
+        self.saver = saver
         self.val_interval = val_interval
-        self.progress = progress
+        self.save_steps = save_steps
+        self.on_nan = on_nan
+        self.nan_limit = nan_limit
+        self.stop = stop
+        self.show_progress = progress
 
-    def fit(self, loader: Batches, *, epochs: int, learning_rates: Sequence[float]) -> list[EpochResult]:
-        """Train for `epochs` epochs.
+    def fit(
+        self, loader: Batches, *, epochs: int, learning_rates: Sequence[float], progress: Progress | None = None
+    ) -> list[EpochResult]:
+        """Train until `epochs` epochs are complete.
 
         Args:
             loader: training batches, all of one size.
             learning_rates: the optimizer's schedule, one value per update; shown, not applied, here.
+            progress: where the run stands; it is carried on. None: at its start.
         Returns:
-            One result per epoch.
+            One result per complete epoch, those before `progress` included; fewer than `epochs` if `stop` became true.
         Raises:
-            ValueError: if the loss is not a finite number, naming the epoch and the step.
+            ValueError: if a loss or gradient is not finite, naming the epoch and the step, and `on_nan` is "stop" or
+                `nan_limit` is exceeded.
+            OSError: from the saver.
         """
-        results: list[EpochResult] = []
-        best = -math.inf
-        for epoch in range(1, epochs + 1):
-            trained = self._train_epoch(loader, epoch, epochs, learning_rates)
+        progress = progress or Progress()
+        while progress.epoch < epochs and not self.stop():
+            epoch = progress.epoch + 1
+            finished = self._train_epoch(loader, progress, epochs, learning_rates)
             is_final = epoch == epochs
             due = self.evaluate is not None and (is_final or epoch % self.val_interval == 0)
-            evaluation = self.evaluate() if due else None
-            is_best = evaluation is not None and evaluation.top1 > best
-            best = evaluation.top1 if is_best else best
-            results.append(
-                EpochResult(epoch=epoch, evaluation=evaluation, is_best=is_best, is_final=is_final, **trained)
+            evaluation = self.evaluate() if due and finished else None
+            if not finished or (due and evaluation is None):
+                break
+            result = EpochResult(
+                epoch=epoch,
+                train_loss=progress.loss_sum / progress.counted if progress.counted else math.nan,
+                lr=learning_rates[epoch * self._updates(loader) - 1],
+                seconds=progress.seconds,
+                images_per_second=progress.batch * loader.batch_size / progress.seconds,
+                data_wait=progress.waited / progress.seconds,
+                evaluation=evaluation,
+                is_best=evaluation is not None and (progress.best_top1 is None or evaluation.top1 > progress.best_top1),
+                is_final=is_final,
             )
+            progress.end_epoch(result)
             for callback in self.callbacks:
-                callback.on_epoch_end(results[-1])
-        return results
+                callback.on_epoch_end(result)
+            if self.saver:
+                self.saver.save_epoch(result, progress)
+        if self.saver and progress.epoch < epochs and (progress.epoch or progress.batch):
+            self.saver.save_now(progress)
+        return progress.history
 
-    def _train_epoch(
-        self, loader: Batches, epoch: int, epochs: int, learning_rates: Sequence[float]
-    ) -> dict[str, float]:
+    def _updates(self, loader: Batches) -> int:
+        """Per epoch: an update takes `accumulate_steps` whole batches, the rest of the epoch is left."""
+        return len(loader) // self.step.accumulate_steps
+
+    def _train_epoch(self, loader: Batches, progress: Progress, epochs: int, learning_rates: Sequence[float]) -> bool:
+        """Carry on the epoch under way; whether it came to its end."""
         self.step.set_train(True)
-        accumulate = self.step.accumulate_steps
-        updates = len(loader) // accumulate  # an update takes `accumulate` whole batches; the rest of the epoch is left
-        total, seen, waited = 0.0, 0, 0.0
-        batches = iter(loader.epoch(epoch))
-        start = time.perf_counter()
+        accumulate, updates = self.step.accumulate_steps, self._updates(loader)
+        count = updates * accumulate
+        if progress.batch >= count:
+            return True
+        batches = iter(loader.epoch(progress.epoch + 1, progress.batch))
+        first, before, start = progress.batch, progress.seconds, time.perf_counter()
         bar = tqdm(
-            range(updates * accumulate),
-            desc=f"epoch {epoch}/{epochs}",
+            total=count,
+            initial=first,
+            desc=f"epoch {progress.epoch + 1}/{epochs}",
             unit="step",
             leave=False,
-            disable=not (self.progress and sys.stderr.isatty()),
+            disable=not (self.show_progress and sys.stderr.isatty()),
             bar_format="{desc} {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}{postfix}]",
         )
-        for index in bar:
-            asked = time.perf_counter()
-            images, labels = next(batches)
-            waited += time.perf_counter() - asked
-            loss = float(self.step(Tensor(images), Tensor(labels)).asnumpy())
-            if not math.isfinite(loss):
-                bar.close()
-                raise ValueError(
-                    f"the training loss became {loss} in epoch {epoch}, step {index + 1} of {len(bar)}: stopped. "
-                    "Checkpoints of earlier epochs are intact. Try a lower --lr, more --warmup_epochs or --clip_grad."
-                )
-            total += loss
-            seen += len(labels)
-            lr = learning_rates[(epoch - 1) * updates + index // accumulate]
-            rate = seen / (time.perf_counter() - start)
-            bar.set_postfix_str(f"loss {total / (index + 1):.4f}, lr {lr:.3g}, {rate:.0f} images/s", refresh=False)
-        seconds = time.perf_counter() - start
-        return {
-            "train_loss": total / (updates * accumulate),
-            "lr": lr,
-            "seconds": seconds,
-            "images_per_second": seen / seconds,
-            "data_wait": waited / seconds,
-        }
+        with bar:
+            while progress.batch < count:
+                asked = time.perf_counter()
+                images, labels = next(batches)
+                progress.waited += time.perf_counter() - asked
+                outcome = self.step(Tensor(images), Tensor(labels))
+                loss, finite = (float(part.asnumpy()) for part in outcome)
+                index = progress.batch
+                progress.batch += 1
+                if finite:
+                    progress.loss_sum += loss
+                    progress.counted += 1
+                else:
+                    self._face_bad_number(loss, progress, count)
+                now = time.perf_counter()
+                progress.seconds = before + now - start
+                lr = learning_rates[progress.epoch * updates + index // accumulate]
+                rate = (progress.batch - first) * loader.batch_size / (now - start)
+                mean = progress.loss_sum / max(progress.counted, 1)
+                bar.set_postfix_str(f"loss {mean:.4f}, lr {lr:.3g}, {rate:.0f} images/s", refresh=False)
+                bar.update()
+                steps = progress.epoch * count + progress.batch
+                if self.saver and self.save_steps and steps % self.save_steps == 0:
+                    self.saver.save_now(progress)
+                if self.stop():
+                    break
+        batches.close()
+        return progress.batch == count
+
+    def _face_bad_number(self, loss: float, progress: Progress, count: int) -> None:
+        progress.bad_steps += 1
+        what = f"the training loss became {loss}" if not math.isfinite(loss) else "a gradient is not finite"
+        where = f"in epoch {progress.epoch + 1}, step {progress.batch} of {count}"
+        advice = "Try a lower --lr, more --warmup_epochs or --clip_grad."
+        if self.on_nan == "stop":
+            raise ValueError(f"{what} {where}: stopped. Checkpoints of earlier epochs are intact. {advice}")
+        if progress.bad_steps > self.nan_limit:
+            raise ValueError(
+                f"{what} {where}: stopped, because that was bad step number {progress.bad_steps} of the run and "
+                f"nan_limit is {self.nan_limit}. Checkpoints of earlier epochs are intact. {advice}"
+            )
+        if self.on_nan == "rollback":
+            assert self.saver is not None, "only a saver knows where to go back to"
+            self.saver.roll_back()
+        then = "skipped" if self.on_nan == "skip" else "back to the weights of the last checkpoint"
+        tqdm.write(f"{what} {where}: {then} ({progress.bad_steps} of at most {self.nan_limit})")

@@ -16,7 +16,7 @@ USE_CONFIG = (
     *("dataset", "data_dir", "val_split", "num_samples", "seed", "batch_size"),
 )
 # Of a description, what tells of the run and not of the weights.
-_OF_THE_RUN = ("epoch", "metrics", "versions", "averaged_from")
+_OF_THE_RUN = ("epoch", "metrics", "training", "versions", "averaged_from")
 
 
 def average_checkpoints(checkpoints: Sequence[Checkpoint]) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
@@ -42,7 +42,7 @@ def average_checkpoints(checkpoints: Sequence[Checkpoint]) -> tuple[dict[str, np
             f"only checkpoints of one network can be averaged. From {first.path}\n" + "\n".join(differences)
         )
     weights = {name: _average(name, checkpoints) for name in first.weights}
-    info = {key: value for key, value in first.info.items() if key not in ("epoch", "metrics")}
+    info = {key: value for key, value in first.info.items() if key not in ("epoch", "metrics", "training")}
     info["averaged_from"] = [{"path": str(c.path), "epoch": c.info.get("epoch")} for c in checkpoints]
     return weights, info
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mindcv.checkpoint import weight_parameters
 from mindcv.weights.renaming import Rule, rename, take
 
 if TYPE_CHECKING:
@@ -143,7 +144,7 @@ def from_mindcv(weights: Mapping[str, np.ndarray], network: nn.Cell) -> dict[str
     Raises:
         ValueError: if a name on either side has no counterpart; the message lists both.
     """
-    names = mindcv_names(parameter.name for parameter in network.get_parameters())
+    names = mindcv_names(weight_parameters(network))
     given = {name: array for name, array in weights.items() if not _is_training_state(name, weights)}
     return take(given, names, "MindCV")
 

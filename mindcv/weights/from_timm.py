@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mindcv.checkpoint import weight_parameters
 from mindcv.weights.renaming import Rule, rename, take
 
 if TYPE_CHECKING:
@@ -77,7 +78,7 @@ def from_timm(timm_weights: Mapping[str, np.ndarray], network: nn.Cell) -> dict[
     Raises:
         ValueError: if a name on either side has no counterpart; the message lists both.
     """
-    shapes = {parameter.name: parameter.shape for parameter in network.get_parameters()}
+    shapes = {name: parameter.shape for name, parameter in weight_parameters(network).items()}
     given = {name: array for name, array in timm_weights.items() if not name.endswith("num_batches_tracked")}
     converted = take(given, timm_names(shapes), "timm")
     for name, array in converted.items():

@@ -9,7 +9,14 @@ from typing import Any
 import numpy as np
 from mindspore import nn
 
-from mindcv.checkpoint import EXPORT_SUFFIXES, Checkpoint, check_checkpoint_path, load_exact, read_checkpoint
+from mindcv.checkpoint import (
+    EXPORT_SUFFIXES,
+    Checkpoint,
+    check_checkpoint_path,
+    load_exact,
+    read_checkpoint,
+    weight_parameters,
+)
 from mindcv.weights.catalog import WeightRecord, imagenet_classes
 from mindcv.weights.download import fetch_weights
 from mindcv.weights.from_mindcv import from_mindcv, is_mindcv, mindcv_names, mindcv_variant
@@ -106,7 +113,7 @@ def load_weights(
         ValueError: for any other difference in names, shapes or dtypes, listing both sides; the network is then
             unchanged.
     """
-    own = {parameter.name: parameter.asnumpy() for parameter in network.get_parameters()}
+    own = {name: parameter.asnumpy() for name, parameter in weight_parameters(network).items()}
     read_names, import_weights = _DIALECTS[checkpoint.names]
     weights, remarks = dict(checkpoint.weights), []
     if adapt and _CLASSIFIER[0] not in own:  # a network without a classifier: features only

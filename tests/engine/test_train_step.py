@@ -30,7 +30,7 @@ def make_step(*, lr=0.5, momentum=0.9, **options) -> TrainStep:
 
 
 def weight_after(step, batches) -> tuple[np.ndarray, list[float]]:
-    losses = [float(step(Tensor(x), Tensor(y)).asnumpy()) for x, y in batches]
+    losses = [float(step(Tensor(x), Tensor(y))[0].asnumpy()) for x, y in batches]
     return step.network.weight.asnumpy().copy(), losses
 
 
@@ -100,7 +100,7 @@ def test_both_modes_train_an_sk_network_alike(tiny_network):
         optimizer = create_optimizer(network, "momentum", lr=0.05, use_nesterov=True)
         step = TrainStep(network, create_loss("CE"), optimizer)
         step.set_train(True)
-        losses[name] = [float(step(Tensor(images), Tensor(labels)).asnumpy()) for _ in range(4)]
+        losses[name] = [float(step(Tensor(images), Tensor(labels))[0].asnumpy()) for _ in range(4)]
     ms.set_context(mode=ms.GRAPH_MODE)
     np.testing.assert_allclose(losses["graph"], losses["pynative"], rtol=2e-4)
     assert losses["graph"][-1] < losses["graph"][0]

@@ -1,15 +1,43 @@
-"""Dropout and stochastic depth with masks that repeat for a seed.
+"""Dropout and stochastic depth with masks that repeat for a seed and go on after a resume.
 
-MindSpore's own Dropout is not reproducible on a CPU (its thread partition is chosen by timing), so both layers draw
-their mask with `UniformReal`, which is.
+MindSpore's own Dropout is not reproducible on a CPU (its thread partition is chosen by timing), and its generators keep
+a state that can be neither saved nor restored. Here a mask is a pure function of (global seed, layer seed, number of
+training calls so far, position), so the number of calls is all the state there is: an int32 Parameter `draws`.
 """
 
+import hashlib
+
 import mindspore as ms
-from mindspore import Tensor, nn, ops
+import numpy as np
+from mindspore import Parameter, Tensor, nn, ops
+
+# Odd factors that published hashes use (2^32 / golden ratio, lowbias32, murmur3). Changing one changes every mask.
+GOLDEN, FIRST, SECOND, THIRD = 0x9E3779B9, 0x7FEB352D, 0x846CA68B, 0x85EBCA6B
+
+
+def _int32(word: int | np.ndarray) -> Tensor:
+    """The int32 with the same lowest 32 bits."""
+    return Tensor((np.asarray(word) & 0xFFFFFFFF).astype(np.uint32).view(np.int32))
+
+
+@ops.constexpr
+def _spread_positions(shape: tuple[int, ...]) -> Tensor:
+    """0, 1, 2, ... times GOLDEN modulo 2^32, as int32 in `shape`; a constant of a compiled graph."""
+    return _int32(np.arange(np.prod(shape)).reshape(shape) * GOLDEN)
 
 
 class _SeededMask(nn.Cell):
-    """Zeroes what a Bernoulli mask says and scales the rest by 1 / keep_prob, in training only."""
+    """Zeroes what a Bernoulli mask says and scales the rest by 1 / keep_prob, in training only.
+
+    The mask comes from a hash in int32 arithmetic modulo 2^32, the same on every device, in every mode and for every
+    dtype. `mix` stirs the bits: the product moves low bits up, the shift high bits down. With draw n and the key
+    (k0, k1) of the layer, position p has the word
+
+        mix(mix(p GOLDEN + w0, FIRST) + w1, SECOND) FIRST    w0 = mix(mix(n GOLDEN + k0, FIRST), SECOND),
+                                                             w1 = n THIRD + k1
+
+    and is kept if that is below -2^31 + keep_prob 2^32.
+    """
 
     def __init__(self, rate: float, seed: int) -> None:
         super().__init__()
@@ -17,11 +45,30 @@ class _SeededMask(nn.Cell):
             raise ValueError(f"a drop rate must be in [0, 1), got {rate}.")
         self.rate = rate
         self.keep_prob = 1.0 - rate
-        self.uniform = ops.UniformReal(seed=(ms.get_seed() or 0) + 1, seed2=seed + 1)
+        if rate == 0.0:
+            return
+        self.draws = Parameter(Tensor(0, ms.int32), name="draws", requires_grad=False)
+        digest = hashlib.sha256(f"{ms.get_seed() or 0} {seed}".encode()).digest()
+        self.key = tuple(_int32(int.from_bytes(digest[i : i + 4], "little")) for i in (0, 4))
+        self.threshold = Tensor(min(round(self.keep_prob * 2**32) - 2**31, 2**31 - 1), ms.int32)
+        self.golden, self.first, self.second, self.third = (_int32(word) for word in (GOLDEN, FIRST, SECOND, THIRD))
+        self.one, self.half_word = Tensor(1, ms.int32), Tensor(16, ms.int32)
+        self.xor, self.shift = ops.BitwiseXor(), ops.RightShift()
+
+    def mix(self, word: Tensor, factor: Tensor) -> Tensor:
+        # The shift repeats the sign. That does no harm here, and an operator to clear it would cost a CPU much time.
+        return self.xor(word * factor, self.shift(word, self.half_word))
+
+    def draw(self, shape: tuple[int, ...]) -> Tensor:
+        """The next mask: bool of `shape`, True with probability keep_prob."""
+        w0 = self.mix(self.mix(self.draws * self.golden + self.key[0], self.first), self.second)
+        w1 = self.draws * self.third + self.key[1]
+        ops.assign_add(self.draws, self.one)
+        word = self.mix(_spread_positions(shape) + w0, self.first) + w1
+        return self.mix(word, self.second) * self.first < self.threshold
 
     def apply_mask(self, x: Tensor, shape: tuple[int, ...]) -> Tensor:
-        mask = (self.uniform(shape) < self.keep_prob).astype(x.dtype)
-        return x * (mask * (1.0 / self.keep_prob))
+        return x * (self.draw(shape).astype(x.dtype) * (1.0 / self.keep_prob))
 
 
 class Dropout(_SeededMask):
@@ -29,7 +76,8 @@ class Dropout(_SeededMask):
 
     Args:
         rate: probability of dropping, in [0, 1).
-        seed: tells this layer's masks from those of the other layers of the network.
+        seed: tells this layer's masks from those of the other layers of the network. The global seed is that of
+            `mindspore.set_seed` when the layer is built.
     """
 
     def construct(self, x: Tensor) -> Tensor:
@@ -43,7 +91,8 @@ class DropPath(_SeededMask):
 
     Args:
         rate: probability of dropping an example's branch, in [0, 1).
-        seed: tells this layer's masks from those of the other layers of the network.
+        seed: tells this layer's masks from those of the other layers of the network. The global seed is that of
+            `mindspore.set_seed` when the layer is built.
     Source: Huang et al. 2016, "Deep Networks with Stochastic Depth", equation 2.
     """
 

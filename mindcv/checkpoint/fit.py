@@ -1,0 +1,105 @@
+"""Weights go into a network exactly or not at all."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import mindspore as ms
+import numpy as np
+from mindspore import nn
+
+from mindcv.checkpoint.file import Checkpoint
+
+# Ends the names of parameters that count a random layer's masks: part of a training's state, not of the weights.
+COUNTER_SUFFIX = ".draws"
+
+
+def weight_parameters(network: nn.Cell) -> dict[str, ms.Parameter]:
+    """Every parameter and running statistic of a network, by name."""
+    return {p.name: p for p in network.get_parameters() if not p.name.endswith(COUNTER_SUFFIX)}
+
+
+def network_weights(network: nn.Cell) -> dict[str, np.ndarray]:
+    """A copy of every parameter and running statistic, by name."""
+    return {name: parameter.asnumpy().copy() for name, parameter in weight_parameters(network).items()}
+
+
+def load_exact(network: nn.Cell, weights: Mapping[str, np.ndarray], source: str) -> None:
+    """Copy weights into a network whose names, shapes and dtypes are all the same.
+
+    Args:
+        source: where the weights come from, for messages.
+    Raises:
+        ValueError: for any difference, listing both sides; the network is then unchanged.
+    """
+    check_same_arrays(weight_parameters(network), weights, "weights", source, "network")
+    set_arrays(weight_parameters(network), weights)
+
+
+def check_same_arrays(
+    own: Mapping[str, ms.Parameter], arrays: Mapping[str, np.ndarray], what: str, source: str, receiver: str
+) -> None:
+    """Compare names, shapes and dtypes of arrays with those of the parameters they are meant for.
+
+    Args:
+        what, source, receiver: for the message: "the {what} in {source} do not fit this {receiver}".
+    Raises:
+        ValueError: for any difference, listing both sides.
+    """
+    problems = _listing("missing from the file", sorted(own.keys() - arrays.keys()))
+    problems += _listing(f"unknown to the {receiver}", sorted(arrays.keys() - own.keys()))
+    different = [
+        f"{name}: {receiver} {_shape(own[name].asnumpy())}, file {_shape(arrays[name])}"
+        for name in own
+        if name in arrays and _shape(own[name].asnumpy()) != _shape(arrays[name])
+    ]
+    problems += _listing("of another shape or type", different)
+    if problems:
+        raise ValueError(f"the {what} in {source} do not fit this {receiver}:\n" + "\n".join(problems))
+
+
+def set_arrays(own: Mapping[str, ms.Parameter], arrays: Mapping[str, np.ndarray]) -> None:
+    """Copy arrays into the parameters of the same names."""
+    for name, parameter in own.items():
+        parameter.set_data(ms.Tensor(arrays[name]))
+
+
+def check_fits(checkpoint: Checkpoint, class_names: Sequence[str] | None = None, **wanted: Any) -> None:
+    """Compare what a checkpoint says about itself with what is wanted.
+
+    Args:
+        class_names: of the data set; None compares no classes.
+        **wanted: any of model, num_classes, in_channels.
+    Raises:
+        ValueError: naming what differs. A file without a description passes; `load_exact` compares its weights.
+    """
+    if not checkpoint.info:
+        return
+    for key, value in wanted.items():
+        saved = checkpoint.info["model"][key]
+        if saved != value:
+            raise ValueError(f"{checkpoint.path} holds {key}={saved}, but {key}={value} is wanted here.")
+    if class_names is None:
+        return
+    saved = checkpoint.info["class_names"]
+    if not saved:  # imported weights, which come without names
+        return
+    if len(saved) != len(class_names):
+        raise ValueError(f"{checkpoint.path} tells {len(saved)} classes apart, the data set has {len(class_names)}.")
+    differing = [f"{k}: {a!r} / {b!r}" for k, (a, b) in enumerate(zip(saved, class_names, strict=True)) if a != b]
+    if differing:
+        raise ValueError(
+            f"the classes of {checkpoint.path} are not those of the data set (class number: checkpoint / data set): "
+            + ", ".join(differing[:5])
+            + (f", ... ({len(differing)} differ)" if len(differing) > 5 else "")
+        )
+
+
+def _shape(array: np.ndarray) -> str:
+    return f"{array.dtype}{list(array.shape)}"
+
+
+def _listing(title: str, names: list[str]) -> list[str]:
+    if not names:
+        return []
+    shown = ", ".join(names[:5]) + (f", ... ({len(names)} in all)" if len(names) > 5 else "")
+    return [f"  {title}: {shown}"]

@@ -1,0 +1,227 @@
+"""The folder of one run: which checkpoints it holds, how they take each other's place, and which one to go on from."""
+
+import contextlib
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mindcv.checkpoint.file import (
+    Checkpoint,
+    flush,
+    publish,
+    read_checkpoint,
+    save_checkpoint,
+    temporary_checkpoint,
+    temporary_name,
+)
+from mindcv.checkpoint.lock import FolderLock
+
+_RUN_FILE = re.compile(r".+-(best|last|previous|\d+)\.ckpt|metrics\.csv|config\.yaml|bad_images\.csv")
+_LEFT_BEHIND = re.compile(r"\..+\.saving\.(ckpt|tmp)")
+
+
+class CheckpointStore:
+    """The checkpoints of one run.
+
+        {model}-best.ckpt       weights of the best epoch
+        {model}-last.ckpt       weights and training state of the last save
+        {model}-previous.ckpt   those of the save before, should the last one turn out damaged
+        {model}-{epoch}.ckpt    weights and training state of the newest few epochs
+
+    Each file is written under another name, verified and renamed, and its predecessor goes only after that: whenever
+    the process ends, a whole checkpoint is there.
+
+    Args:
+        folder: created when the run starts.
+        model: name used for the files.
+        keep: how many `{model}-{epoch}.ckpt` to keep beside best and last; 0 writes none.
+        interval: save every so many epochs; the final epoch is saved in any case.
+    """
+
+    def __init__(self, folder: str | Path, model: str, *, keep: int = 0, interval: int = 1) -> None:
+        self.folder = Path(folder)
+        self.model = model
+        self.keep = keep
+        self.interval = interval
+
+    @property
+    def best(self) -> Path:
+        return self.folder / f"{self.model}-best.ckpt"
+
+    @property
+    def last(self) -> Path:
+        return self.folder / f"{self.model}-last.ckpt"
+
+    @property
+    def previous(self) -> Path:
+        return self.folder / f"{self.model}-previous.ckpt"
+
+    def check_writable(self) -> None:
+        """Raise ValueError unless the folder can be made and written; leaves nothing behind."""
+        existing = next(p for p in (self.folder, *self.folder.absolute().parents) if p.exists())
+        try:
+            with tempfile.TemporaryFile(dir=existing):
+                pass
+        except OSError as error:
+            raise ValueError(f"cannot write checkpoints to {self.folder}: {error.strerror} ({existing}).") from error
+
+    @contextlib.contextmanager
+    def claim(self) -> Iterator[FolderLock]:
+        """Keep other runs out of the folder. It is made if need be, and removed again if nothing came of it.
+
+        Raises:
+            ValueError: if another run has the folder.
+        """
+        made = [path for path in (self.folder, *self.folder.parents) if not path.exists()]
+        self.folder.mkdir(parents=True, exist_ok=True)
+        try:
+            with FolderLock(self.folder) as lock:
+                yield lock
+        finally:
+            for path in made:
+                if path.is_dir() and not any(path.iterdir()):
+                    path.rmdir()
+
+    def begin(self) -> Path | None:
+        """Make the folder ready for a new run. An earlier run's files move to `earlier-N/`; returns that folder."""
+        self._clear()
+        earlier = [path for path in self.folder.iterdir() if _RUN_FILE.fullmatch(path.name)]
+        if {path.name for path in earlier} <= {"config.yaml"}:  # a run that ended before its first checkpoint
+            return None
+        number = 1
+        while (archive := self.folder / f"earlier-{number}").exists():
+            number += 1
+        archive.mkdir()
+        for path in earlier:
+            path.rename(archive / path.name)
+        return archive
+
+    def proceed(self, start: Checkpoint) -> list[str]:
+        """Make the folder ready for going on from `start`; returns what the user should know.
+
+        A damaged checkpoint is set aside under a name ending in `.damaged`, so that it cannot take the place of a good
+        one. A run that goes on in another folder takes its best checkpoint along.
+        """
+        self._clear()
+        remarks = []
+        if start.path.parent.resolve() != self.folder.resolve():
+            archive = self.begin()
+            remarks += [f"an earlier run's files were moved to {archive}"] if archive else []
+            best = start.path.parent / self.best.name
+            if best.exists():
+                _duplicate(best, self.best)
+            return remarks
+        for path in {self.last, self.previous, self.best} - {start.path}:
+            try:
+                if path.exists():
+                    read_checkpoint(path)
+            except ValueError:
+                aside = path.with_name(f"{path.name}.damaged")
+                path.replace(aside)
+                remarks.append(f"{path} is damaged; it is now {aside}")
+        return remarks
+
+    def newest(self) -> tuple[Checkpoint | None, list[str]]:
+        """Find the newest whole checkpoint that a training can go on from, and say why newer ones will not do.
+
+        Raises:
+            ValueError: if there are checkpoints, but all of them are damaged.
+        """
+        complaints, damaged = [], []
+        for path in self._candidates():
+            try:
+                checkpoint = read_checkpoint(path)
+            except ValueError as error:
+                complaints.append(str(error))
+                damaged.append(path)
+                continue
+            if checkpoint.state:
+                return checkpoint, complaints
+            complaints.append(f"{path} holds no training state, so nothing can go on from it.")
+        if damaged:
+            raise ValueError(
+                "\n".join(complaints) + f"\nno checkpoint in {self.folder} is left to go on from. Start anew without "
+                "--resume (the files are kept), or give --ckpt_path a checkpoint with good weights."
+            )
+        return None, complaints
+
+    def save(
+        self,
+        weights: Mapping[str, np.ndarray],
+        info: Mapping[str, Any],
+        state: Mapping[str, np.ndarray],
+        *,
+        epoch: int,
+        is_best: bool,
+        is_final: bool,
+    ) -> None:
+        """Write what is due after `epoch` (counted from 1): last, and the best and numbered ones where they apply.
+
+        Raises:
+            OSError: if a file cannot be written; those of earlier saves are as they were.
+        """
+        due = is_final or epoch % self.interval == 0
+        if is_best:  # before last: a run that goes on from an older last comes by this epoch again
+            save_checkpoint(self.best, weights, {key: value for key, value in info.items() if key != "training"})
+        if due or is_best:  # best and last go together, so that a resumed run knows what its best is
+            self.save_last(weights, info, state)
+        if due and self.keep:
+            _duplicate(self.last, self.folder / f"{self.model}-{epoch}.ckpt")
+            self._prune()
+
+    def save_last(
+        self, weights: Mapping[str, np.ndarray], info: Mapping[str, Any], state: Mapping[str, np.ndarray]
+    ) -> None:
+        """Write last; what it was becomes previous.
+
+        Raises:
+            OSError: if it cannot be written; last and previous are as they were.
+        """
+        with temporary_checkpoint(self.last, weights, info, state) as temporary:
+            if self.last.exists():
+                _duplicate(self.last, self.previous)
+            publish(temporary, self.last)
+
+    def _candidates(self) -> list[Path]:
+        numbered = self._numbered()
+        paths = [self.last, self.previous, *(numbered[epoch] for epoch in sorted(numbered, reverse=True))]
+        return [path for path in paths if path.exists()]
+
+    def _numbered(self) -> dict[int, Path]:
+        if not self.folder.is_dir():
+            return {}
+        name = re.compile(rf"{re.escape(self.model)}-(\d+)\.ckpt")
+        return {int(match[1]): path for path in self.folder.iterdir() if (match := name.fullmatch(path.name))}
+
+    def _prune(self) -> None:
+        numbered = self._numbered()
+        for epoch in sorted(numbered)[: -self.keep]:
+            numbered[epoch].unlink()
+
+    def _clear(self) -> None:
+        """Remove what a killed process was about to write."""
+        for path in self.folder.iterdir():
+            if _LEFT_BEHIND.fullmatch(path.name):
+                path.unlink()
+
+
+def _duplicate(source: Path, target: Path) -> None:
+    """Give a whole file a second name; its contents are not written again where the file system has hard links."""
+    temporary = temporary_name(target)
+    try:
+        temporary.unlink(missing_ok=True)
+        try:
+            os.link(source, temporary)
+        except OSError:  # a file system without them
+            shutil.copyfile(source, temporary)
+            flush(temporary)
+        os.replace(temporary, target)
+        flush(target.parent)
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -1,0 +1,148 @@
+"""Ctrl-C and termination requests that let the step under way finish."""
+
+import contextlib
+import ctypes
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+import weakref
+from types import FrameType, TracebackType
+
+from tqdm import tqdm
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+# `timeout` sends its signal to the process and then to the whole group: the same request twice, microseconds apart.
+SAME_REQUEST_SECONDS = 0.1
+GUARD_SECONDS = 0.05
+
+
+class Interruption:
+    """For the time of training: the first SIGINT or SIGTERM is a request, the second ends the process at once.
+
+        with Interruption() as interruption:
+            for batch in batches:
+                step(batch)
+                if interruption.signum:
+                    save, and leave with exit code 128 + interruption.signum
+
+    The first one sets `signum` and says so on stderr; nothing is raised anywhere. The second one is `os._exit`: no
+    `finally`, no `atexit`, so what is being written must be safe against a kill. Both work while the main thread is
+    inside MindSpore, where Python runs no signal handlers for as long as a step or a compilation takes: Python writes
+    the number of each signal into a socket, and a thread reads it.
+
+    Python has signal handlers only in the main thread: entered in another one, this does nothing.
+
+    Attributes:
+        signum: number of the first signal, None before it arrives. Final once the context is left.
+    """
+
+    def __init__(self) -> None:
+        self.signum: int | None = None
+        self._reader: threading.Thread | None = None
+        self._guarding = threading.Lock()
+
+    def __enter__(self) -> "Interruption":
+        if threading.current_thread() is not threading.main_thread():
+            return self
+        received, self._sent = socket.socketpair()
+        received.settimeout(GUARD_SECONDS)
+        self._sent.setblocking(False)
+        self._previous_fd = signal.set_wakeup_fd(self._sent.fileno(), warn_on_full_buffer=False)
+        self._previous = {signum: signal.signal(signum, _leave_it_to_the_reader) for signum in SIGNALS}
+        for signum in SIGNALS:
+            signal.siginterrupt(signum, False)  # else a system call inside MindSpore would fail with EINTR
+        self._installed = {signum: _get_action(signum) for signum in SIGNALS}
+        _active.add(self)
+        self._reader = threading.Thread(target=self._read_signals, args=(received,), name="signals", daemon=True)
+        self._reader.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._reader is None:
+            return
+        with self._guarding:
+            self._restore()
+        self._sent.close()  # the reader sees the signals that are left, then the end
+        self._reader.join()
+        self._reader = None
+
+    def _restore(self) -> None:
+        _active.discard(self)
+        for signum, handler in self._previous.items():
+            signal.signal(signum, handler)
+        signal.set_wakeup_fd(self._previous_fd)
+
+    def _read_signals(self, received: socket.socket) -> None:
+        first = 0.0
+        with received:
+            while True:
+                try:
+                    numbers = received.recv(64)
+                except TimeoutError:
+                    self._guard()
+                    continue
+                if not numbers:
+                    return
+                for signum in numbers:
+                    if signum not in SIGNALS:  # Python writes those of other handlers, too
+                        continue
+                    if self.signum is None:
+                        self.signum, first = signum, time.monotonic()
+                        _announce(signum)
+                    elif signum != self.signum or time.monotonic() - first > SAME_REQUEST_SECONDS:
+                        os._exit(128 + signum)
+
+    def _guard(self) -> None:
+        """Put back what MindSpore replaced.
+
+        After the first compilation and around the first steps it installs a SIGINT handler of its own, for good, that
+        sends the process a SIGTERM (MindSpore 2.10, both modes), past Python's `signal`.
+        """
+        with self._guarding:
+            if self in _active:
+                for signum, action in self._installed.items():
+                    if _get_action(signum) != action:
+                        _set_action(signum, action)
+
+
+_active: "weakref.WeakSet[Interruption]" = weakref.WeakSet()
+
+
+def _leave_after_fork() -> None:
+    """A forked child shares the socket: a signal that it gets must not count as one of its parent's."""
+    for interruption in list(_active):
+        interruption._restore()
+
+
+os.register_at_fork(after_in_child=_leave_after_fork)
+
+
+def _leave_it_to_the_reader(signum: int, frame: FrameType | None) -> None:
+    """Exists because Python reports only signals that have a handler."""
+
+
+_libc = ctypes.CDLL(None)
+_ACTION_SIZE = 512  # bytes, more than `struct sigaction` has anywhere; it is kept as it is, never looked into
+
+
+def _get_action(signum: int) -> bytes:
+    action = ctypes.create_string_buffer(_ACTION_SIZE)
+    _libc.sigaction(ctypes.c_int(signum), None, action)
+    return action.raw
+
+
+def _set_action(signum: int, action: bytes) -> None:
+    _libc.sigaction(ctypes.c_int(signum), ctypes.create_string_buffer(action, _ACTION_SIZE), None)
+
+
+def _announce(signum: int) -> None:
+    name = signal.Signals(signum).name
+    line = f"{name}: finishing the step under way, then saving; once more ends the process at once"
+    with contextlib.suppress(OSError, ValueError):  # the terminal is gone, stderr is closed: nobody to tell
+        tqdm.write(line, file=sys.stderr)  # around a progress bar, if there is one
+        sys.stderr.flush()

@@ -1,0 +1,167 @@
+"""Where a training stands: what a checkpoint holds beside the weights, and how a run takes it up again."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+from mindspore import Parameter
+
+from mindcv.checkpoint import Checkpoint, check_same_arrays, load_exact, network_weights, set_arrays, weight_parameters
+from mindcv.engine.evaluator import Evaluation
+from mindcv.engine.train_step import TrainStep
+from mindcv.runtime import random_state, set_random_state
+
+
+@dataclass(frozen=True)
+class EpochResult:
+    """What one epoch did.
+
+    Attributes:
+        epoch: counted from 1.
+        train_loss: mean training loss of the epoch, as optimized (with label smoothing), over the steps that counted.
+        lr: learning rate of the epoch's last update.
+        seconds: training time, without evaluation.
+        images_per_second: training throughput.
+        data_wait: share of `seconds` spent waiting for the data loader, 0 to 1.
+        evaluation: None in epochs that were not validated.
+        is_best: the best top-1 so far.
+        is_final: the last epoch of the run.
+    """
+
+    epoch: int
+    train_loss: float
+    lr: float
+    seconds: float
+    images_per_second: float
+    data_wait: float
+    evaluation: Evaluation | None
+    is_best: bool
+    is_final: bool
+
+
+@dataclass
+class Progress:
+    """The position of a run, and what it has found so far.
+
+    Attributes:
+        epoch: epochs that are complete: trained, validated where that was due, and reported.
+        batch: batches of the epoch under way that were trained; all of them if only its validation is missing.
+        counted: those of them whose loss was a finite number.
+        loss_sum: sum of these losses.
+        seconds: time taken by the epoch under way, without waiting for a resume.
+        waited: part of `seconds` spent waiting for data.
+        bad_steps: steps of the whole run whose loss or gradient was no finite number.
+        best_epoch: that with the highest top-1, counted from 1; None before the first validation.
+        best_top1, best_top5: of that epoch, per cent.
+        history: one result per complete epoch.
+    """
+
+    epoch: int = 0
+    batch: int = 0
+    counted: int = 0
+    loss_sum: float = 0.0
+    seconds: float = 0.0
+    waited: float = 0.0
+    bad_steps: int = 0
+    best_epoch: int | None = None
+    best_top1: float | None = None
+    best_top5: float | None = None
+    history: list[EpochResult] = field(default_factory=list)
+
+    def to_dict(self) -> dict[str, Any]:
+        """A JSON-compatible description."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> "Progress":
+        """The inverse of `to_dict`."""
+        history = [
+            EpochResult(**{**row, "evaluation": Evaluation(**row["evaluation"]) if row["evaluation"] else None})
+            for row in values["history"]
+        ]
+        return cls(**{**values, "history": history})
+
+    def end_epoch(self, result: EpochResult) -> None:
+        """Count an epoch as complete."""
+        self.history.append(result)
+        if result.is_best:
+            self.set_best(result.epoch, result.evaluation.top1, result.evaluation.top5)
+        self.epoch, self.batch, self.counted = result.epoch, 0, 0
+        self.loss_sum = self.seconds = self.waited = 0.0
+
+    def set_best(self, epoch: int | None, top1: float | None, top5: float | None) -> None:
+        """Remember which epoch is the best; None for none."""
+        self.best_epoch, self.best_top1, self.best_top5 = epoch, top1, top5
+
+
+class TrainState:
+    """Everything of a run that changes: weights, optimizer, counters of random layers, random generators.
+
+    Args:
+        step: its network and optimizer.
+    """
+
+    def __init__(self, step: TrainStep) -> None:
+        self.step = step
+
+    def weights(self) -> dict[str, np.ndarray]:
+        """A copy of every weight and running statistic."""
+        return network_weights(self.step.network)
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """A copy of every other array of the step that changes."""
+        return {name: parameter.asnumpy().copy() for name, parameter in self._parameters().items()}
+
+    @staticmethod
+    def describe(progress: Progress) -> dict[str, Any]:
+        """What belongs into a checkpoint's description, JSON-compatible."""
+        return {"progress": progress.to_dict(), "random": random_state()}
+
+    def restore(self, checkpoint: Checkpoint) -> Progress:
+        """Take up a run where a checkpoint left it; returns its progress.
+
+        Between two epochs nothing is accumulated, so a checkpoint from there fits another number of accumulated steps.
+
+        Raises:
+            ValueError: if the checkpoint's arrays are not those of this run, listing both sides; nothing is changed.
+        """
+        progress = Progress.from_dict(checkpoint.info["training"]["progress"])
+        own, arrays = self._parameters(), dict(checkpoint.state)
+        if progress.batch == 0:
+            own = {name: parameter for name, parameter in own.items() if not _is_accumulated(name)}
+            arrays = {name: array for name, array in arrays.items() if not _is_accumulated(name)}
+        check_same_arrays(own, arrays, "training state", str(checkpoint.path), "run")
+        load_exact(self.step.network, checkpoint.weights, str(checkpoint.path))
+        set_arrays(own, arrays)
+        set_random_state(checkpoint.info["training"]["random"])
+        return progress
+
+    def roll_back(self, checkpoint: Checkpoint) -> None:
+        """Take weights and moments from a checkpoint of this run, but go on from the present position."""
+        own = {name: parameter for name, parameter in self._parameters().items() if not _is_position(name)}
+        load_exact(self.step.network, checkpoint.weights, str(checkpoint.path))
+        set_arrays(own, checkpoint.state)
+
+    def set_updates(self, updates: int) -> None:
+        """Tell the optimizer how many updates were made: the position in its list of learning rates."""
+        counter = self.step.optimizer.global_step
+        set_arrays({"global_step": counter}, {"global_step": np.full(counter.shape, updates, np.int32)})
+
+    def _parameters(self) -> dict[str, Parameter]:
+        weights = {id(parameter) for parameter in weight_parameters(self.step.network).values()}
+        parameters = {p.name: p for p in self.step.get_parameters() if id(p) not in weights}
+        return {name: p for name, p in parameters.items() if not _is_setting(name)}
+
+
+def _is_setting(name: str) -> bool:
+    """Options that MindSpore's optimizers keep as parameters; a resumed run has its own."""
+    return name.startswith("learning_rate") or name == "momentum"
+
+
+def _is_accumulated(name: str) -> bool:
+    return name.startswith("gradient_sum.") or name == "accumulated_calls"
+
+
+def _is_position(name: str) -> bool:
+    return name == "global_step" or _is_accumulated(name)

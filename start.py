@@ -1,0 +1,154 @@
+"""What a run starts from: random weights, those of a file or of the catalog, or an earlier run that it goes on with."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from config import COMMAND_LINE, DIGITS_PRESET, Config, load_config
+from mindcv.checkpoint import EXPORT_SUFFIXES, Checkpoint, CheckpointStore, check_fits, read_checkpoint
+from mindcv.data import Loader
+from mindcv.engine import Progress, TrainState, describe_position, take_up
+from mindcv.export import read_info
+from mindcv.models import MODELS
+from mindcv.options.resuming import NOT_INHERITED, compare_for_resume
+from mindcv.weights import find_weights
+from mindcv.weights.load import read_published, read_weights
+
+# What a checkpoint's own configuration says, but is a matter of this run: where and from what to start.
+_NOT_INHERITED = NOT_INHERITED | {"device_target", "num_parallel_workers"}
+# What a training takes over from published weights; from a checkpoint of its own kind it takes the weights only.
+_PREPROCESSING = {"mean", "std", "interpolation", "crop_pct"}
+
+
+def read_start(config: Config, argv: Sequence[str] | None, prog: str) -> tuple[Config, Checkpoint | None]:
+    """The weights that a configuration names, and the configuration completed by what they say about themselves.
+
+    Args:
+        config: of `load_config(argv, prog=prog)`, which is read once more where the weights say something.
+
+    Raises:
+        ValueError: if the weights cannot be had, are damaged, or are not those of the model asked for.
+    """
+    MODELS.get(config.model.model)
+    weights = _read_weights(config, may_be_exported=prog in ("validate", "infer"))
+    if weights and weights.info:
+        if prog != "train":
+            asked = {key: value for key, value in config.to_dict().items() if config.sources[key] == COMMAND_LINE}
+            check_fits(weights, **{key: asked[key] for key in asked.keys() & weights.info["model"].keys()})
+        origin = weights.info.get("weights", str(weights.path))
+        config = load_config(argv, prog=prog, inherited=_inherited(config, weights, prog), inherited_from=origin)
+    print(*config.notices, sep="\n", end="\n" if config.notices else "")
+    return config, weights
+
+
+def find_run(config: Config, argv: Sequence[str] | None) -> tuple[Config, Checkpoint | None]:
+    """The checkpoint that `resume` stands for, and the configuration completed by that of its run.
+
+    Args:
+        config: of `load_config(argv, prog="train")`.
+    Returns:
+        The configuration as it is and None if the run is to start from the beginning.
+    Raises:
+        ValueError: if nothing can be resumed and `resume` is not "auto", or not with these options.
+    """
+    wish = config.train.resume
+    if not wish:
+        return config, None
+    path = Path(config.train.ckpt_save_dir if wish is True or wish == "auto" else wish)
+    if path.is_file():
+        checkpoint, complaints = read_checkpoint(path), []
+        if not checkpoint.state:
+            raise ValueError(
+                f"{path} holds weights, but no training state to go on with. Resume from a ...-last.ckpt, or start a "
+                f"new run with these weights: --ckpt_path={path}."
+            )
+    else:
+        checkpoint, complaints = CheckpointStore(path, _model_of_run(config, path)).newest()
+    print(*(f"warning: {complaint}" for complaint in complaints), sep="\n", end="\n" if complaints else "")
+    if checkpoint is None:
+        if wish == "auto":
+            return config, None
+        raise ValueError(
+            f"nothing to resume in {path}: there is no checkpoint of a training of {config.model.model} there. Give "
+            "--resume=FOLDER or --resume=FILE of the run to go on with; --resume=auto starts one where there is none."
+        )
+    if complaints:
+        print(f"going on from the one before: {checkpoint.path}")
+
+    saved = checkpoint.info["config"]
+    inherited = {key: value for key, value in saved.items() if key not in NOT_INHERITED}
+    inherited["num_parallel_workers"] = checkpoint.info["training"]["num_parallel_workers"]
+    inherited["ckpt_save_dir"] = str(checkpoint.path.parent)
+    config = load_config(argv, prog="train", inherited=inherited, inherited_from=str(checkpoint.path))
+    position = checkpoint.info["training"]["progress"]
+    print(*config.notices, sep="\n", end="\n" if config.notices else "")
+    for remark in compare_for_resume(saved, config.to_dict(), inside_epoch=position["batch"] > 0):
+        print(remark)
+    workers = config.data.num_parallel_workers
+    if workers != inherited["num_parallel_workers"]:
+        print(
+            f"the run had {inherited['num_parallel_workers']} data threads and now has {workers}: augmentations differ "
+            "from those it would have had"
+        )
+    return config, checkpoint
+
+
+def open_folder(
+    config: Config, run: Checkpoint | None, state: TrainState, store: CheckpointStore, loader: Loader
+) -> Progress:
+    """Make the folder ready for a new run, or restore the state of an earlier one; returns where it stands.
+
+    Raises:
+        ValueError: if the earlier run's state or classes do not fit; nothing is then changed.
+    """
+    if run:
+        check_fits(run, loader.dataset.class_names)
+        accumulate = config.train.gradient_accumulation_steps
+        updates = len(loader) // accumulate
+        progress, remarks = take_up(run, state, store, updates_per_epoch=updates, num_examples=len(loader.dataset))
+        print(*remarks, f"resumed from {run.path}: {describe_position(progress, updates * accumulate)}", sep="\n")
+    else:
+        progress, earlier = Progress(), store.begin()
+        if earlier:
+            print(f"an earlier run's files were moved to {earlier}")
+    # The saved configuration repeats the run; it does not resume it.
+    replace(config, train=replace(config.train, resume=False, resume_opt=False)).save(store.folder / "config.yaml")
+    return progress
+
+
+def _model_of_run(config: Config, folder: Path) -> str:
+    """The model that was asked for, or the only one that was trained in a folder."""
+    if config.sources["model"] not in ("default", DIGITS_PRESET) or not folder.is_dir():
+        return config.model.model
+    found = {path.name.rpartition("-")[0] for kind in ("last", "previous") for path in folder.glob(f"*-{kind}.ckpt")}
+    if len(found) > 1 and config.train.resume != "auto":
+        raise ValueError(f"{folder} holds runs of {', '.join(sorted(found))}: say which with --model.")
+    return found.pop() if len(found) == 1 and config.train.resume != "auto" else config.model.model
+
+
+def _inherited(config: Config, weights: Checkpoint, prog: str) -> dict[str, Any]:
+    """What of the weights' own configuration the run takes over."""
+    own = weights.info["config"]
+    if prog != "train":
+        return {key: value for key, value in own.items() if key not in _NOT_INHERITED}
+    if not config.model.pretrained:
+        return {}
+    own = {key: own[key] for key in _PREPROCESSING}
+    if config.image.in_channels == 1:  # their average, as for the defaults
+        own |= {key: (sum(own[key]) / len(own[key]),) for key in ("mean", "std")}
+    return own
+
+
+def _read_weights(config: Config, *, may_be_exported: bool) -> Checkpoint | None:
+    model = config.model
+    if model.pretrained:
+        record = find_weights(model.model, None if model.pretrained is True else model.pretrained)
+        print(
+            f"weights: {record.name} of {record.source} for {record.model}, licence {record.licence}, published top-1 "
+            f"{record.top1:.2f} % at {record.eval_size}x{record.eval_size}"
+        )
+        return read_published(record)
+    if may_be_exported and Path(model.ckpt_path).suffix in EXPORT_SUFFIXES:
+        return Checkpoint(Path(model.ckpt_path), {}, read_info(model.ckpt_path), names="exported")
+    return read_weights(model.ckpt_path) if model.ckpt_path else None
