@@ -14,7 +14,7 @@ from mindspore import nn
 
 from config import Config
 from mindcv.checkpoint import Checkpoint, CheckpointStore, check_fits, network_weights
-from mindcv.data import Loader, create_dataset, create_loader, default_splits
+from mindcv.data import Dataset, Loader, create_dataset, create_loader, default_splits
 from mindcv.engine import TrainStep
 from mindcv.export import ExportedNetwork
 from mindcv.loss import create_loss
@@ -26,12 +26,12 @@ from mindcv.weights import imagenet_classes
 from mindcv.weights.load import load_weights, num_classes
 
 
-def build_loader(config: Config, *, is_training: bool) -> Loader:
-    """The loader of the training split (shuffled, augmented) or of the validation split (in order, every example)."""
+def build_dataset(config: Config, *, is_training: bool) -> Dataset:
+    """The training or the validation split."""
     data = config.data
     train_split, eval_split = default_splits(data.dataset)
     split = (data.train_split or train_split) if is_training else (data.val_split or eval_split)
-    dataset = create_dataset(
+    return create_dataset(
         data.dataset,
         data.data_dir,
         split,
@@ -41,15 +41,22 @@ def build_loader(config: Config, *, is_training: bool) -> Loader:
         image_size=config.image.image_resize,
         num_classes=config.model.num_classes,
     )
+
+
+def build_loader(config: Config, *, is_training: bool) -> Loader:
+    """The loader of the training split (shuffled, augmented) or of the validation split (in order, every example)."""
+    data = config.data
     training_options = (
         {"shuffle": data.shuffle, "drop_remainder": data.drop_remainder, **vars(config.augment)} if is_training else {}
     )
     return create_loader(
-        dataset,
+        build_dataset(config, is_training=is_training),
         is_training=is_training,
         batch_size=data.batch_size,
         num_parallel_workers=data.num_parallel_workers,
         seed=config.runtime.seed,
+        on_bad_image=data.on_bad_image,
+        bad_image_limit=data.bad_image_limit,
         **vars(config.image),
         **training_options,
     )

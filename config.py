@@ -33,6 +33,7 @@ from mindcv.options.sections import (
     Train,
 )
 from mindcv.options.yaml_file import Setting, read_yaml, write_yaml
+from mindcv.report.predictions import printable
 from mindcv.version import __version__
 
 ROOT = os.path.dirname(os.path.abspath(__file__))
@@ -179,7 +180,8 @@ def run_script(main: Callable[[Sequence[str] | None], Any], argv: Sequence[str] 
     except (ValueError, OSError) as error:
         if debug:
             traceback.print_exc()
-        print(f"error: {error}", file=sys.stderr)
+        lines = map(printable, str(error).split("\n"))  # a file's name in it could steer the terminal
+        print("error:", "\n".join(lines), file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)

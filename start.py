@@ -58,7 +58,7 @@ def find_run(config: Config, argv: Sequence[str] | None) -> tuple[Config, Checkp
     path = Path(config.train.ckpt_save_dir if wish is True or wish == "auto" else wish)
     if path.is_file():
         checkpoint, complaints = read_checkpoint(path), []
-        if not checkpoint.state:
+        if not checkpoint.can_resume:
             raise ValueError(
                 f"{path} holds weights, but no training state to go on with. Resume from a ...-last.ckpt, or start a "
                 f"new run with these weights: --ckpt_path={path}."

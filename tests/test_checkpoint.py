@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 from mindcv.checkpoint import (
-    CheckpointStore,
     check_fits,
     load_exact,
     network_weights,
@@ -17,6 +16,7 @@ from mindcv.checkpoint import (
 from mindcv.checkpoint import file as checkpoint_file
 
 WEIGHTS = {"a.weight": np.arange(6, dtype=np.float32).reshape(2, 3), "a.bias": np.ones(2, np.float32)}
+STATE = {"moments.a.weight": np.full((2, 3), np.nan, np.float32), "global_step": np.array([7], np.int32)}
 INFO = {
     "model": {"model": "sknet50", "num_classes": 2, "in_channels": 3},
     "class_names": ["cat", "dog"],
@@ -38,6 +38,33 @@ def test_what_is_read_is_what_was_saved(saved):
     assert read.weights.keys() == WEIGHTS.keys()
     for name, array in WEIGHTS.items():
         np.testing.assert_array_equal(read.weights[name], array)
+
+
+def test_the_training_state_travels_with_the_weights_and_apart_from_them(tmp_path):
+    path = tmp_path / "m-last.ckpt"
+    save_checkpoint(path, WEIGHTS, {**INFO, "training": {}}, {**STATE, "calls": np.array(3, np.int32)})
+    read = read_checkpoint(path)
+    assert read.can_resume and read.weights.keys() == WEIGHTS.keys()
+    for name, array in STATE.items():
+        np.testing.assert_array_equal(read.state[name], array)
+    assert read.state["calls"].shape == () and read.state["calls"] == 3
+
+
+def test_weights_alone_cannot_be_resumed(saved):
+    assert not read_checkpoint(saved).can_resume
+
+
+def test_what_did_not_arrive_on_the_disk_is_not_published(saved, monkeypatch):
+    write = ms.save_checkpoint
+
+    def lossy(entries, path, **options):
+        write([{"name": e["name"], "data": e["data"] + 1} for e in entries], path, **options)
+
+    monkeypatch.setattr(checkpoint_file.ms, "save_checkpoint", lossy)
+    with pytest.raises(OSError, match=r"could not write .*sknet50-best.ckpt: the file read back is not what was written"):
+        save_checkpoint(saved, WEIGHTS, {**INFO, "epoch": 4})
+    assert read_checkpoint(saved).info["epoch"] == 3
+    assert os.listdir(saved.parent) == [saved.name]
 
 
 def test_mindspore_itself_reads_the_file(saved):
@@ -153,53 +180,3 @@ def test_a_checkpoint_of_something_else_is_refused_by_name(saved, wanted, messag
     arguments = {"model": "sknet50", "num_classes": 2, "in_channels": 3, "class_names": ["cat", "dog"], **wanted}
     with pytest.raises(ValueError, match=message):
         check_fits(read_checkpoint(saved), **arguments)
-
-
-def test_the_store_keeps_best_last_and_the_newest_few(tmp_path, tiny_network):
-    store = CheckpointStore(tmp_path / "out", "m", keep=2)
-    store.open()
-    network = tiny_network()
-    for epoch in range(1, 12):
-        store.save(network, {"epoch": epoch}, epoch=epoch, is_best=epoch == 3, is_final=epoch == 11)
-    assert sorted(os.listdir(store.folder)) == ["m-10.ckpt", "m-11.ckpt", "m-best.ckpt", "m-last.ckpt"]
-    assert read_checkpoint(store.best).info["epoch"] == 3
-    assert read_checkpoint(store.last).info["epoch"] == 11
-
-
-def test_the_interval_skips_epochs_but_neither_the_best_nor_the_last(tmp_path, tiny_network):
-    store = CheckpointStore(tmp_path, "m", keep=9, interval=4)
-    network = tiny_network()
-    for epoch in range(1, 7):
-        store.save(network, {"epoch": epoch}, epoch=epoch, is_best=epoch == 3, is_final=epoch == 6)
-    assert sorted(os.listdir(tmp_path)) == ["m-4.ckpt", "m-6.ckpt", "m-best.ckpt", "m-last.ckpt"]
-    assert read_checkpoint(store.best).info["epoch"] == 3
-
-
-def test_an_earlier_run_is_moved_aside_not_overwritten(tmp_path, tiny_network):
-    network = tiny_network()
-    (tmp_path / "notes.txt").write_text("mine")
-    for run in (1, 2, 3):
-        store = CheckpointStore(tmp_path, "m", keep=1)
-        archive = store.open()
-        assert (archive is None) == (run == 1)
-        store.save(network, {"epoch": run}, epoch=run, is_best=True, is_final=True)
-        (tmp_path / "metrics.csv").write_text(str(run))
-    assert sorted(os.listdir(tmp_path)) == [
-        "earlier-1",
-        "earlier-2",
-        "m-3.ckpt",
-        "m-best.ckpt",
-        "m-last.ckpt",
-        "metrics.csv",
-        "notes.txt",
-    ]
-    assert read_checkpoint(tmp_path / "earlier-1" / "m-best.ckpt").info["epoch"] == 1
-    assert (tmp_path / "earlier-2" / "metrics.csv").read_text() == "2"
-
-
-def test_an_unwritable_folder_is_refused_before_anything_is_made(tmp_path):
-    (tmp_path / "file").write_text("")
-    with pytest.raises(ValueError, match="cannot write checkpoints to"):
-        CheckpointStore(tmp_path / "file" / "sub", "m").check_writable()
-    CheckpointStore(tmp_path / "new" / "folder", "m").check_writable()
-    assert os.listdir(tmp_path) == ["file"]

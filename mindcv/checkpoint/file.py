@@ -46,6 +46,11 @@ class Checkpoint:
     names: str = "mindcv-sk"
     state: dict[str, np.ndarray] = field(default_factory=dict)
 
+    @property
+    def can_resume(self) -> bool:
+        """Whether a training can go on from it."""
+        return bool(self.state) and "training" in self.info
+
     def require_info(self) -> dict[str, Any]:
         """The description.
 

@@ -141,7 +141,7 @@ class CheckpointStore:
                 complaints.append(str(error))
                 damaged.append(path)
                 continue
-            if checkpoint.state:
+            if checkpoint.can_resume:
                 return checkpoint, complaints
             complaints.append(f"{path} holds no training state, so nothing can go on from it.")
         if damaged:

@@ -33,6 +33,7 @@ class Evaluation:
         loss: plain cross-entropy in nats per example, without label smoothing.
         num_examples: how many were counted.
         seconds: time taken.
+        num_bad: how many were left out because their image could not be read.
     """
 
     top1: float
@@ -40,6 +41,7 @@ class Evaluation:
     loss: float
     num_examples: int
     seconds: float
+    num_bad: int = 0
 
 
 def evaluate(
@@ -53,17 +55,21 @@ def evaluate(
 
     Args:
         network: (B, C, H, W) -> (B, num_classes); its training flag is restored afterwards.
-        loader: the split, not shuffled and without dropping the last batch.
+        loader: the split, not shuffled and without dropping the last batch. An example with a label below 0 stands in
+            for an image that could not be read: it is left out.
         progress: show a bar on a terminal.
         stop: asked after each batch.
 
     Returns:
         None if `stop` became true before the end.
+
+    Raises:
+        ValueError: if not one image can be read.
     """
     was_training = network.training
     network.set_train(False)
     start = time.perf_counter()
-    ranks, losses = [], []
+    ranks, losses, num_bad = [], [], 0
     bar = tqdm(
         loader.epoch(0), total=len(loader), desc="validate", unit="batch", leave=False, disable=hide_bar(progress)
     )
@@ -73,16 +79,22 @@ def evaluate(
             network.set_train(was_training)
             return None
         logits = network(Tensor(pad_batch(images, loader.batch_size))).asnumpy()[: len(labels)].astype(np.float64)
+        good = labels >= 0
+        num_bad += len(labels) - int(np.count_nonzero(good))
+        logits, labels = logits[good], labels[good]
         ranks.append(label_ranks(logits, labels))
         losses.append(cross_entropy(logits, labels))
     network.set_train(was_training)
     ranks, losses = np.concatenate(ranks), np.concatenate(losses)
+    if len(ranks) == 0:
+        raise ValueError(f"nothing to measure: not one of the {num_bad:,} images can be read.")
     return Evaluation(
         top1=100.0 * float(np.mean(ranks == 0)),
         top5=100.0 * float(np.mean(ranks < 5)),
         loss=float(np.mean(losses)),
         num_examples=len(ranks),
         seconds=time.perf_counter() - start,
+        num_bad=num_bad,
     )
 
 

@@ -16,7 +16,10 @@ from tqdm import tqdm
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 # `timeout` sends its signal to the process and then to the whole group: the same request twice, microseconds apart.
 SAME_REQUEST_SECONDS = 0.1
+# How often to look whether MindSpore has replaced the handler of SIGINT: usually, and when a step has just begun.
 GUARD_SECONDS = 0.05
+HUNT_SECONDS = 0.0005
+_HUNTS = 40
 
 
 class Interruption:
@@ -35,20 +38,27 @@ class Interruption:
 
     Python has signal handlers only in the main thread: entered in another one, this does nothing.
 
-    Attributes:
-        signum: number of the first signal, None before it arrives. Final once the context is left.
+    MindSpore replaces the handler of SIGINT in every step by one that sends the process a SIGTERM instead. It is put
+    back within about a millisecond, if `signum` is read after every step; a SIGINT in between counts as a SIGTERM.
     """
 
     def __init__(self) -> None:
-        self.signum: int | None = None
+        self._signum: int | None = None
         self._reader: threading.Thread | None = None
         self._guarding = threading.Lock()
+
+    @property
+    def signum(self) -> int | None:
+        """Number of the first signal, None before it arrives. Final once the context is left. Read it every step."""
+        if self._reader is not None:
+            self._guard()
+            self._sent.send(_HUNT)  # the next step begins now
+        return self._signum
 
     def __enter__(self) -> "Interruption":
         if threading.current_thread() is not threading.main_thread():
             return self
         received, self._sent = socket.socketpair()
-        received.settimeout(GUARD_SECONDS)
         self._sent.setblocking(False)
         self._previous_fd = signal.set_wakeup_fd(self._sent.fileno(), warn_on_full_buffer=False)
         self._previous = {signum: signal.signal(signum, _leave_it_to_the_reader) for signum in SIGNALS}
@@ -78,38 +88,41 @@ class Interruption:
         signal.set_wakeup_fd(self._previous_fd)
 
     def _read_signals(self, received: socket.socket) -> None:
-        first = 0.0
+        first, hunts = 0.0, 0
         with received:
             while True:
+                received.settimeout(HUNT_SECONDS if hunts else GUARD_SECONDS)
                 try:
                     numbers = received.recv(64)
                 except TimeoutError:
-                    self._guard()
+                    hunts = 0 if self._guard() else max(0, hunts - 1)
                     continue
                 if not numbers:
                     return
+                if _HUNT in numbers:
+                    hunts = _HUNTS
                 for signum in numbers:
                     if signum not in SIGNALS:  # Python writes those of other handlers, too
                         continue
-                    if self.signum is None:
-                        self.signum, first = signum, time.monotonic()
+                    if self._signum is None:
+                        self._signum, first = signum, time.monotonic()
                         _announce(signum)
-                    elif signum != self.signum or time.monotonic() - first > SAME_REQUEST_SECONDS:
+                    elif signum != self._signum or time.monotonic() - first > SAME_REQUEST_SECONDS:
                         os._exit(128 + signum)
 
-    def _guard(self) -> None:
-        """Put back what MindSpore replaced.
-
-        After the first compilation and around the first steps it installs a SIGINT handler of its own, for good, that
-        sends the process a SIGTERM (MindSpore 2.10, both modes), past Python's `signal`.
-        """
+    def _guard(self) -> bool:
+        """Put back what MindSpore replaced, past Python's `signal` (2.10, both modes); whether there was something."""
+        replaced = False
         with self._guarding:
             if self in _active:
                 for signum, action in self._installed.items():
-                    if _get_action(signum) != action:
+                    if _handler(_get_action(signum)) != _handler(action):
                         _set_action(signum, action)
+                        replaced = True
+        return replaced
 
 
+_HUNT = b"\0"  # no signal has this number
 _active: "weakref.WeakSet[Interruption]" = weakref.WeakSet()
 
 
@@ -127,13 +140,18 @@ def _leave_it_to_the_reader(signum: int, frame: FrameType | None) -> None:
 
 
 _libc = ctypes.CDLL(None)
-_ACTION_SIZE = 512  # bytes, more than `struct sigaction` has anywhere; it is kept as it is, never looked into
+_ACTION_SIZE = 512  # bytes, more than `struct sigaction` has anywhere
 
 
 def _get_action(signum: int) -> bytes:
     action = ctypes.create_string_buffer(_ACTION_SIZE)
     _libc.sigaction(ctypes.c_int(signum), None, action)
     return action.raw
+
+
+def _handler(action: bytes) -> bytes:
+    """The address of the function: the first member. The others may hold leftovers of the stack."""
+    return action[: ctypes.sizeof(ctypes.c_void_p)]
 
 
 def _set_action(signum: int, action: bytes) -> None:

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
-from mindspore import Parameter
+from mindspore import Parameter, Tensor, ops
 
 from mindcv.checkpoint import Checkpoint, check_same_arrays, load_exact, network_weights, set_arrays, weight_parameters
 from mindcv.engine.evaluator import Evaluation
@@ -139,9 +139,14 @@ class TrainState:
 
     def roll_back(self, checkpoint: Checkpoint) -> None:
         """Take weights and moments from a checkpoint of this run, but go on from the present position."""
-        own = {name: parameter for name, parameter in self._parameters().items() if not _is_position(name)}
-        load_exact(self.step.network, checkpoint.weights, str(checkpoint.path))
-        set_arrays(own, checkpoint.state)
+        weights = weight_parameters(self.step.network)
+        moments = {name: parameter for name, parameter in self._parameters().items() if not _is_position(name)}
+        check_same_arrays(weights, checkpoint.weights, "weights", str(checkpoint.path), "network")
+        for parameters, arrays in ((weights, checkpoint.weights), (moments, checkpoint.state)):
+            for name, parameter in parameters.items():
+                # set_data would give the parameter other memory, while an optimizer that has run in Pynative mode goes
+                # on updating the old one (MindSpore 2.10).
+                ops.assign(parameter, Tensor(arrays[name]))
 
     def set_updates(self, updates: int) -> None:
         """Tell the optimizer how many updates were made: the position in its list of learning rates."""

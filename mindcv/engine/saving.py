@@ -103,10 +103,14 @@ class SaveCheckpoints:
         for name, array in weights.items():
             if not np.isfinite(array).all():
                 raise ValueError(
-                    f"{name} holds NaN or infinity after epoch {progress.epoch}, step {progress.batch}: no checkpoint "
-                    f"was written of it, and the run stops. {self._what_is_left()} Try a lower --lr, more "
-                    "--warmup_epochs or --clip_grad; --on_nan=skip leaves out steps with such gradients."
+                    f"{name} holds NaN or infinity after {_where(progress)}: no checkpoint was written of it, and the "
+                    f"run stops. {self._what_is_left()} Try a lower --lr, more --warmup_epochs or --clip_grad; "
+                    "--on_nan=skip leaves out steps with such gradients."
                 )
+
+
+def _where(progress: Progress) -> str:
+    return f"epoch {progress.epoch + 1}, step {progress.batch}" if progress.batch else f"epoch {progress.epoch}"
 
 
 def _metrics(result: EpochResult) -> dict[str, float]:

@@ -1,12 +1,14 @@
-"""The order of the loop, what it reports, and how it stops."""
+"""The order of the loop, what it reports, how it stops and how it is taken up again."""
 
-import csv
+import math
 
 import numpy as np
 import pytest
 from mindspore import Tensor
 
-from mindcv.engine import EpochLog, EpochResult, Evaluation, MetricsFile, Trainer
+from mindcv.engine import Evaluation, Progress, Trainer
+
+GRADIENT = -1.0  # stands for a step with a finite loss and an infinite gradient
 
 
 class FakeStep:
@@ -20,7 +22,9 @@ class FakeStep:
 
     def __call__(self, images, labels):
         self.calls += 1
-        return Tensor(np.float32(next(self.losses)))
+        loss = next(self.losses)
+        finite = math.isfinite(loss)
+        return Tensor(np.float32(0.5 if loss == GRADIENT else loss)), Tensor(finite and loss != GRADIENT)
 
 
 class FakeLoader:
@@ -33,9 +37,9 @@ class FakeLoader:
     def __len__(self):
         return self.batches
 
-    def epoch(self, epoch):
-        self.epochs.append(epoch)
-        for _ in range(self.batches):
+    def epoch(self, epoch, start=0):
+        self.epochs.append(epoch if start == 0 else (epoch, start))
+        for _ in range(start, self.batches):
             yield np.zeros((2, 1, 1, 1), np.float32), np.zeros(2, np.int32)
 
 
@@ -45,6 +49,22 @@ class Recorder:
 
     def on_epoch_end(self, result):
         self.results.append(result)
+
+
+class FakeSaver:
+    """Remembers what it was told."""
+
+    def __init__(self):
+        self.events = []
+
+    def save_epoch(self, result, progress):
+        self.events.append(("epoch", progress.epoch, progress.batch))
+
+    def save_now(self, progress):
+        self.events.append(("now", progress.epoch, progress.batch))
+
+    def roll_back(self):
+        self.events.append("back")
 
 
 def scores(*top1):
@@ -92,41 +112,92 @@ def test_accumulation_leaves_the_batches_that_fill_no_update():
     assert [r.lr for r in results] == [3.0, 1.0]
 
 
-@pytest.mark.parametrize("bad", [np.nan, np.inf])
-def test_a_loss_that_is_no_number_stops_the_run_by_epoch_and_step(bad):
+@pytest.mark.parametrize(
+    "bad, quantity", [(np.nan, "loss became nan"), (np.inf, "loss became inf"), (GRADIENT, "a gradient is not finite")]
+)
+def test_a_bad_number_stops_the_run_and_is_named_with_epoch_and_step(bad, quantity):
     step = FakeStep([1, 1, 1, 1, 1, 1, bad, 1])
-    with pytest.raises(ValueError, match=r"epoch 2, step 2 of 5.*intact"):
+    with pytest.raises(ValueError, match=rf"{quantity} in epoch 2, step 2 of 5.*intact"):
         Trainer(step, None).fit(FakeLoader(), epochs=2, learning_rates=np.ones(10))
     assert step.calls == 7
 
 
-def result(epoch, evaluation=None) -> EpochResult:
-    return EpochResult(
-        epoch=epoch,
-        train_loss=0.25,
-        lr=0.1,
-        seconds=2.0,
-        images_per_second=50.0,
-        data_wait=0.01,
-        evaluation=evaluation,
-        is_best=True,
-        is_final=False,
+@pytest.mark.parametrize("policy, expected", [("skip", []), ("rollback", ["back", "back"])])
+def test_bad_steps_are_left_out_counted_and_told(capsys, policy, expected):
+    saver, progress = FakeSaver(), Progress()
+    trainer = Trainer(FakeStep([1, np.nan, 2, GRADIENT, 3]), None, saver=saver, on_nan=policy, nan_limit=2)
+    [result] = trainer.fit(FakeLoader(), epochs=1, learning_rates=np.ones(5), progress=progress)
+    assert result.train_loss == 2.0 and progress.bad_steps == 2
+    assert saver.events == [*expected, ("epoch", 1, 0)]
+    printed = capsys.readouterr().out
+    assert "loss became nan in epoch 1, step 2 of 5" in printed and "(1 of at most 2)" in printed
+    assert "a gradient is not finite in epoch 1, step 4 of 5" in printed
+
+
+def test_more_bad_steps_than_the_limit_end_the_run():
+    trainer = Trainer(FakeStep([1, np.nan, 1, np.nan, np.nan]), None, on_nan="skip", nan_limit=2)
+    with pytest.raises(ValueError, match=r"epoch 1, step 5 of 5: stopped, because .* number 3 .* nan_limit is 2"):
+        trainer.fit(FakeLoader(), epochs=1, learning_rates=np.ones(5))
+
+
+def test_saves_inside_epochs_count_the_batches_of_the_whole_run():
+    saver = FakeSaver()
+    Trainer(FakeStep(np.ones(10)), None, saver=saver, save_steps=3).fit(
+        FakeLoader(), epochs=2, learning_rates=np.ones(10)
     )
+    assert saver.events == [("now", 0, 3), ("epoch", 1, 0), ("now", 1, 1), ("now", 1, 4), ("epoch", 2, 0)]
 
 
-def test_metrics_file_has_one_row_per_epoch_and_empty_cells_without_validation(tmp_path):
-    file = MetricsFile(tmp_path / "metrics.csv")
-    file.on_epoch_end(result(1))
-    file.on_epoch_end(result(2, Evaluation(top1=75.0, top5=100.0, loss=0.5, num_examples=4, seconds=0.5)))
-    with file.path.open(newline="") as lines:
-        rows = list(csv.DictReader(lines))
-    assert [row["epoch"] for row in rows] == ["1", "2"]
-    assert rows[0]["val_top1"] == "" and float(rows[1]["val_top1"]) == 75.0
-    assert float(rows[1]["train_loss"]) == 0.25
+class StopAfter:
+    """True from the n-th question on."""
+
+    def __init__(self, n):
+        self.left = n
+
+    def __call__(self):
+        self.left -= 1
+        return self.left <= 0
 
 
-def test_epoch_log_shows_loss_rate_and_scores(capsys):
-    EpochLog(10).on_epoch_end(result(2, Evaluation(top1=75.0, top5=100.0, loss=0.5, num_examples=4, seconds=0.5)))
-    line = capsys.readouterr().out
-    for part in (" 2/10", "loss 0.2500", "lr 1.00e-01", "50.0 images/s", "top-1 75.00 %", "best"):
-        assert part in line
+@pytest.mark.parametrize("questions, position", [(3, (0, 2)), (6, (1, 0)), (7, (1, 0)), (9, (1, 2))])
+def test_a_stopped_run_is_saved_where_it_is_and_goes_on_from_there(questions, position):
+    losses = np.arange(1.0, 11.0)
+    whole = Trainer(FakeStep(losses), scores(50.0, 60.0)).fit(FakeLoader(), epochs=2, learning_rates=losses)
+
+    saver, progress, step, loader = FakeSaver(), Progress(), FakeStep(losses), FakeLoader()
+    trainer = Trainer(step, scores(50.0, 60.0), saver=saver, stop=StopAfter(questions))
+    first = trainer.fit(loader, epochs=2, learning_rates=losses, progress=progress)
+    assert len(first) == position[0] and saver.events[-1] == ("now", *position)
+
+    progress = Progress.from_dict(progress.to_dict())
+    rest = Trainer(step, scores(*([50.0] * (position[0] == 0)), 60.0), saver=saver)
+    results = rest.fit(loader, epochs=2, learning_rates=losses, progress=progress)
+    assert step.calls == 10
+    assert [(r.epoch, r.train_loss, r.lr, r.is_best) for r in results] == [
+        (r.epoch, r.train_loss, r.lr, r.is_best) for r in whole
+    ]
+    if position == (1, 2):
+        assert loader.epochs == [1, 2, (2, 2)]
+
+
+def test_a_run_stopped_during_validation_goes_on_with_that_validation():
+    progress, loader, step = Progress(), FakeLoader(), FakeStep(np.ones(5))
+    Trainer(step, lambda: None, saver=FakeSaver()).fit(loader, epochs=1, learning_rates=np.ones(5), progress=progress)
+    assert (progress.epoch, progress.batch) == (0, 5)
+    [result] = Trainer(step, scores(70.0)).fit(loader, epochs=1, learning_rates=np.ones(5), progress=progress)
+    assert step.calls == 5 and loader.epochs == [1] and result.evaluation.top1 == 70.0
+
+
+def test_a_run_stopped_before_its_first_step_saves_nothing():
+    saver = FakeSaver()
+    Trainer(FakeStep([]), None, saver=saver, stop=lambda: True).fit(FakeLoader(), epochs=1, learning_rates=np.ones(5))
+    assert saver.events == []
+
+
+def test_progress_survives_its_own_description():
+    progress = Progress(epoch=1, batch=2, counted=2, loss_sum=0.1 + 0.2, bad_steps=1)
+    Trainer(FakeStep(np.ones(5) / 3), scores(50.0)).fit(
+        FakeLoader(), epochs=1, learning_rates=np.ones(5), progress=(other := Progress())
+    )
+    progress.history = other.history
+    assert Progress.from_dict(progress.to_dict()) == progress

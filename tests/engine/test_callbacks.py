@@ -1,0 +1,75 @@
+"""What is printed and written after each epoch."""
+
+import csv
+
+from mindcv.engine import BadImagesFile, EpochLog, EpochResult, Evaluation, MetricsFile
+
+
+def result(epoch, evaluation=None) -> EpochResult:
+    return EpochResult(
+        epoch=epoch,
+        train_loss=0.25,
+        lr=0.1,
+        seconds=2.0,
+        images_per_second=50.0,
+        data_wait=0.01,
+        evaluation=evaluation,
+        is_best=True,
+        is_final=False,
+    )
+
+
+def test_metrics_file_has_one_row_per_epoch_and_empty_cells_without_validation(tmp_path):
+    file = MetricsFile(tmp_path / "metrics.csv")
+    file.on_epoch_end(result(1))
+    file.on_epoch_end(result(2, Evaluation(top1=75.0, top5=100.0, loss=0.5, num_examples=4, seconds=0.5)))
+    with file.path.open(newline="") as lines:
+        rows = list(csv.DictReader(lines))
+    assert [row["epoch"] for row in rows] == ["1", "2"]
+    assert rows[0]["val_top1"] == "" and float(rows[1]["val_top1"]) == 75.0
+    assert float(rows[1]["train_loss"]) == 0.25
+
+
+def test_epoch_log_shows_loss_rate_and_scores(capsys):
+    EpochLog(10).on_epoch_end(result(2, Evaluation(top1=75.0, top5=100.0, loss=0.5, num_examples=4, seconds=0.5)))
+    line = capsys.readouterr().out
+    for part in (" 2/10", "loss 0.2500", "lr 1.00e-01", "50.0 images/s", "top-1 75.00 %", "best"):
+        assert part in line
+
+
+def test_a_resumed_run_forgets_the_rows_of_epochs_it_will_see_again(tmp_path):
+    path = tmp_path / "metrics.csv"
+    file = MetricsFile(path)
+    for epoch in (1, 2, 3):
+        file.on_epoch_end(result(epoch))
+    resumed = MetricsFile(path, [result(1), result(2)])
+    resumed.on_epoch_end(result(3))
+    with path.open(newline="") as lines:
+        assert [row["epoch"] for row in csv.DictReader(lines)] == ["1", "2", "3"]
+    assert [entry.name for entry in tmp_path.iterdir()] == ["metrics.csv"]
+
+
+class FakeLoader:
+    def __init__(self, **bad_images):
+        self.bad_images = bad_images
+
+
+def test_the_list_of_bad_images_exists_only_if_there_are_any_and_names_each_once(tmp_path):
+    path = tmp_path / "bad_images.csv"
+    train, validation = FakeLoader(), FakeLoader()
+    file = BadImagesFile(path, train, validation)
+    file.on_epoch_end(result(1))
+    assert not path.exists() and len(file) == 0
+    train.bad_images["a.jpg"] = "cut, or broken"
+    file.on_epoch_end(result(2))
+    validation.bad_images["b.jpg"] = "empty"
+    file.update()
+    resumed = BadImagesFile(path, FakeLoader(**{"a.jpg": "cut"}), None)
+    resumed.update()
+    with path.open(newline="") as lines:
+        assert [tuple(row) for row in csv.reader(lines)] == [
+            ("image", "reason"),
+            ("a.jpg", "cut, or broken"),
+            ("b.jpg", "empty"),
+        ]
+    assert len(resumed) == 2

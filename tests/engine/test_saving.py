@@ -1,0 +1,228 @@
+"""Checkpoints of a run under way: what is in them, what a failure means, and the way back."""
+
+import os
+
+import numpy as np
+import pytest
+from mindspore import Tensor
+
+from mindcv.checkpoint import CheckpointStore, read_checkpoint
+from mindcv.checkpoint import store as store_module
+from mindcv.engine import EpochResult, Evaluation, Progress, SaveCheckpoints, TrainState, TrainStep, take_up
+from mindcv.loss import create_loss
+from mindcv.optim import create_optimizer
+from mindcv.runtime import setup_runtime
+
+TRAINING = {"num_parallel_workers": 1, "num_examples": 8}
+
+
+def images(seed):
+    rng = np.random.default_rng(seed)
+    return Tensor(rng.standard_normal((4, 3, 8, 8)).astype(np.float32)), Tensor(rng.integers(0, 3, 4).astype(np.int32))
+
+
+def build(tiny_network, *, accumulate_steps=1, **options):
+    network = tiny_network(num_classes=3, drop_rate=0.3, drop_path_rate=0.2)
+    optimizer = create_optimizer(network, **{"opt": "momentum", "lr": [0.05] * 20, **options})
+    step = TrainStep(network, create_loss(), optimizer, accumulate_steps=accumulate_steps)
+    step.set_train(True)
+    return TrainState(step)
+
+
+def train(state, *seeds):
+    return [float(state.step(*images(seed))[0].asnumpy()) for seed in seeds]
+
+
+def everything(state):
+    return {**state.weights(), **state.arrays()}
+
+
+def assert_equal(one, other):
+    assert one.keys() == other.keys()
+    for name, array in one.items():
+        assert array.tobytes() == other[name].tobytes(), name
+
+
+def saver_of(state, folder, **options):
+    return SaveCheckpoints(CheckpointStore(folder, "m"), state, {"model": {}, "config": {}}, TRAINING, **options)
+
+
+def epoch_result(epoch, top1=50.0):
+    evaluation = Evaluation(top1=top1, top5=100.0, loss=0.5, num_examples=4, seconds=0.1)
+    return EpochResult(epoch, 0.25, 0.1, 2.0, 50.0, 0.01, evaluation, True, False)
+
+
+@pytest.mark.parametrize(
+    "options", [{"opt": "momentum"}, {"opt": "sgd", "use_nesterov": True}, {"opt": "adam"}, {"opt": "adamw"}]
+)
+@pytest.mark.parametrize("accumulate_steps", [1, 2])
+def test_a_restored_state_trains_on_to_the_last_bit(tmp_path, tiny_network, mode, options, accumulate_steps):
+    state = build(tiny_network, accumulate_steps=accumulate_steps, **options)
+    train(state, 1, 2, 3)
+    saver_of(state, tmp_path).save_now(Progress(batch=3))
+    losses = train(state, 4, 5, 6)
+
+    other = build(tiny_network, accumulate_steps=accumulate_steps, **options)
+    progress = other.restore(read_checkpoint(tmp_path / "m-last.ckpt"))
+    assert progress == Progress(batch=3)
+    assert train(other, 4, 5, 6) == losses
+    assert_equal(everything(state), everything(other))
+
+
+def test_the_state_names_what_changes_and_leaves_out_the_settings(tiny_network):
+    setup_runtime(mode=0, device_target="CPU")
+    state = build(tiny_network)
+    names = set(state.arrays())
+    assert "global_step" in names and any(name.endswith(".draws") for name in names)
+    moments = {name.removeprefix("moments.") for name in names if name.startswith("moments.")}
+    assert moments == {parameter.name for parameter in state.step.network.trainable_params()}
+    assert not names & (state.weights().keys() | {"learning_rate", "momentum"})
+
+
+def test_another_optimizers_state_is_refused_and_changes_nothing(tmp_path, tiny_network):
+    setup_runtime(mode=0, device_target="CPU")
+    saver_of(build(tiny_network), tmp_path).save_now(Progress(batch=1))
+    other = build(tiny_network, opt="adamw")
+    before = everything(other)
+    with pytest.raises(ValueError, match=r"(?s)training state in .*m-last.ckpt do not fit this run.*missing.*moment1"):
+        other.restore(read_checkpoint(tmp_path / "m-last.ckpt"))
+    assert_equal(everything(other), before)
+
+
+def test_between_epochs_another_accumulation_and_schedule_position_fit(tmp_path, tiny_network):
+    setup_runtime(mode=0, device_target="CPU")
+    state = build(tiny_network, accumulate_steps=2)
+    train(state, 1, 2, 3, 4)
+    saver = saver_of(state, tmp_path)
+    progress = Progress()
+    progress.end_epoch(epoch_result(1))
+    saver.save_epoch(epoch_result(1), progress)
+    other = build(tiny_network)
+    run = read_checkpoint(tmp_path / "m-last.ckpt")
+    taken, remarks = take_up(run, other, saver.store, updates_per_epoch=4, num_examples=16)
+    assert taken.epoch == 1 and other.arrays()["global_step"] == [4]
+    assert remarks == ["the training split had 8 images and now has 16"]
+    assert_equal(other.weights(), state.weights())
+
+
+def test_inside_an_epoch_another_number_of_images_is_refused(tmp_path, tiny_network):
+    setup_runtime(mode=0, device_target="CPU")
+    saver = saver_of(build(tiny_network), tmp_path)
+    saver.save_now(Progress(batch=1))
+    run = read_checkpoint(tmp_path / "m-last.ckpt")
+    with pytest.raises(ValueError, match=r"had 8 images and now has 9, and .* in the middle of an epoch"):
+        take_up(run, saver.state, saver.store, updates_per_epoch=2, num_examples=9)
+
+
+def test_going_back_restores_weights_and_moments_but_not_the_position(tmp_path, tiny_network, mode):
+    state = build(tiny_network)
+    saver = saver_of(state, tmp_path)
+    train(state, 1, 2)
+    saver.save_now(Progress(batch=2))
+    before = everything(state)
+    train(state, 3)
+    saver.roll_back()
+    after = everything(state)
+    assert after.pop("global_step") == [3] and before.pop("global_step") == [2]
+    assert_equal(after, before)
+    train(state, 4)  # the compiled step works on what was restored
+    other = build(tiny_network)
+    other.restore(read_checkpoint(tmp_path / "m-last.ckpt"))
+    train(other, 4)
+    one, two = everything(state), everything(other)
+    assert one.pop("global_step") == [4] and two.pop("global_step") == [3]
+    assert_equal(one, two)
+
+
+def test_without_a_checkpoint_there_is_no_way_back(tmp_path, tiny_network):
+    setup_runtime(mode=0, device_target="CPU")
+    with pytest.raises(ValueError, match="no checkpoint yet to go back to"):
+        saver_of(build(tiny_network), tmp_path).roll_back()
+
+
+def test_weights_that_are_no_numbers_are_never_saved(tmp_path, tiny_network):
+    setup_runtime(mode=0, device_target="CPU")
+    state = build(tiny_network)
+    saver = saver_of(state, tmp_path)
+    saver.save_now(Progress(batch=1))
+    parameter = state.step.network.trainable_params()[0]
+    parameter.set_data(parameter * float("nan"))
+    with pytest.raises(ValueError, match=rf"{parameter.name} holds NaN.*epoch 1, step 2.*m-last.ckpt, is intact"):
+        saver.save_now(Progress(batch=2))
+    assert read_checkpoint(tmp_path / "m-last.ckpt").info["training"]["progress"]["batch"] == 1
+
+
+@pytest.mark.parametrize("policy", ["stop", "continue"])
+def test_a_save_that_fails_stops_the_run_or_is_told_and_tried_again(
+    tmp_path, tiny_network, monkeypatch, capsys, policy
+):
+    setup_runtime(mode=0, device_target="CPU")
+    saver = saver_of(build(tiny_network), tmp_path, on_error=policy)
+    saver.save_now(Progress(batch=1))
+
+    def full_disk(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(store_module.os, "fsync", full_disk)
+        expected = r"could not write .*m-last.ckpt: No space left on device.*m-last.ckpt, is intact"
+        if policy == "stop":
+            with pytest.raises(OSError, match=expected):
+                saver.save_now(Progress(batch=2))
+        else:
+            saver.save_now(Progress(batch=2))
+            assert "Training goes on without this checkpoint" in capsys.readouterr().out
+    assert "No space left" in saver.problem
+    assert os.listdir(tmp_path) == ["m-last.ckpt"]
+    assert read_checkpoint(tmp_path / "m-last.ckpt").info["training"]["progress"]["batch"] == 1
+    saver.save_now(Progress(batch=3))
+    assert saver.problem is None
+
+
+def best_run(tmp_path, tiny_network):
+    setup_runtime(mode=0, device_target="CPU")
+    state, progress = build(tiny_network), Progress()
+    saver = saver_of(state, tmp_path)
+    for epoch, top1 in ((1, 60.0), (2, 40.0)):
+        result = epoch_result(epoch, top1)
+        result = EpochResult(**{**vars(result), "is_best": epoch == 1})
+        progress.end_epoch(result)
+        saver.save_epoch(result, progress)
+    return state, saver.store
+
+
+def take_up_newest(state, store):
+    run, _ = store.newest()
+    return take_up(run, state, store, updates_per_epoch=2, num_examples=8)
+
+
+def test_the_best_so_far_is_remembered(tmp_path, tiny_network):
+    state, store = best_run(tmp_path, tiny_network)
+    progress, remarks = take_up_newest(state, store)
+    assert (progress.best_epoch, progress.best_top1, remarks) == (1, 60.0, [])
+
+
+def test_a_best_that_the_state_does_not_know_of_is_not_overwritten_by_a_worse_one(tmp_path, tiny_network):
+    state, store = best_run(tmp_path, tiny_network)
+    best = read_checkpoint(store.best)
+    metrics = {"top1": 90.0, "top5": 100.0, "loss": 0.1}
+    store_module.save_checkpoint(store.best, best.weights, {**best.info, "epoch": 3, "metrics": metrics})
+    progress, _ = take_up_newest(state, store)
+    assert (progress.best_epoch, progress.best_top1) == (3, 90.0)
+
+
+def test_a_best_that_is_gone_is_told_and_its_place_is_free(tmp_path, tiny_network):
+    state, store = best_run(tmp_path, tiny_network)
+    store.best.unlink()
+    progress, remarks = take_up_newest(state, store)
+    assert progress.best_top1 is None and "that of epoch 1 (60.00 %) is lost" in remarks[0]
+
+
+def test_a_best_that_is_gone_comes_back_if_the_run_stands_at_it(tmp_path, tiny_network):
+    state, store = best_run(tmp_path, tiny_network)
+    weights = read_checkpoint(store.best).weights
+    store.best.unlink()
+    store.last.unlink()  # so that the run goes on from the end of epoch 1
+    progress, remarks = take_up_newest(state, store)
+    assert (progress.epoch, progress.best_top1) == (1, 60.0) and "it is there again" in remarks[0]
+    assert_equal(read_checkpoint(store.best).weights, weights)
