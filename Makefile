@@ -9,7 +9,7 @@ JOBS ?= 2
 .PHONY: train test lint clean
 
 train: $(VENV)/runtime
-	$(RUN) train.py --model=sknet50
+	$(RUN) train.py --model=sknet50 --resume=auto
 	$(RUN) validate.py --ckpt_path=./ckpt/sknet50-best.ckpt
 
 test: lint

@@ -21,9 +21,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     from mindcv.report import complete
     from start import find_run, read_start
 
-    build_store(config).check_writable()
     config, run = find_run(config, argv)
     store = build_store(config)
+    store.check_writable()
     if run and run.info["epoch"] >= config.train.epoch_size:
         reached = run.info["training"]["progress"]
         print(complete(store.folder, reached["epoch"], reached["best_epoch"], reached["best_top1"]))
@@ -39,7 +39,6 @@ def _train(config: Config, weights: Checkpoint | None, run: Checkpoint | None, s
     """Train from weights, or go on with a run; returns the exit code."""
     from build import build_loader, build_step, build_to_train, describe_run
     from mindcv.engine import (
-        BadImagesFile,
         EpochLog,
         Interruption,
         MetricsFile,
@@ -51,7 +50,7 @@ def _train(config: Config, weights: Checkpoint | None, run: Checkpoint | None, s
         explain_out_of_memory,
     )
     from mindcv.models import freeze
-    from mindcv.report import finished, interrupted
+    from mindcv.report import BadImagesFile, finished, interrupted
     from mindcv.runtime import setup_runtime
     from start import open_folder
 

@@ -1,6 +1,6 @@
 """Training and evaluation."""
 
-from mindcv.engine.callbacks import BadImagesFile, EpochLog, MetricsFile
+from mindcv.engine.callbacks import EpochLog, MetricsFile
 from mindcv.engine.evaluator import Evaluation, evaluate
 from mindcv.engine.interrupt import Interruption
 from mindcv.engine.memory import explain_out_of_memory
@@ -12,7 +12,6 @@ from mindcv.engine.train_step import TrainStep
 from mindcv.engine.trainer import Trainer
 
 __all__ = [
-    "BadImagesFile",
     "EpochLog",
     "EpochResult",
     "Evaluation",

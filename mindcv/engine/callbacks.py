@@ -2,20 +2,13 @@
 
 import csv
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol
 
 from tqdm import tqdm
 
 from mindcv.checkpoint import publish
 from mindcv.engine.progress import EpochResult
-
-
-class HasBadImages(Protocol):
-    """What the list of bad images needs of a loader."""
-
-    bad_images: Mapping[str, str]  # path -> reason
 
 
 class EpochLog:
@@ -70,42 +63,6 @@ class MetricsFile:
             if os.fstat(file.fileno()).st_size == 0:
                 writer.writerow(self.COLUMNS)
             writer.writerows(map(_row, results))
-
-
-class BadImagesFile:
-    """Lists the images that were left out, in a CSV file that exists only if there are any.
-
-    Args:
-        path: the file. A resumed run adds to it.
-        *loaders: their `bad_images` are listed; None is passed over.
-    """
-
-    def __init__(self, path: Path, *loaders: HasBadImages | None) -> None:
-        self.path = path
-        self.loaders = [loader for loader in loaders if loader is not None]
-        self._listed: set[str] = set()
-        if path.exists():
-            with path.open(newline="") as file:
-                self._listed = {row["image"] for row in csv.DictReader(file)}
-
-    def __len__(self) -> int:
-        return len(self._listed)
-
-    def on_epoch_end(self, result: EpochResult) -> None:
-        self.update()
-
-    def update(self) -> None:
-        """Add what was found since the last time."""
-        found = {path: reason for loader in self.loaders for path, reason in loader.bad_images.items()}
-        new = {path: reason for path, reason in found.items() if path not in self._listed}
-        if not new:
-            return
-        with self.path.open("a", newline="") as file:
-            writer = csv.writer(file)
-            if os.fstat(file.fileno()).st_size == 0:
-                writer.writerow(("image", "reason"))
-            writer.writerows(new.items())
-        self._listed |= new.keys()
 
 
 def _row(result: EpochResult) -> tuple[object, ...]:

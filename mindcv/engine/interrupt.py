@@ -130,6 +130,7 @@ def _leave_after_fork() -> None:
     """A forked child shares the socket: a signal that it gets must not count as one of its parent's."""
     for interruption in list(_active):
         interruption._restore()
+        interruption._reader = None
 
 
 os.register_at_fork(after_in_child=_leave_after_fork)

@@ -2,7 +2,7 @@
 
 import csv
 
-from mindcv.engine import BadImagesFile, EpochLog, EpochResult, Evaluation, MetricsFile
+from mindcv.engine import EpochLog, EpochResult, Evaluation, MetricsFile
 
 
 def result(epoch, evaluation=None) -> EpochResult:
@@ -47,29 +47,3 @@ def test_a_resumed_run_forgets_the_rows_of_epochs_it_will_see_again(tmp_path):
     with path.open(newline="") as lines:
         assert [row["epoch"] for row in csv.DictReader(lines)] == ["1", "2", "3"]
     assert [entry.name for entry in tmp_path.iterdir()] == ["metrics.csv"]
-
-
-class FakeLoader:
-    def __init__(self, **bad_images):
-        self.bad_images = bad_images
-
-
-def test_the_list_of_bad_images_exists_only_if_there_are_any_and_names_each_once(tmp_path):
-    path = tmp_path / "bad_images.csv"
-    train, validation = FakeLoader(), FakeLoader()
-    file = BadImagesFile(path, train, validation)
-    file.on_epoch_end(result(1))
-    assert not path.exists() and len(file) == 0
-    train.bad_images["a.jpg"] = "cut, or broken"
-    file.on_epoch_end(result(2))
-    validation.bad_images["b.jpg"] = "empty"
-    file.update()
-    resumed = BadImagesFile(path, FakeLoader(**{"a.jpg": "cut"}), None)
-    resumed.update()
-    with path.open(newline="") as lines:
-        assert [tuple(row) for row in csv.reader(lines)] == [
-            ("image", "reason"),
-            ("a.jpg", "cut, or broken"),
-            ("b.jpg", "empty"),
-        ]
-    assert len(resumed) == 2

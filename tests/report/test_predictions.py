@@ -32,7 +32,7 @@ def test_csv_has_a_row_per_image_and_rank_and_one_per_failure(tmp_path):
         ("photos/cat.jpg", "1", "2", "tabby, tabby cat", "0.75", ""),
         ("photos/cat.jpg", "2", "0", "lynx", "0.2", ""),
         ('odd "name",\nx.png', "1", "0", "lynx", "0.6", ""),
-        ('odd "name",\nx.png', "2", "1", "=1+1", "1e-17", ""),
+        ('odd "name",\nx.png', "2", "1", "'=1+1", "1e-17", ""),
         ("photos/cut.jpg", "", "", "", "", "image file is truncated, 16 bytes"),
     ]
 
@@ -57,8 +57,9 @@ def test_any_file_name_and_class_name_comes_back_from_both_files(name, class_nam
         write_predictions(tmp_path / f"out{suffix}", [(Path(name), [(0, class_name, 0.5)])])
     (row,) = read_csv(tmp_path / "out.csv")
     (entry,) = json.loads((tmp_path / "out.json").read_text("utf-8"))
-    assert os.fsencode(row["image"]) == os.fsencode(entry["image"]) == os.fsencode(name)
-    assert row["class_name"] == entry["candidates"][0]["class_name"] == class_name
+    image, its_class = (row[key].removeprefix("'") for key in ("image", "class_name"))
+    assert os.fsencode(image) == os.fsencode(entry["image"]) == os.fsencode(name)
+    assert its_class == entry["candidates"][0]["class_name"] == class_name
 
 
 def test_a_failed_write_leaves_the_earlier_file_and_nothing_else(tmp_path):

@@ -1,0 +1,78 @@
+"""Images that could not be read, as text for a terminal and as a CSV file."""
+
+import csv
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Protocol
+
+from mindcv.report.predictions import _inert, printable
+
+SHOWN = 20
+
+
+def format_bad_images(bad: Sequence[tuple[str, str]], shown: int = SHOWN) -> str:
+    """Return a line for each of the first `shown` images (path, reason), and one that counts the others."""
+    lines = [f"  {printable(path)}: {printable(reason)}" for path, reason in islice(bad, shown)]
+    if len(bad) > shown:
+        lines.append(f"  and {len(bad) - shown:,} more")
+    return "\n".join(lines)
+
+
+def write_bad_images(path: str | Path, bad: Iterable[tuple[str, str]]) -> None:
+    """Write a CSV file with the columns image and reason; it appears, or is replaced, when it is complete.
+
+    What could be a formula, and bytes of a name that are no UTF-8, are written as `write_predictions` does.
+
+    Raises:
+        OSError: if the file cannot be written; an earlier one is then as it was.
+    """
+    path = Path(path)
+    temporary = path.with_name(f".{path.name}.writing")
+    try:
+        with temporary.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file:
+            writer = csv.writer(file)
+            writer.writerow(("image", "reason"))
+            writer.writerows((_inert(path), _inert(reason)) for path, reason in bad)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+class HasBadImages(Protocol):
+    """What `BadImagesFile` needs of a loader."""
+
+    @property
+    def bad_images(self) -> Mapping[str, str]:
+        """Path -> reason of every image that was left out so far."""
+
+
+class BadImagesFile:
+    """The list of the images that a run has left out, kept up to date; the file exists only if there are any.
+
+    Args:
+        path: the CSV file. A resumed run adds to it.
+        *loaders: whose images to list; None is passed over.
+    """
+
+    def __init__(self, path: Path, *loaders: HasBadImages | None) -> None:
+        self.path = path
+        self.loaders = [loader for loader in loaders if loader is not None]
+        self._listed: dict[str, str] = {}
+        if path.exists():
+            with path.open(encoding="utf-8", errors="surrogateescape", newline="") as file:
+                self._listed = {row["image"]: row["reason"] for row in csv.DictReader(file)}
+
+    def __len__(self) -> int:
+        return len(self._listed)
+
+    def on_epoch_end(self, result: object) -> None:
+        self.update()
+
+    def update(self) -> None:
+        """Add what was found since the last time."""
+        found = {_inert(path): reason for loader in self.loaders for path, reason in loader.bad_images.items()}
+        if found.keys() - self._listed.keys():
+            self._listed = {**self._listed, **found}
+            write_bad_images(self.path, self._listed.items())

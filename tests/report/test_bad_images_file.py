@@ -1,0 +1,31 @@
+"""The list of images that a run has left out."""
+
+import csv
+
+from mindcv.report import BadImagesFile
+
+
+class FakeLoader:
+    def __init__(self, **bad_images):
+        self.bad_images = bad_images
+
+
+def test_the_list_of_bad_images_exists_only_if_there_are_any_and_names_each_once(tmp_path):
+    path = tmp_path / "bad_images.csv"
+    train, validation = FakeLoader(), FakeLoader()
+    file = BadImagesFile(path, train, validation)
+    file.on_epoch_end(None)
+    assert not path.exists() and len(file) == 0
+    train.bad_images["a.jpg"] = "cut, or broken"
+    file.on_epoch_end(None)
+    validation.bad_images["b.jpg"] = "empty"
+    file.update()
+    resumed = BadImagesFile(path, FakeLoader(**{"a.jpg": "cut"}), None)
+    resumed.update()
+    with path.open(newline="") as lines:
+        assert [tuple(row) for row in csv.reader(lines)] == [
+            ("image", "reason"),
+            ("a.jpg", "cut, or broken"),
+            ("b.jpg", "empty"),
+        ]
+    assert len(resumed) == 2
