@@ -29,8 +29,7 @@ from mindcv.weights.load import load_weights, num_classes
 def build_dataset(config: Config, *, is_training: bool) -> Dataset:
     """The training or the validation split."""
     data = config.data
-    train_split, eval_split = default_splits(data.dataset)
-    split = (data.train_split or train_split) if is_training else (data.val_split or eval_split)
+    split = (data.train_split if is_training else data.val_split) or default_splits(data.dataset)[not is_training]
     return create_dataset(
         data.dataset,
         data.data_dir,
@@ -46,9 +45,7 @@ def build_dataset(config: Config, *, is_training: bool) -> Dataset:
 def build_loader(config: Config, *, is_training: bool) -> Loader:
     """The loader of the training split (shuffled, augmented) or of the validation split (in order, every example)."""
     data = config.data
-    training_options = (
-        {"shuffle": data.shuffle, "drop_remainder": data.drop_remainder, **vars(config.augment)} if is_training else {}
-    )
+    of_training = {"shuffle": data.shuffle, "drop_remainder": data.drop_remainder, **vars(config.augment)}
     return create_loader(
         build_dataset(config, is_training=is_training),
         is_training=is_training,
@@ -58,7 +55,7 @@ def build_loader(config: Config, *, is_training: bool) -> Loader:
         on_bad_image=data.on_bad_image,
         bad_image_limit=data.bad_image_limit,
         **vars(config.image),
-        **training_options,
+        **(of_training if is_training else {}),
     )
 
 
@@ -93,7 +90,7 @@ def build_step(config: Config, network: nn.Cell, batches: int) -> tuple[TrainSte
         create_optimizer(network, **vars(config.optim), lr=learning_rates),
         clip_norm=options.clip_value if options.clip_grad else None,
         accumulate_steps=accumulate,
-        guard=options.on_nan != "stop",
+        guard=True,
     )
     return step, learning_rates
 
@@ -139,7 +136,12 @@ def describe_run(config: Config, network: nn.Cell, loader: Loader) -> tuple[dict
             "python": platform.python_version(),
         },
     }
-    return info, {"num_parallel_workers": loader.num_parallel_workers, "num_examples": len(loader.dataset)}
+    training = {
+        "num_parallel_workers": loader.num_parallel_workers,
+        "num_examples": len(loader.dataset),
+        "updates_per_epoch": len(loader) // config.train.gradient_accumulation_steps,
+    }
+    return info, training
 
 
 def build_to_run(config: Config, weights: Checkpoint, class_names: Sequence[str] | None = None) -> nn.Cell:

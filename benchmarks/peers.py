@@ -45,7 +45,7 @@ def mindspore_step(is_training: bool, side: int, batch: int, mode: int) -> Calla
     optimizer = mindcv.create_optimizer(network, "momentum", lr=0.01, weight_decay=1e-4)
     step = TrainStep(network, mindcv.create_loss("CE"), optimizer)
     step.set_train(True)
-    return lambda: step(images, labels).asnumpy()
+    return lambda: step(images, labels)[0].asnumpy()
 
 
 def torch_step(is_training: bool, side: int, batch: int, mode: int) -> Callable[[], object]:

@@ -61,7 +61,7 @@ def test_what_did_not_arrive_on_the_disk_is_not_published(saved, monkeypatch):
         write([{"name": e["name"], "data": e["data"] + 1} for e in entries], path, **options)
 
     monkeypatch.setattr(checkpoint_file.ms, "save_checkpoint", lossy)
-    with pytest.raises(OSError, match=r"could not write .*sknet50-best.ckpt: the file read back is not what was written"):
+    with pytest.raises(OSError, match=r"could not write .*-best.ckpt: the file read back is not what was written"):
         save_checkpoint(saved, WEIGHTS, {**INFO, "epoch": 4})
     assert read_checkpoint(saved).info["epoch"] == 3
     assert os.listdir(saved.parent) == [saved.name]

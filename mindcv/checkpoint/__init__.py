@@ -10,6 +10,7 @@ from mindcv.checkpoint.file import (
     save_checkpoint,
 )
 from mindcv.checkpoint.fit import (
+    COUNTER_SUFFIX,
     check_fits,
     check_same_arrays,
     load_exact,
@@ -20,6 +21,7 @@ from mindcv.checkpoint.fit import (
 from mindcv.checkpoint.store import CheckpointStore
 
 __all__ = [
+    "COUNTER_SUFFIX",
     "EXPORT_SUFFIXES",
     "WEIGHT_SUFFIXES",
     "Checkpoint",

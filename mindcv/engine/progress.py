@@ -7,7 +7,15 @@ from typing import Any
 import numpy as np
 from mindspore import Parameter, Tensor, ops
 
-from mindcv.checkpoint import Checkpoint, check_same_arrays, load_exact, network_weights, set_arrays, weight_parameters
+from mindcv.checkpoint import (
+    COUNTER_SUFFIX,
+    Checkpoint,
+    check_same_arrays,
+    load_exact,
+    network_weights,
+    set_arrays,
+    weight_parameters,
+)
 from mindcv.engine.evaluator import Evaluation
 from mindcv.engine.train_step import TrainStep
 from mindcv.runtime import random_state, set_random_state
@@ -169,4 +177,4 @@ def _is_accumulated(name: str) -> bool:
 
 
 def _is_position(name: str) -> bool:
-    return name == "global_step" or _is_accumulated(name)
+    return name == "global_step" or name.endswith(COUNTER_SUFFIX) or _is_accumulated(name)

@@ -31,7 +31,7 @@ def take_up(
                 "images. Restore them, or resume from a checkpoint of an epoch's end."
             )
     progress = state.restore(run)
-    if not inside_epoch:
+    if updates_per_epoch != run.info["training"]["updates_per_epoch"]:  # only between epochs
         state.set_updates(progress.epoch * updates_per_epoch)
     remarks += store.proceed(run)
     remarks += _find_best(run, store, progress)

@@ -40,7 +40,7 @@ class Trainer:
             saver.save_epoch(result, progress)
 
     Args:
-        step: one call per batch; guarded unless `on_nan` is "stop".
+        step: one call per batch, guarded, so that a bad number harms nothing.
         evaluate: measures the current weights, or None for no validation; it returns None if it was stopped.
         callbacks: called in this order after each epoch.
         saver: writes checkpoints; None for none.
@@ -107,7 +107,7 @@ class Trainer:
             result = EpochResult(
                 epoch=epoch,
                 train_loss=progress.loss_sum / progress.counted if progress.counted else math.nan,
-                lr=learning_rates[epoch * self._updates(loader) - 1],
+                lr=learning_rates[self._update(progress, loader, progress.batch - 1)],
                 seconds=progress.seconds,
                 images_per_second=progress.batch * loader.batch_size / progress.seconds,
                 data_wait=progress.waited / progress.seconds,
@@ -128,11 +128,16 @@ class Trainer:
         """Per epoch: an update takes `accumulate_steps` whole batches, the rest of the epoch is left."""
         return len(loader) // self.step.accumulate_steps
 
+    def _update(self, progress: Progress, loader: Batches, batch: int) -> int:
+        """Which update of the run a batch belongs to: the optimizer does not count those that were left out."""
+        accumulate = self.step.accumulate_steps
+        left_out = progress.bad_steps if accumulate == 1 else 0  # of several batches one at least is good
+        return max(progress.epoch * self._updates(loader) + batch // accumulate - left_out, 0)
+
     def _train_epoch(self, loader: Batches, progress: Progress, epochs: int, learning_rates: Sequence[float]) -> bool:
         """Carry on the epoch under way; whether it came to its end."""
         self.step.set_train(True)
-        accumulate, updates = self.step.accumulate_steps, self._updates(loader)
-        count = updates * accumulate
+        count = self._updates(loader) * self.step.accumulate_steps
         if progress.batch >= count:
             return True
         batches = iter(loader.epoch(progress.epoch + 1, progress.batch))
@@ -162,7 +167,7 @@ class Trainer:
                     self._face_bad_number(loss, progress, count)
                 now = time.perf_counter()
                 progress.seconds = before + now - start
-                lr = learning_rates[progress.epoch * updates + index // accumulate]
+                lr = learning_rates[self._update(progress, loader, index)]
                 rate = (progress.batch - first) * loader.batch_size / (now - start)
                 mean = progress.loss_sum / max(progress.counted, 1)
                 bar.set_postfix_str(f"loss {mean:.4f}, lr {lr:.3g}, {rate:.0f} images/s", refresh=False)
@@ -177,7 +182,11 @@ class Trainer:
 
     def _face_bad_number(self, loss: float, progress: Progress, count: int) -> None:
         progress.bad_steps += 1
-        what = f"the training loss became {loss}" if not math.isfinite(loss) else "a gradient is not finite"
+        what = (
+            f"the training loss became {loss}"
+            if not math.isfinite(loss)
+            else "a gradient or running statistic is not finite"
+        )
         where = f"in epoch {progress.epoch + 1}, step {progress.batch} of {count}"
         advice = "Try a lower --lr, more --warmup_epochs or --clip_grad."
         if self.on_nan == "stop":

@@ -19,7 +19,7 @@ class ArrayLoader:
     def __len__(self):
         return -(-self.num_examples // self.batch_size)
 
-    def epoch(self, epoch):
+    def epoch(self, epoch, start=0):
         for start in range(0, self.num_examples, self.batch_size):
             yield self.images[start : start + self.batch_size], self.labels[start : start + self.batch_size]
 
@@ -38,6 +38,26 @@ def test_metrics_agree_with_scikit_learn_for_any_batch_size(mode, batch_size):
     assert result.top1 == pytest.approx(100 * top_k_accuracy_score(labels, logits, k=1, labels=range(8)))
     assert result.top5 == pytest.approx(100 * top_k_accuracy_score(labels, logits, k=5, labels=range(8)))
     assert result.loss == pytest.approx(log_loss(labels, probabilities, labels=range(8)), rel=1e-5)
+
+
+@pytest.mark.parametrize("batch_size", [1, 4, 37])
+def test_examples_without_a_label_are_left_out(batch_size):
+    rng = np.random.default_rng(6)
+    logits, labels = rng.standard_normal((37, 8)), rng.integers(0, 8, 37).astype(np.int32)
+    bad = np.isin(np.arange(37), [0, 3, 4, 5, 6, 7, 36])  # with batch size 4: a whole batch, and the last one
+    marked = np.where(bad, -1, labels).astype(np.int32)
+    result = evaluate(logits_network(logits), ArrayLoader(numbered_images(37), marked, batch_size))
+    good_logits, good_labels = logits[~bad], labels[~bad]
+    probabilities = np.exp(good_logits) / np.exp(good_logits).sum(axis=1, keepdims=True)
+    assert (result.num_examples, result.num_bad) == (30, 7)
+    assert result.top1 == pytest.approx(100 * top_k_accuracy_score(good_labels, good_logits, k=1, labels=range(8)))
+    assert result.loss == pytest.approx(log_loss(good_labels, probabilities, labels=range(8)), rel=1e-5)
+
+
+def test_a_split_without_any_good_image_is_no_result():
+    loader = ArrayLoader(numbered_images(5), np.full(5, -1, np.int32), 2)
+    with pytest.raises(ValueError, match="not one of the 5 images can be read"):
+        evaluate(logits_network(np.zeros((5, 8))), loader)
 
 
 def test_batch_size_does_not_change_a_networks_score(tiny_network):

@@ -13,7 +13,7 @@ from mindcv.loss import create_loss
 from mindcv.optim import create_optimizer
 from mindcv.runtime import setup_runtime
 
-TRAINING = {"num_parallel_workers": 1, "num_examples": 8}
+TRAINING = {"num_parallel_workers": 1, "num_examples": 8, "updates_per_epoch": 2}
 
 
 def images(seed):
@@ -21,8 +21,8 @@ def images(seed):
     return Tensor(rng.standard_normal((4, 3, 8, 8)).astype(np.float32)), Tensor(rng.integers(0, 3, 4).astype(np.int32))
 
 
-def build(tiny_network, *, accumulate_steps=1, **options):
-    network = tiny_network(num_classes=3, drop_rate=0.3, drop_path_rate=0.2)
+def build(tiny_network, *, accumulate_steps=1, drops=True, **options):
+    network = tiny_network(num_classes=3, **({"drop_rate": 0.3, "drop_path_rate": 0.2} if drops else {}))
     optimizer = create_optimizer(network, **{"opt": "momentum", "lr": [0.05] * 20, **options})
     step = TrainStep(network, create_loss(), optimizer, accumulate_steps=accumulate_steps)
     step.set_train(True)
@@ -115,7 +115,7 @@ def test_inside_an_epoch_another_number_of_images_is_refused(tmp_path, tiny_netw
 
 
 def test_going_back_restores_weights_and_moments_but_not_the_position(tmp_path, tiny_network, mode):
-    state = build(tiny_network)
+    state = build(tiny_network, drops=False)
     saver = saver_of(state, tmp_path)
     train(state, 1, 2)
     saver.save_now(Progress(batch=2))
@@ -126,12 +126,22 @@ def test_going_back_restores_weights_and_moments_but_not_the_position(tmp_path, 
     assert after.pop("global_step") == [3] and before.pop("global_step") == [2]
     assert_equal(after, before)
     train(state, 4)  # the compiled step works on what was restored
-    other = build(tiny_network)
+    other = build(tiny_network, drops=False)
     other.restore(read_checkpoint(tmp_path / "m-last.ckpt"))
     train(other, 4)
     one, two = everything(state), everything(other)
     assert one.pop("global_step") == [4] and two.pop("global_step") == [3]
     assert_equal(one, two)
+
+
+def test_going_back_does_not_repeat_the_masks(tmp_path, tiny_network):
+    setup_runtime(mode=0, device_target="CPU")
+    state = build(tiny_network)
+    saver = saver_of(state, tmp_path)
+    saver.save_now(Progress(batch=1))
+    train(state, 1, 2)
+    saver.roll_back()
+    assert {array.item() for name, array in state.arrays().items() if name.endswith(".draws")} == {2}
 
 
 def test_without_a_checkpoint_there_is_no_way_back(tmp_path, tiny_network):

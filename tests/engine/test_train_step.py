@@ -7,6 +7,7 @@ from mindspore import Tensor, nn, ops
 
 from mindcv.engine import TrainStep
 from mindcv.loss import create_loss
+from mindcv.models.layers import ConvNormAct, DropPath
 from mindcv.optim import create_optimizer
 
 RNG = np.random.default_rng(3)
@@ -125,3 +126,214 @@ def test_frozen_parameters_stay_as_they_are(mode):
     for parameter in network.get_parameters():
         same = np.array_equal(before[parameter.name], parameter.asnumpy())
         assert same == parameter.name.startswith("first."), parameter.name
+
+
+# The guard: calls with a number that is not finite.
+
+ALL = {"clip_norm": 0.1, "accumulate_steps": 2, "drop_path": 0.3}
+PHOTOS = RNG.standard_normal((8, 4, 3, 5, 5)).astype(np.float32)  # 8 batches of 4
+CLASSES = RNG.integers(0, 3, (8, 4)).astype(np.int32)
+GOOD = [(Tensor(x), Tensor(y)) for x, y in zip(PHOTOS, CLASSES, strict=True)]
+
+
+def with_pixel(value: float) -> tuple[Tensor, Tensor]:
+    photos = PHOTOS[0].copy()
+    photos[2, 1, 3, 0] = value
+    return Tensor(photos), Tensor(CLASSES[0])
+
+
+BAD = with_pixel(np.nan)
+
+
+class Small(nn.Cell):
+    """Two convolutions with batch norm and a classifier."""
+
+    def __init__(self, drop_path: float) -> None:
+        super().__init__()
+        self.first, self.second = ConvNormAct(3, 8, 3), ConvNormAct(8, 8, 3)
+        self.drop_path = DropPath(drop_path, seed=0)
+        self.classifier = nn.Dense(8, 3)
+
+    def construct(self, x):
+        x = self.first(x)
+        return self.classifier((x + self.drop_path(self.second(x))).mean((2, 3)))
+
+
+def small_step(opt="momentum", use_nesterov=False, *, guard=True, drop_path=0.0, loss=None, **options) -> TrainStep:
+    ms.set_seed(5)
+    network = Small(drop_path)
+    lr = [0.1 / (1 + update) for update in range(10)]
+    optimizer = create_optimizer(network, opt, lr=lr, weight_decay=0.01, use_nesterov=use_nesterov)
+    step = TrainStep(network, loss or create_loss("CE"), optimizer, guard=guard, **options)
+    step.set_train(True)
+    return step
+
+
+def state_of(step) -> dict[str, np.ndarray]:
+    """Copies of all that a call may change, but for the counters of calls."""
+    cells = [("network", step.network), ("optimizer", step.optimizer)]
+    state = {(part, p.name): p for part, cell in cells for p in cell.get_parameters() if not p.name.endswith("draws")}
+    if step.accumulate_steps > 1:
+        state |= {("sums", p.name): p for p in (*step.sums, step.added)}
+    return {name: p.asnumpy().copy() for name, p in state.items()}
+
+
+def assert_equal_states(actual, expected):
+    assert actual.keys() == expected.keys()
+    changed = [name for name in actual if not np.array_equal(actual[name], expected[name])]
+    assert not changed
+
+
+def run(step, batches) -> list[bool]:
+    return [bool(step(*batch)[1].asnumpy()) for batch in batches]
+
+
+@pytest.mark.parametrize("guard", [False, True])
+@pytest.mark.parametrize("accumulate_steps", [1, 2])
+def test_a_step_returns_a_float32_loss_and_a_bool(mode, guard, accumulate_steps):
+    loss, finite = small_step(guard=guard, accumulate_steps=accumulate_steps)(*GOOD[0])
+    assert (loss.shape, loss.dtype, finite.shape, finite.dtype) == ((), ms.float32, (), ms.bool_)
+    assert finite.asnumpy()
+
+
+@pytest.mark.parametrize("number", [np.nan, np.inf, -np.inf])
+def test_without_a_guard_finite_tells_of_the_loss(mode, number):
+    def loss(logits, labels):
+        return logits.mean() + labels.sum()
+
+    step = small_step(guard=False, loss=loss)
+    assert run(step, [GOOD[0], (GOOD[0][0], Tensor([number, 0, 0, 0], ms.float32)), GOOD[1]]) == [True, False, True]
+
+
+@pytest.mark.parametrize(
+    "opt, use_nesterov, options",
+    [("sgd", False, {}), ("momentum", False, ALL), ("momentum", True, {}), ("adam", False, ALL), ("adamw", False, {})],
+)
+def test_a_guard_changes_no_bit_of_good_steps(mode, opt, use_nesterov, options):
+    free, guarded = (small_step(opt, use_nesterov, guard=guard, **options) for guard in (False, True))
+    start = state_of(free)
+    for batch in GOOD[:4]:
+        assert free(*batch)[0].asnumpy() == guarded(*batch)[0].asnumpy()
+    assert_equal_states(state_of(guarded), state_of(free))
+    moved = [name for name, before in start.items() if not np.array_equal(before, state_of(free)[name])]
+    assert {("optimizer", "global_step"), ("network", "first.bn.moving_variance")} <= set(moved)
+
+
+@pytest.mark.parametrize(
+    "opt, use_nesterov, clip_norm",
+    [
+        ("sgd", False, 0.1),
+        ("momentum", False, None),
+        ("momentum", True, 0.1),
+        ("adam", False, None),
+        ("adamw", False, 0.1),
+    ],
+)
+def test_a_bad_step_leaves_no_trace(mode, opt, use_nesterov, clip_norm):
+    step, undisturbed = (small_step(opt, use_nesterov, clip_norm=clip_norm) for _ in range(2))
+    assert run(step, [GOOD[0]]) == [True]
+    before = state_of(step)
+    assert run(step, [BAD, BAD]) == [False, False]
+    assert_equal_states(state_of(step), before)
+    assert run(step, GOOD[1:4]) == [True] * 3
+    assert run(undisturbed, GOOD[:4]) == [True] * 4
+    assert_equal_states(state_of(step), state_of(undisturbed))
+
+
+def test_a_bad_first_step_leaves_the_initial_state(mode):
+    step = small_step()
+    before = state_of(step)
+    assert run(step, [BAD]) == [False]
+    assert_equal_states(state_of(step), before)
+
+
+@pytest.mark.parametrize("value", [np.inf, 1e30])
+def test_statistics_are_guarded_where_loss_and_gradients_stay_finite(mode, value):
+    """An activation whose square overflows makes the variance infinite, and its normalised value 0."""
+    step, free = small_step(), small_step(guard=False)
+    before = state_of(step)
+    assert run(step, [with_pixel(value)]) == [False]
+    assert_equal_states(state_of(step), before)
+    run(free, [with_pixel(value)])
+    assert not np.isfinite(free.network.first.bn.moving_variance.asnumpy()).all()
+
+
+def test_an_infinite_gradient_of_a_finite_loss_is_found(mode):
+    def root(logits, labels):
+        return ops.sqrt((logits * logits).sum(axis=1) + labels).mean()
+
+    step = small_step(loss=root)
+    step.network.classifier.weight.set_data(Tensor(np.zeros((3, 8), np.float32)))
+    step.network.classifier.bias.set_data(Tensor(np.zeros(3, np.float32)))
+    before = state_of(step)
+    loss, finite = step(GOOD[0][0], Tensor(np.zeros(4, np.float32)))  # the slope of a root at 0
+    assert (loss.asnumpy(), bool(finite.asnumpy())) == (0.0, False)
+    assert_equal_states(state_of(step), before)
+    assert run(step, [(GOOD[0][0], Tensor(np.ones(4, np.float32)))]) == [True]
+
+
+def test_large_finite_gradients_are_not_taken_for_infinite(mode):
+    def loss(logits, labels):
+        return logits.mean() * 1e37
+
+    step = small_step(loss=loss, clip_norm=1.0)
+    assert run(step, [GOOD[0]]) == [True]
+
+
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_a_bad_batch_adds_nothing_to_the_accumulated_gradient(mode, place):
+    step = small_step("adam", accumulate_steps=3, clip_norm=0.1)
+    batches = [*GOOD[:3], *GOOD[3:5]]
+    batches.insert(3 + place, BAD)  # the second update has two good batches
+    assert run(step, batches) == [True] * (3 + place) + [False] + [True] * (2 - place)
+    assert step.calls.asnumpy() == 6
+    assert step.optimizer.global_step.asnumpy() == 2
+
+    expected = small_step("adam", accumulate_steps=3, clip_norm=0.1)
+    run(expected, GOOD[:5])
+    sums = tuple(Tensor(total.asnumpy()) for total in expected.sums)
+    expected.optimizer(ops.clip_by_global_norm(sums, 0.1))  # what the sixth call does after its own batch
+    for parameter, want in zip(step.optimizer.parameters, expected.optimizer.parameters, strict=True):
+        np.testing.assert_array_equal(parameter.asnumpy(), want.asnumpy())
+    assert not any(total.asnumpy().any() for total in step.sums)
+
+
+def test_an_update_of_bad_batches_only_is_skipped(mode):
+    step = small_step("adamw", accumulate_steps=2)
+    run(step, GOOD[:2])
+    before = state_of(step)
+    assert run(step, [BAD, BAD]) == [False, False]
+    assert_equal_states(state_of(step), before)
+    assert step.calls.asnumpy() == 4
+    assert run(step, GOOD[2:4]) == [True, True]
+    assert step.optimizer.global_step.asnumpy() == 2
+
+
+def test_the_draws_of_drop_layers_count_bad_calls_too(mode):
+    step = small_step(drop_path=0.5)
+    run(step, [GOOD[0], BAD, GOOD[1]])
+    assert step.network.drop_path.draws.asnumpy() == 3
+
+
+def test_a_network_without_batch_norm_can_be_guarded(mode):
+    step = make_step(guard=True)
+    images = IMAGES.copy()
+    images[4, 2] = np.nan
+    assert run(step, [(Tensor(images), Tensor(LABELS))]) == [False]
+    np.testing.assert_array_equal(step.network.weight.asnumpy(), WEIGHT)
+    assert run(step, [(Tensor(IMAGES), Tensor(LABELS))]) == [True]
+    assert not np.array_equal(step.network.weight.asnumpy(), WEIGHT)
+
+
+def test_a_guard_works_on_an_sk_network(mode, tiny_network):
+    rng = np.random.default_rng(0)
+    images, labels = rng.standard_normal((8, 3, 16, 16)).astype(np.float32), rng.integers(0, 10, 8).astype(np.int32)
+    network = tiny_network(drop_rate=0.1, drop_path_rate=0.1)
+    optimizer = create_optimizer(network, "momentum", lr=0.05)
+    step = TrainStep(network, create_loss("CE"), optimizer, guard=True)
+    step.set_train(True)
+    assert run(step, [(Tensor(images), Tensor(labels))]) == [True]
+    before = state_of(step)
+    images[3, 1, 4, 5] = np.nan
+    assert run(step, [(Tensor(images), Tensor(labels))]) == [False]
+    assert_equal_states(state_of(step), before)

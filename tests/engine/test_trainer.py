@@ -113,7 +113,12 @@ def test_accumulation_leaves_the_batches_that_fill_no_update():
 
 
 @pytest.mark.parametrize(
-    "bad, quantity", [(np.nan, "loss became nan"), (np.inf, "loss became inf"), (GRADIENT, "a gradient is not finite")]
+    "bad, quantity",
+    [
+        (np.nan, "loss became nan"),
+        (np.inf, "loss became inf"),
+        (GRADIENT, "a gradient or running statistic is not finite"),
+    ],
 )
 def test_a_bad_number_stops_the_run_and_is_named_with_epoch_and_step(bad, quantity):
     step = FakeStep([1, 1, 1, 1, 1, 1, bad, 1])
@@ -126,12 +131,13 @@ def test_a_bad_number_stops_the_run_and_is_named_with_epoch_and_step(bad, quanti
 def test_bad_steps_are_left_out_counted_and_told(capsys, policy, expected):
     saver, progress = FakeSaver(), Progress()
     trainer = Trainer(FakeStep([1, np.nan, 2, GRADIENT, 3]), None, saver=saver, on_nan=policy, nan_limit=2)
-    [result] = trainer.fit(FakeLoader(), epochs=1, learning_rates=np.ones(5), progress=progress)
+    [result] = trainer.fit(FakeLoader(), epochs=1, learning_rates=[5, 4, 3, 2, 1], progress=progress)
     assert result.train_loss == 2.0 and progress.bad_steps == 2
+    assert result.lr == 3, "the third update is the last one made"
     assert saver.events == [*expected, ("epoch", 1, 0)]
     printed = capsys.readouterr().out
     assert "loss became nan in epoch 1, step 2 of 5" in printed and "(1 of at most 2)" in printed
-    assert "a gradient is not finite in epoch 1, step 4 of 5" in printed
+    assert "a gradient or running statistic is not finite in epoch 1, step 4 of 5" in printed
 
 
 def test_more_bad_steps_than_the_limit_end_the_run():

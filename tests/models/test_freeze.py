@@ -45,7 +45,7 @@ def train(network, updates=2, **options):
     step = TrainStep(network, create_loss("CE"), optimizer)
     for _ in range(updates):
         step.set_train(True)
-        step(Tensor(IMAGES), Tensor(LABELS)).asnumpy()
+        step(Tensor(IMAGES), Tensor(LABELS))[0].asnumpy()
         step.set_train(False)  # as the trainer does for validation
     return optimizer
 

@@ -6,7 +6,7 @@ import pytest
 import reference
 from mindspore import Tensor, nn
 
-from mindcv.models.layers import ConvNormAct, Dropout, DropPath, SqueezeExcite, global_average
+from mindcv.models.layers import ConvNormAct, SqueezeExcite, global_average
 from mindcv.models.layers.conv import PointwiseConv2d
 from mindcv.models.layers.init import init_weights
 
@@ -64,64 +64,6 @@ def test_global_average_is_the_mean_over_height_and_width(mode):
     actual = GlobalAverage()(Tensor(IMAGES)).asnumpy()
     assert actual.shape == (3, 16)
     np.testing.assert_allclose(actual, IMAGES.mean(axis=(2, 3), dtype=np.float64), atol=1e-6)
-
-
-def test_dropout_drops_single_activations_and_keeps_the_mean(mode):
-    layer = Dropout(0.25, seed=0).set_train()
-    dropped = layer(Tensor(np.ones((200, 500), np.float32))).asnumpy()
-    np.testing.assert_allclose(np.unique(dropped), [0, 4 / 3], rtol=1e-6)
-    assert abs(dropped.mean() - 1) < 4 * np.sqrt((1 / 3) / dropped.size)  # variance of one value: rate / (1 - rate)
-
-
-def test_drop_path_drops_whole_examples_and_keeps_the_mean(mode):
-    layer = DropPath(0.25, seed=0).set_train()
-    dropped = layer(Tensor(np.ones((4000, 2, 2, 1), np.float32))).asnumpy()
-    assert np.all(dropped == dropped[:, :1, :1, :1])
-    np.testing.assert_allclose(np.unique(dropped), [0, 4 / 3], rtol=1e-6)
-    assert abs(dropped.mean() - 1) < 4 * np.sqrt((1 / 3) / 4000)
-
-
-DROPS = pytest.mark.parametrize("make, shape", [(Dropout, (8, 50)), (DropPath, (400, 1, 1, 1))])
-
-
-@DROPS
-def test_drop_layers_do_nothing_in_evaluation(mode, make, shape):
-    layer = make(0.5, seed=0).set_train(False)
-    ones = np.ones(shape, np.float32)
-    np.testing.assert_array_equal(layer(Tensor(ones)).asnumpy(), ones)
-
-
-@DROPS
-def test_masks_repeat_for_a_seed_and_change_between_calls_and_layers(mode, make, shape):
-    ones = Tensor(np.ones(shape, np.float32))
-
-    def three_masks(global_seed, layer_seed):
-        ms.set_seed(global_seed)
-        layer = make(0.5, seed=layer_seed).set_train()
-        return [layer(ones).asnumpy() for _ in range(3)]
-
-    masks = three_masks(1, 0)
-    np.testing.assert_array_equal(masks, three_masks(1, 0))
-    others = [masks[1], three_masks(1, 1)[0], three_masks(2, 0)[0]]
-    assert all(not np.array_equal(masks[0], other) for other in others)
-
-
-@DROPS
-@pytest.mark.parametrize("rate", [-0.1, 1.0])
-def test_drop_rates_outside_zero_to_one_are_refused(make, shape, rate):
-    with pytest.raises(ValueError, match=r"drop rate must be in \[0, 1\)"):
-        make(rate, seed=0)
-
-
-def test_gradient_passes_only_through_what_was_kept(mode):
-    layer = Dropout(0.5, seed=0).set_train()
-
-    def loss(x):
-        y = layer(x)
-        return (y * y).sum() / 2
-
-    gradient = ms.grad(loss)(Tensor(np.ones((8, 50), np.float32))).asnumpy()
-    np.testing.assert_allclose(np.unique(gradient), [0, 4])  # y / keep_prob
 
 
 @pytest.mark.parametrize("stride", [1, 2])

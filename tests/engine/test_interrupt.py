@@ -1,0 +1,251 @@
+"""The first signal lets the step finish and the second ends the process, whatever MindSpore is doing meanwhile."""
+
+import fcntl
+import os
+import pty
+import signal
+import struct
+import subprocess
+import sys
+import termios
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from mindcv.engine import interrupt
+from mindcv.engine.interrupt import SIGNALS, Interruption
+
+ROOT = Path(__file__).parent.parent.parent
+# The module alone: `import mindcv.engine` would bring MindSpore, seconds per process.
+LOAD = f"""
+import hashlib, importlib.util, os, signal, sys, time
+spec = importlib.util.spec_from_file_location("interrupt", {str(ROOT / "mindcv/engine/interrupt.py")!r})
+interrupt = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(interrupt)
+"""
+LONG_C_CALL = "hashlib.pbkdf2_hmac('sha256', b'', b'', 2 * 10**9)"  # half an hour without a Python handler
+SENTENCE = "finishing the step under way, then saving; once more ends the process at once"
+
+TRAIN = f"""
+import sys
+sys.path[:0] = [{str(ROOT)!r}, {str(ROOT / "tests")!r}]
+import mindcv
+from itertools import count
+from mindspore import Tensor
+import tiny
+from mindcv.data import create_dataset, create_loader
+from mindcv.engine import TrainStep
+from mindcv.engine.interrupt import Interruption
+from mindcv.loss import create_loss
+from mindcv.models import create_model
+from mindcv.optim import create_optimizer
+from mindcv.runtime import setup_runtime
+
+tiny.register()
+setup_runtime(mode=int(sys.argv[1]), device_target="CPU")
+network = create_model(tiny.NAME, num_classes=10)
+step = TrainStep(network, create_loss(), create_optimizer(network, lr=0.01))
+step.set_train(True)
+digits = create_dataset("digits")
+
+def run(name, batch_size, first):
+    loader = create_loader(digits, is_training=True, batch_size=batch_size, image_resize=64, num_parallel_workers=1)
+    with Interruption() as interruption:
+        for index, (images, labels) in enumerate(batch for epoch in count() for batch in loader.epoch(epoch)):
+            if index == first:
+                print(name, flush=True)
+            loss, _ = step(Tensor(images), Tensor(labels))
+            loss.asnumpy()
+            if interruption.signum and name != "twice":
+                break
+    print("left with", interruption.signum, flush=True)
+
+run("step", 32, first=2)
+run("compile", 24, first=0)
+run("step", 24, first=1)
+run("compile", 16, first=0)
+run("twice", 16, first=1)
+"""
+
+
+def start(code, *arguments, **options):
+    line = [sys.executable, "-c", code, *map(str, arguments)]
+    return subprocess.Popen(line, **{"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True} | options)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [0, 1], ids=["graph", "pynative"])
+def test_training_hears_both_signals_in_steps_and_compilation_and_mindspore_neither_meddles_nor_speaks(number):
+    # MindSpore installs a SIGINT handler of its own when it has compiled: the first signal comes after that.
+    with start(TRAIN, number) as process:
+        read = process.stdout.readline
+        for where, sent in [("step", 2), ("compile", 15), ("step", 15), ("compile", 2)]:
+            assert read() == f"{where}\n"
+            time.sleep(0.15)
+            process.send_signal(sent)
+            assert read() == f"{signal.Signals(sent).name}: {SENTENCE}\n"
+            assert read() == f"left with {sent}\n"
+        assert read() == "twice\n"
+        time.sleep(0.15)
+        process.send_signal(signal.SIGINT)
+        assert read() == f"SIGINT: {SENTENCE}\n"
+        time.sleep(0.15)
+        process.send_signal(signal.SIGINT)
+        assert process.communicate(timeout=20)[0] == ""
+        assert process.returncode == 130
+
+
+def wait_for(condition):
+    deadline = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.002)
+
+
+@pytest.mark.parametrize("signum", SIGNALS)
+def test_the_first_signal_raises_nothing_and_is_announced_before_anybody_asks(signum, capsys):
+    with Interruption() as interruption:
+        assert interruption.signum is None
+        os.kill(os.getpid(), signum)
+        wait_for(lambda: interruption.signum)
+        assert interruption.signum == signum
+    assert capsys.readouterr() == ("", f"{signum.name}: {SENTENCE}\n")
+
+
+def test_a_signal_in_the_last_instant_is_known_after_the_context(capsys):
+    for _ in range(50):
+        with Interruption() as interruption:
+            os.kill(os.getpid(), signal.SIGTERM)
+        assert interruption.signum == signal.SIGTERM
+
+
+def test_what_was_there_before_is_there_again():
+    receiver, sender = os.pipe()
+    os.set_blocking(sender, False)
+    before = [signal.getsignal(signum) for signum in SIGNALS]
+    signal.set_wakeup_fd(sender)
+    threads = threading.active_count()
+    try:
+        with Interruption():
+            assert [signal.getsignal(signum) for signum in SIGNALS] != before
+        assert [signal.getsignal(signum) for signum in SIGNALS] == before
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(10)
+        assert os.read(receiver, 10) == bytes([signal.SIGINT])
+    finally:
+        assert signal.set_wakeup_fd(-1) == sender
+        os.close(receiver), os.close(sender)
+    assert threading.active_count() == threads
+
+
+@pytest.mark.parametrize("first, second", [(2, 2), (15, 15), (2, 15), (15, 2)])
+def test_the_second_signal_ends_the_process_even_inside_a_long_c_call(first, second):
+    code = f"{LOAD}\nwith interrupt.Interruption():\n    print('in', flush=True)\n    {LONG_C_CALL}"
+    with start(code) as process:
+        assert process.stdout.readline() == "in\n"
+        process.send_signal(first)
+        assert process.stdout.readline() == f"{signal.Signals(first).name}: {SENTENCE}\n"
+        time.sleep(0.15)
+        begin = time.monotonic()
+        process.send_signal(second)
+        assert process.wait(timeout=20) == 128 + second
+        assert time.monotonic() - begin < 2
+        assert process.stdout.read() == ""
+
+
+def test_one_request_that_arrives_twice_is_one(capsys):
+    """`timeout` signals the process and its group."""
+    with Interruption() as interruption:
+        os.kill(os.getpid(), signal.SIGTERM)
+        wait_for(lambda: interruption.signum)
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(0.05)
+    assert capsys.readouterr().err.count("SIGTERM") == 1
+
+
+def test_other_signals_stay_what_they_were(capsys):
+    seen = []
+    before = signal.signal(signal.SIGUSR1, lambda *_: seen.append(1))
+    try:
+        with Interruption() as interruption:
+            os.kill(os.getpid(), signal.SIGUSR1)
+            wait_for(lambda: seen)
+        assert interruption.signum is None
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+
+
+def test_a_handler_that_a_library_installs_underneath_is_replaced_again(capsys):
+    with Interruption() as interruption:
+        ours = interrupt._get_action(signal.SIGINT)
+        interrupt._set_action(signal.SIGINT, bytes(interrupt._ACTION_SIZE))  # SIG_DFL: would kill pytest
+        wait_for(lambda: interrupt._get_action(signal.SIGINT)[:8] == ours[:8])
+        os.kill(os.getpid(), signal.SIGINT)
+        wait_for(lambda: interruption.signum)
+
+
+def test_outside_the_main_thread_it_does_nothing():
+    before = signal.getsignal(signal.SIGINT)
+    seen = []
+
+    def work():
+        with Interruption() as interruption:
+            seen.extend([interruption.signum, signal.getsignal(signal.SIGINT), threading.active_count()])
+
+    thread = threading.Thread(target=work)
+    count = threading.active_count()
+    thread.start()
+    thread.join()
+    assert seen == [None, before, count + 1]
+
+
+def test_a_forked_childs_signals_are_its_own():
+    code = f"""{LOAD}
+with interrupt.Interruption() as interruption:
+    child = os.fork()
+    if child == 0:
+        time.sleep(60)
+    time.sleep(0.2)
+    os.kill(child, signal.SIGTERM)
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+print(interruption.signum)
+"""
+    with start(code) as process:
+        assert process.stdout.read() == "-15\nNone\n"
+
+
+def test_a_closed_stderr_stops_neither_the_first_nor_the_second_signal():
+    code = f"{LOAD}\nsys.stderr.close()\nwith interrupt.Interruption():\n    print('in', flush=True)\n    {LONG_C_CALL}"
+    with start(code) as process:
+        assert process.stdout.readline() == "in\n"
+        for _ in range(2):
+            process.send_signal(signal.SIGINT)
+            time.sleep(0.2)
+        assert process.wait(timeout=20) == 130
+
+
+def test_on_a_terminal_with_a_progress_bar_the_sentence_has_a_line_of_its_own():
+    code = f"""{LOAD}
+from tqdm import tqdm
+with interrupt.Interruption() as interruption, tqdm(range(10), file=sys.stderr) as bar:
+    bar.update(3)
+    print("in", flush=True)
+    while interruption.signum is None:
+        time.sleep(0.01)
+    time.sleep(0.1)
+"""
+    leader, follower = pty.openpty()
+    fcntl.ioctl(leader, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 100, 0, 0))
+    with start(code, stderr=follower) as process:
+        os.close(follower)
+        assert process.stdout.readline() == "in\n"
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=20) == 0
+    screen = os.read(leader, 65536).decode()
+    os.close(leader)
+    before, _, after = screen.partition(f"SIGINT: {SENTENCE}")
+    assert "0/10" in before and before.endswith("\r") and not before.split("\r")[-2].strip()  # its line is wiped clean
+    assert after.startswith("\r\n") and "3/10" in after  # and the bar goes on below

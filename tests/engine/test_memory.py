@@ -1,0 +1,136 @@
+"""Memory that runs out is explained, and memory of a long training stays what it was."""
+
+import importlib.util
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mindcv.engine.memory import explain_out_of_memory
+
+ROOT = Path(__file__).parent.parent.parent
+_spec = importlib.util.spec_from_file_location("memory_benchmark", ROOT / "benchmarks/memory.py")
+benchmark = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(benchmark)
+
+PER_STEP_KB, LEAK_KB = 20, 64
+
+SHORT_OF_MEMORY = f"""
+import resource, sys
+sys.path[:0] = [{str(ROOT)!r}, {str(ROOT / "tests")!r}]
+import mindcv
+import numpy as np
+from mindspore import Tensor
+import tiny
+from mindcv.data import create_dataset, create_loader
+from mindcv.engine import TrainStep
+from mindcv.engine.memory import explain_out_of_memory
+from mindcv.loss import create_loss
+from mindcv.models import create_model
+from mindcv.optim import create_optimizer
+from mindcv.runtime import setup_runtime
+
+tiny.register()
+setup_runtime(mode=int(sys.argv[1]), device_target="CPU")
+network = create_model(tiny.NAME, num_classes=10)
+step = TrainStep(network, create_loss(), create_optimizer(network, lr=0.01))
+images, labels = Tensor(np.zeros((256, 3, 96, 96), np.float32)), Tensor(np.zeros(256, np.int32))
+loader = create_loader(create_dataset("digits"), is_training=True, batch_size=512, image_resize=512)
+
+def run_out(work, spare):
+    used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (used + (spare << 20), resource.RLIM_INFINITY))
+    try:
+        work()
+    except Exception as error:
+        resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+        print(type(error).__name__, explain_out_of_memory(error, 256), flush=True)
+    else:
+        print("enough")
+
+run_out(lambda: step(images, labels)[0].asnumpy(), 300)
+run_out(lambda: list(loader.epoch(0)), 1500)
+run_out(lambda: np.ones((600, 1 << 20)), 300)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mode", [0, 1], ids=benchmark.MODES)
+def test_real_shortage_in_step_loader_and_numpy_is_explained(mode):
+    line = [sys.executable, "-c", SHORT_OF_MEMORY, str(mode)]
+    run = subprocess.run(line, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=100)
+    step, loader, numpy = run.stdout.splitlines()
+    assert step.startswith("RuntimeError out of memory with batch_size=256. Try a smaller --batch_size")
+    assert loader.startswith("RuntimeError out of memory with batch_size=256")
+    assert numpy.startswith("_ArrayMemoryError out of memory with batch_size=256")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        MemoryError("std::bad_alloc"),
+        RuntimeError("std::bad_alloc"),
+        RuntimeError("- Memory not enough:\nMemory isn't enough and alloc failed, kernel name: 2_Default/Conv2D-op0"),
+        RuntimeError("Allocate output memory failed, alloc node:Default/BatchNorm-op0 alloc size:603979776B"),
+        RuntimeError("Malloc for kernel output failed, Memory isn't enough, node:Default/Conv2D-op0"),
+        RuntimeError("map operation: [HWC2CHW] failed. Failed to allocate memory for tensor."),
+        RuntimeError("Memory not enough: current free memory size[1048576] is smaller than required size[4194304]"),
+        RuntimeError("#umsg#Memory not enough:#umsg#Device(id:0) memory isn't enough and alloc failed, kernel name: x"),
+        RuntimeError("CUDA Error: cudaMalloc failed | Error Number: 2 out of memory"),
+        RuntimeError("cuDNN Error: CUDNN_STATUS_ALLOC_FAILED"),
+        RuntimeError("Out of memory, Alloc GE memory failed, size: 8589934592"),
+        RuntimeError("Call rt api rtMalloc failed, error code [207001]"),
+        RuntimeError("Allocate device memory failed!"),
+    ],
+    ids=lambda error: str(error)[:40],
+)
+def test_texts_of_all_devices_are_recognised(error):
+    explained = explain_out_of_memory(error, 48)
+    assert isinstance(explained, ValueError)
+    for part in ("batch_size=48", "--batch_size", "--gradient_accumulation_steps", "--image_resize", "--num_parallel_"):
+        assert part in str(explained)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ValueError("out of memory"),
+        OSError(12, "Cannot allocate memory"),
+        RuntimeError("For 'Conv2D', the input channels must be 3, but got 1"),
+        RuntimeError("Exception thrown from dataset pipeline. map operation: [Decode] failed. image decode failed."),
+        RuntimeError("The memory format of the input is not supported; the shape is not enough"),
+        KeyboardInterrupt(),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_another_error_is_none_of_its_business(error):
+    assert explain_out_of_memory(error, 48) is None
+
+
+def test_the_slope_and_its_error_are_those_of_the_regression():
+    step = np.arange(20, 2001, 20)
+    noise = np.random.default_rng(0).standard_normal(len(step)) * 50
+    samples = np.stack([step, 5000 + 3 * step + noise], axis=1)
+    samples[step < 200, 1] = 0  # the warm-up does not count
+    value, error = benchmark.slope(samples, 200)
+    kept = step >= 200
+    coefficients, covariance = np.polyfit(step[kept], samples[kept, 1], 1, cov="unscaled")
+    residual = samples[kept, 1] - np.polyval(coefficients, step[kept])
+    assert value == pytest.approx(coefficients[0])
+    assert error == pytest.approx(np.sqrt(covariance[0, 0] * residual @ residual / (kept.sum() - 2)))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mode, steps", [(0, 500), (1, 260)], ids=benchmark.MODES)
+def test_memory_does_not_grow_with_training_and_validation(mode, steps):
+    samples, _ = benchmark.measure(mode, validate=True, steps=steps)
+    assert benchmark.slope(samples, 120)[0] < PER_STEP_KB
+
+
+@pytest.mark.slow
+def test_a_leak_of_one_array_per_step_would_be_noticed():
+    samples, _ = benchmark.measure(0, validate=True, steps=300, leak_kb=LEAK_KB)
+    assert benchmark.slope(samples, 120)[0] > PER_STEP_KB
