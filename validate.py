@@ -1,7 +1,12 @@
-"""Measure a checkpoint: `python validate.py --ckpt_path=./ckpt/sknet50-best.ckpt`."""
+"""Measure a checkpoint: `python validate.py --ckpt_path=./ckpt/sknet50-best.ckpt`.
+
+`python validate.py --check_data --dataset=flowers --data_dir=./flowers` reads every image of a data set instead.
+"""
 
 from __future__ import annotations
 
+import os
+import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -9,30 +14,41 @@ import mindcv  # noqa: F401  (sets what MindSpore reads when it is imported)
 from config import load_config, run_script
 
 if TYPE_CHECKING:
+    from config import Config
     from mindcv.engine import Evaluation
 
+BAD_IMAGES = "bad_images.csv"  # in the current folder; written only if there are any
 
-def main(argv: Sequence[str] | None = None) -> Evaluation:
+
+def main(argv: Sequence[str] | None = None) -> Evaluation | int:
+    """Returns the result, or with --check_data the exit code: 1 if an image is bad."""
     config = load_config(argv, prog="validate")
-    if not config.model.ckpt_path and not config.model.pretrained:
+    if not config.data.check_data and not config.model.ckpt_path and not config.model.pretrained:
         raise ValueError("nothing to validate: name a checkpoint with --ckpt_path, or use --pretrained.")
 
     # MindSpore takes seconds to import; --help and a mistyped flag should not wait for it.
     from build import build_loader, build_to_run
     from mindcv.engine import evaluate
+    from mindcv.report import format_bad_images
     from mindcv.runtime import setup_runtime
     from start import read_start
 
     config, weights = read_start(config, argv, "validate")
+    if config.data.check_data:
+        return check_data(config)
     setup_runtime(mode=config.runtime.mode, device_target=config.runtime.device_target, seed=config.runtime.seed)
 
     loader = build_loader(config, is_training=False)
     network = build_to_run(config, weights, loader.dataset.class_names)
     result = evaluate(network, loader)
 
+    left_out = ""
+    if result.num_bad:
+        listed = format_bad_images([*loader.bad_images.items()], shown=5)
+        left_out = f"; {result.num_bad:,} unreadable left out:\n{listed}"
     print(
         f"{config.model.model} on {config.data.dataset}, split {loader.dataset.split}: {result.num_examples:,} images "
-        f"in {result.seconds:.1f} s\n"
+        f"in {result.seconds:.1f} s{left_out}\n"
         f"top-1 {result.top1:.2f} %  top-5 {result.top5:.2f} %  loss {result.loss:.4f}"
     )
     if "top1" in weights.info.get("metrics", {}):
@@ -42,6 +58,30 @@ def main(argv: Sequence[str] | None = None) -> Evaluation:
             f"top-5 {saved['top5']:.2f} %  loss {saved['loss']:.4f}"
         )
     return result
+
+
+def check_data(config: Config) -> int:
+    """Read every image of the training and the validation split; list the bad ones here and in a file."""
+    from build import build_dataset
+    from mindcv.data import check_dataset
+    from mindcv.report import format_bad_images, write_bad_images
+
+    splits = {dataset.split: dataset for dataset in (build_dataset(config, is_training=t) for t in (True, False))}
+    bad: list[tuple[str, str]] = []
+    for split, dataset in splits.items():
+        start = time.perf_counter()
+        found = check_dataset(dataset, config.data.num_parallel_workers)
+        seconds = time.perf_counter() - start
+        print(
+            f"{split}: {len(dataset):,} images, {len(found):,} bad, {seconds:.1f} s, "
+            f"{len(dataset) / seconds:,.0f} images/s"
+        )
+        bad += found
+    if bad:
+        print(format_bad_images(bad))
+        write_bad_images(BAD_IMAGES, bad)
+        print(f"all of them with their reasons: {os.path.abspath(BAD_IMAGES)}")
+    return 1 if bad else 0
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """Data sets, image transforms and the loader that feeds batches to the engine."""
 
+from mindcv.data.check import check_dataset
 from mindcv.data.datasets import DATASETS, Dataset, create_dataset, default_splits, list_datasets
 from mindcv.data.images import ImageFiles, find_images
 from mindcv.data.loader import Loader, create_loader
@@ -10,6 +11,7 @@ __all__ = [
     "Dataset",
     "ImageFiles",
     "Loader",
+    "check_dataset",
     "create_batch_transforms",
     "create_dataset",
     "create_loader",

@@ -9,7 +9,14 @@ from pathlib import Path
 import numpy as np
 
 from mindcv.data.dataset import ArrayDataset, check_split
-from mindcv.data.download import CIFAR10_ARCHIVE, CIFAR100_ARCHIVE, RemoteFile, download_archive, extract_archive
+from mindcv.data.download import (
+    CIFAR10_ARCHIVE,
+    CIFAR100_ARCHIVE,
+    RemoteFile,
+    check_archive,
+    download_archive,
+    extract_archive,
+)
 
 PIXELS = 3 * 32 * 32
 CIFAR10_CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
@@ -56,6 +63,7 @@ class Cifar(ArrayDataset):
 
         folder = present()
         if folder is None and (root / self.archive.name).is_file():
+            check_archive(self.archive, root)
             extract_archive(root / self.archive.name, root, self.folder)
             folder = present()
         if folder is None and download:
@@ -80,6 +88,8 @@ class Cifar(ArrayDataset):
         )
 
     def _read(self, path: Path) -> np.ndarray:
+        if not path.is_file():  # reading from a pipe would wait for ever
+            raise ValueError(f"{path} is no file; it must be one of {self.dataset_name}'s.")
         content = np.fromfile(path, np.uint8)
         record = self.label_bytes + PIXELS
         if len(content) == 0 or len(content) % record:
@@ -91,9 +101,19 @@ class Cifar(ArrayDataset):
 
     def _class_names(self, folder: Path) -> tuple[str, ...]:
         path = folder / self.names_file
-        if path.is_file():
-            return tuple(line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip())
-        return self.built_in_names
+        if not path.exists() and not path.is_symlink():
+            return self.built_in_names
+        try:
+            text = path.read_text(encoding="utf-8") if path.is_file() else ""
+        except UnicodeDecodeError:
+            text = ""
+        names = tuple(line.strip() for line in text.splitlines() if line.strip())
+        if len(set(names)) != len(names) or len(names) != len(self.built_in_names):
+            raise ValueError(
+                f"{path} must be a text with the {len(self.built_in_names)} names of {self.dataset_name}'s classes, "
+                "one a line; it is incomplete or something else: get it again, or delete it to go without."
+            )
+        return names
 
 
 class Cifar10(Cifar):

@@ -1,5 +1,8 @@
 """Downloads of data sets: checked against a pinned hash before use, and never half-done."""
 
+import errno
+import hashlib
+import lzma
 import os
 import shutil
 import tarfile
@@ -11,6 +14,10 @@ from pathlib import Path, PurePosixPath
 
 MIRROR_VARIABLE = "MINDCV_DATA_MIRROR"
 TIMEOUT_S = 30  # without a byte from the server
+_LARGEST = 1 << 30  # bytes in an archive; five times what the largest known one holds
+_LARGEST_EXTRA = 1 << 20  # bytes of one long name or attribute, and of the padding behind the last member
+# What writing a member fails with if it is the archive that makes no sense: two members of one name, a name too long.
+_NAME_ERRORS = (errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.EINVAL)
 
 
 @dataclass(frozen=True)
@@ -80,6 +87,20 @@ def download_archive(file: RemoteFile, root: Path, folder: str) -> None:
     (root / file.name).unlink(missing_ok=True)  # another process may have been faster
 
 
+def check_archive(file: RemoteFile, root: Path) -> None:
+    """Raise ValueError unless the archive that was put into `root` by hand is the published one."""
+    with (root / file.name).open("rb") as content:
+        digest = hashlib.sha256()
+        while chunk := content.read(1 << 20):
+            digest.update(chunk)
+    if digest.hexdigest() != file.sha256:
+        raise ValueError(
+            f"{root / file.name} is not the published archive: its sha256 is {digest.hexdigest()}, it must be "
+            f"{file.sha256}. It is incomplete or something else: delete it and get it again, or, if it is your own, "
+            "extract it yourself."
+        )
+
+
 def extract_archive(archive: Path, root: Path, folder: str) -> None:
     """Extract the tar file `archive`, which must hold `folder`, so that `root/folder` appears whole or not at all.
 
@@ -90,12 +111,17 @@ def extract_archive(archive: Path, root: Path, folder: str) -> None:
     # hidden folder, which is never taken for data.
     staging = Path(tempfile.mkdtemp(prefix=".extracting-", dir=root))
     try:
-        with tarfile.open(archive) as tar:
-            members = tar.getmembers()
-            for member in members:
+        with tarfile.open(archive, tarinfo=_Header) as tar:
+            members, size = [], 0
+            for member in tar:
                 _check_member(member, archive)
+                size += member.size
+                if size > _LARGEST:
+                    raise ValueError(f"{archive} is refused: it holds more than {_LARGEST:,} bytes.")
+                members.append(member)
             for member in members:
                 _extract_member(tar, member, staging)
+            _check_end(tar)
         if not (staging / folder).is_dir():
             held = ", ".join(sorted(entry.name for entry in staging.iterdir())[:8])
             raise ValueError(f"{archive} does not hold the folder {folder}; it holds: {held or 'nothing'}.")
@@ -104,10 +130,29 @@ def extract_archive(archive: Path, root: Path, folder: str) -> None:
         except OSError:
             if not (root / folder).is_dir():  # another process may have finished first: its copy is as good
                 raise
-    except (tarfile.TarError, EOFError, zlib.error) as error:
+    except (tarfile.TarError, EOFError, zlib.error, lzma.LZMAError) as error:
         raise ValueError(f"{archive} is broken ({error}): delete it and get it again.") from None
+    except OSError as error:
+        if error.errno in _NAME_ERRORS:
+            raise ValueError(
+                f"{archive} is refused: the names in it contradict each other ({error.strerror})."
+            ) from None
+        if error.errno is None:  # from a decompressor, not from the disk
+            raise ValueError(f"{archive} is broken ({error}): delete it and get it again.") from None
+        raise
     finally:
         shutil.rmtree(staging)
+
+
+class _Header(tarfile.TarInfo):
+    """What stands before each member, believed within limits only: `tarfile` takes memory for whatever it claims."""
+
+    @classmethod
+    def frombuf(cls, buf: bytes, encoding: str, errors: str) -> "_Header":
+        header = super().frombuf(buf, encoding, errors)
+        if not 0 <= header.size <= (_LARGEST if header.isreg() else _LARGEST_EXTRA):
+            raise tarfile.ReadError(f"{header.name[:80]!r} in it claims {header.size:,} bytes")
+        return header
 
 
 def _extract_member(tar: tarfile.TarFile, member: tarfile.TarInfo, folder: Path) -> None:
@@ -124,9 +169,22 @@ def _extract_member(tar: tarfile.TarFile, member: tarfile.TarInfo, folder: Path)
         shutil.copyfileobj(source, target)
 
 
+def _check_end(tar: tarfile.TarFile) -> None:
+    """Raise TarError unless the members go up to the mark at the end: `tarfile` takes any damaged header for the end.
+
+    Reading all of it also makes the decompressor compare its own checksum.
+    """
+    tar.fileobj.seek(tar.offset)
+    padding = tar.fileobj.read(_LARGEST_EXTRA + 1)
+    if not tarfile.BLOCKSIZE <= len(padding) <= _LARGEST_EXTRA or any(padding):
+        raise tarfile.TarError(f"no end mark at byte {tar.offset:,}")
+
+
 def _check_member(member: tarfile.TarInfo, archive: Path) -> None:
     path = PurePosixPath(member.name)
     if path.is_absolute() or ".." in path.parts:
         raise ValueError(f"{archive} is refused: its member {member.name!r} would be written outside the folder.")
-    if not (member.isfile() or member.isdir()):
+    if "\0" in member.name or member.size < 0:  # the latter would have `tarfile` go round in a circle
+        raise ValueError(f"{archive} is refused: its member {member.name!r} has an impossible name or size.")
+    if member.issparse() or not (member.isfile() or member.isdir()):
         raise ValueError(f"{archive} is refused: its member {member.name!r} is a link or a device, not a file.")

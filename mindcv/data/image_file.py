@@ -1,34 +1,125 @@
 """Reading image files so that MindSpore's C++ decoder gets only what it can take."""
 
 import io
+import os
+import re
+import stat
+import warnings
 
 import numpy as np
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
-# Formats (PIL's names) that the C++ decoder reads; MPO is a JPEG with more pictures behind it.
-_NATIVE_FORMATS = ("JPEG", "MPO", "PNG", "BMP", "TIFF")
+# Pillow's names. It is asked for no other ones: for EPS it would start another program.
+_FORMATS = ("JPEG", "PNG", "BMP", "TIFF", "GIF", "WEBP", "PPM")
+# What the C++ decoder reads as Pillow does; MPO is a JPEG with more pictures behind it. Of a TIFF it shows colours with
+# alpha on black and what is damaged as black, of a CMYK JPEG without Adobe's marker the negative; the others it does
+# not know.
+_NATIVE_FORMATS = ("JPEG", "MPO", "PNG", "BMP")
+
+# A strip one pixel wide and 20,000 high would need 4 GB once its shorter side is resized to 256.
+MAX_ASPECT_RATIO = 1000
+
+# Remarks on a file that Pillow reads nevertheless, and on one of more than 89 million pixels (it refuses twice as many)
+# would fall into the middle of a progress bar. Filters cannot be changed and restored where several threads read.
+warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 
 
-def read_image_file(path: str) -> np.ndarray:
+class BadImageError(ValueError):
+    """An image file that cannot be read.
+
+    Attributes:
+        path: of the file.
+        reason: what is wrong with it, in one line and without the path.
+    """
+
+    def __init__(self, path: str, reason: str) -> None:
+        super().__init__(f"cannot read the image {path}: {reason}")
+        self.path, self.reason = path, reason
+
+
+def read_image_file(path: str | os.PathLike) -> np.ndarray:
     """Return the bytes of an image file in a format that the C++ decoder reads, as 1-D uint8.
 
-    Other formats (GIF, WebP, PPM) come back as the bytes of an equal BMP in RGB. Orientation tags are not applied.
+    TIFF, GIF, WebP, PPM and CMYK JPEG come back as the bytes of an equal BMP in RGB. Transparency is ignored (the
+    colours below it are kept), 16 bits become 8 by leaving out the lower ones, and an animation stands for its first
+    picture. Orientation tags are applied in TIFF only, because Pillow does so, and with it torchvision and timm.
+
+    For JPEG, PNG and BMP the check is cheap; it is complete for what would kill the decoder. It may pass an image whose
+    compressed pixels are damaged: the decoder refuses that, or in a JPEG guesses them.
 
     Raises:
-        ValueError: with the path, if the file cannot be read or its header is no image's.
+        BadImageError: if the file cannot be read, is cut, is no image, has more pixels than Pillow allows (179 million)
+            or one side more than `MAX_ASPECT_RATIO` times the other.
     """
     try:
+        _check_file(path)
         content = np.fromfile(path, np.uint8)
-        with Image.open(io.BytesIO(content)) as image:
-            if image.format in ("JPEG", "MPO"):
-                _check_jpeg(content, image)
-            if image.format in _NATIVE_FORMATS:
+        with Image.open(io.BytesIO(content), formats=_FORMATS) as image:
+            _check_pixels(image)
+            if image.format in _NATIVE_FORMATS and image.mode != "CMYK":
+                _check_native(content, image)
                 return content
             bitmap = io.BytesIO()
-            image.convert("RGB").save(bitmap, "BMP")
+            _to_rgb(image).save(bitmap, "BMP")
             return np.frombuffer(bitmap.getbuffer(), np.uint8)
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise ValueError(f"cannot read the image {path}: {error}") from None
+    except Exception as error:  # a broken file provokes almost anything in Pillow
+        raise BadImageError(os.fspath(path), reason_of(error)) from None
+
+
+def reason_of(error: Exception) -> str:
+    """One line on what is wrong with a file, without its path."""
+    if isinstance(error, UnidentifiedImageError):
+        return "not an image, or cut in its header, or of an unknown format"
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    from_minddata = re.search(r"\[ERROR\] (.+)", str(error))  # one line of many
+    return from_minddata[1] if from_minddata else " ".join(str(error).split()) or type(error).__name__
+
+
+def why_not_decoded(content: np.ndarray) -> str:
+    """Pillow's opinion on the bytes of an image that the C++ decoder has refused, whose own says nothing."""
+    try:
+        with Image.open(io.BytesIO(content), formats=_FORMATS) as image:
+            image.load()
+            kind = f"{image.format} file (PIL's mode {image.mode})"
+            return f"a {kind} that is damaged or of a kind that the decoder does not read"
+    except Exception as error:
+        return reason_of(error)
+
+
+def _check_file(path: str | os.PathLike) -> None:
+    status = os.stat(path)
+    if not stat.S_ISREG(status.st_mode):  # reading a pipe would wait for ever
+        raise ValueError("it is a folder" if stat.S_ISDIR(status.st_mode) else "it is no regular file")
+    if status.st_size == 0:
+        raise ValueError("the file is empty")
+
+
+def _check_pixels(image: Image.Image) -> None:
+    width, height = image.size
+    if max(width, height) > MAX_ASPECT_RATIO * min(width, height):
+        raise ValueError(f"{width} x {height} pixels: one side is more than {MAX_ASPECT_RATIO} times the other")
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    if image.mode.startswith("I;16") or (image.format == "PPM" and image.mode == "I"):  # Pillow would cut off at 255
+        image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+    elif image.mode in ("I", "F"):  # which of the numbers is white, only their author knows
+        raise ValueError("pixels of 32 bits: save it with 8 bits per channel")
+    return image.convert("RGB")
+
+
+def _check_native(content: np.ndarray, image: Image.Image) -> None:
+    if image.format in ("JPEG", "MPO"):
+        _check_jpeg(content, image)
+    elif image.format == "PNG":
+        image.verify()  # checksums: finds a cut or damaged file without decompressing it
+    else:
+        for codec, (_, _, _, height), offset, parameters in image.tile:
+            _, row, *_ = parameters  # bytes of a row
+            if codec == "raw" and offset + row * height > len(content):
+                raise OSError("image file is truncated")
 
 
 def _check_jpeg(content: np.ndarray, image: Image.Image) -> None:

@@ -2,26 +2,17 @@
 
 import glob
 import os
-import re
-import stat
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from io import BytesIO
-from itertools import islice
 from pathlib import Path
 
 import mindspore.dataset.vision as vision
 import numpy as np
-from PIL import Image, UnidentifiedImageError
 
 from mindcv.data.folder import IMAGE_SUFFIXES, images_below
-from mindcv.data.image_file import read_image_file
+from mindcv.data.image_file import BadImageError, read_image_file, reason_of, why_not_decoded
 from mindcv.data.loader import MAX_DEFAULT_WORKERS
+from mindcv.data.threads import map_in_order
 from mindcv.registry import nearest_name_hint
-
-# A strip one pixel wide and 20,000 high would need 4 GB once its shorter side is resized to 256.
-MAX_ASPECT_RATIO = 1000
 
 
 def find_images(patterns: str | os.PathLike | Sequence[str | os.PathLike]) -> list[Path]:
@@ -48,8 +39,8 @@ def find_images(patterns: str | os.PathLike | Sequence[str | os.PathLike]) -> li
 class ImageFiles:
     """Gives the batches of image files in their order, prepared by threads; sets aside the files that fail.
 
-    What a network gets is bit for bit what `Loader` gives it for the same file and transforms. As there, orientation
-    tags are not applied, and an animation stands for its first picture.
+    What a network gets is bit for bit what `Loader` gives it for the same file and transforms; `read_image_file`
+    says what becomes of animations, transparency and orientation tags.
 
     Args:
         paths: the files.
@@ -94,7 +85,9 @@ class ImageFiles:
         """Give (B,) int64 positions in `paths` and (B, C, H, W) float32 images; only the last batch may be short."""
         self.unreadable = {}
         positions, images = [], []
-        for position, image in enumerate(self._prepare_all()):
+        ahead = 2 * self.batch_size + self.num_parallel_workers
+        prepared = map_in_order(self._prepare, self.paths, self.num_parallel_workers, ahead)
+        for position, image in enumerate(prepared):
             if isinstance(image, str):
                 self.unreadable[position] = image
                 continue
@@ -106,40 +99,24 @@ class ImageFiles:
         if images:
             yield np.array(positions), np.stack(images)
 
-    def _prepare_all(self) -> Iterator[np.ndarray | str]:
-        """`_prepare` of every path in order; at most two batches are ready or under way."""
-        paths = iter(self.paths)
-        pool = ThreadPoolExecutor(self.num_parallel_workers)
-        try:
-            ahead = 2 * self.batch_size + self.num_parallel_workers
-            pending = deque(pool.submit(self._prepare, path) for path in islice(paths, ahead))
-            while pending:
-                yield pending.popleft().result()
-                pending.extend(pool.submit(self._prepare, path) for path in islice(paths, 1))
-        finally:  # also when the caller leaves the loop
-            pool.shutdown(cancel_futures=True)
-
     def _prepare(self, path: Path) -> np.ndarray | str:
         """Return the finished image, or the reason why there is none."""
         try:
-            _check_file(path)
-            image = self._decoded(_read(path))
+            image = self._decoded(read_image_file(path))
             for transform in self._transforms:
                 image = transform(image)
-        except Exception as error:  # whatever a broken file provokes in a decoder concerns that file alone
-            return _reason(error)
+        except BadImageError as error:
+            return error.reason
+        except Exception as error:  # whatever a broken file provokes in an operation concerns that file alone
+            return reason_of(error)
         assert image.ndim == 3 and image.dtype == np.float32
         return image
 
     def _decoded(self, content: np.ndarray) -> np.ndarray:
         try:
-            image = self._decode(content)
+            return self._decode(content)
         except RuntimeError:  # its text does not say what is wrong
-            raise ValueError(_why_not_decoded(content)) from None
-        height, width = image.shape[:2]
-        if max(height, width) > MAX_ASPECT_RATIO * min(height, width):
-            raise ValueError(f"{width} x {height} pixels: one side is more than {MAX_ASPECT_RATIO} times the other")
-        return image
+            raise ValueError(why_not_decoded(content)) from None
 
 
 def _find(pattern: str) -> list[str]:
@@ -167,40 +144,3 @@ def _what_is_there(path: Path) -> str:
     hint = nearest_name_hint(missing[0], names) if missing and not glob.has_magic(missing[0]) else ""
     more = f" and {len(names) - 8} more" if len(names) > 8 else ""
     return f"{hint} Found in {folder}: {', '.join(names[:8]) or 'nothing'}{more}."
-
-
-def _check_file(path: Path) -> None:
-    status = path.stat()
-    if not stat.S_ISREG(status.st_mode):  # reading a pipe would wait for ever
-        raise ValueError("it is a folder" if path.is_dir() else "it is no regular file")
-    if status.st_size == 0:
-        raise ValueError("the file is empty")
-
-
-def _read(path: Path) -> np.ndarray:
-    try:
-        return read_image_file(str(path))
-    except ValueError as error:
-        cause = error.__context__ or error  # PIL's or the system's own error, which leaves the path to others
-    raise cause
-
-
-def _why_not_decoded(content: np.ndarray) -> str:
-    """PIL's opinion on an image that the C++ decoder has refused."""
-    try:
-        with Image.open(BytesIO(content)) as image:
-            image.load()
-            kind = f"{image.format} file (PIL's mode {image.mode})"
-            return f"a {kind} that is damaged or of a kind that the decoder does not read"
-    except Exception as error:
-        return _reason(error)
-
-
-def _reason(error: Exception) -> str:
-    """One line on what is wrong with a file, without its path."""
-    if isinstance(error, UnidentifiedImageError):
-        return "not an image, or cut in its header, or of an unknown format"
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror
-    from_minddata = re.search(r"\[ERROR\] (.+)", str(error))  # one line of many
-    return from_minddata[1] if from_minddata else " ".join(str(error).split()) or type(error).__name__

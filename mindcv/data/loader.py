@@ -1,20 +1,19 @@
 """Batches in a reproducible order, read and augmented by MindData's C++ threads."""
 
 import os
-import random
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 
-import mindspore.dataset as ds
-import mindspore.dataset.vision as vision
 import numpy as np
 
 from mindcv.data.dataset import Dataset
+from mindcv.data.rows import BadImages
+from mindcv.data.segment import Segment
 from mindcv.data.transforms import IMAGENET_MEAN, IMAGENET_STD, create_batch_transforms, create_transforms
 
 MAX_DEFAULT_WORKERS = 8
-# Batches that MindData keeps ready per stage. Its default of 16 can hold more than a gigabyte at 224x224.
-PREFETCH = 4
+# Batches that share a pipeline, which has a seed of its own. An epoch can be begun at the first of them for nothing; to
+# begin it at another one, those between are prepared in vain.
+SEGMENT = 256
 
 
 class Loader:
@@ -22,7 +21,10 @@ class Loader:
 
     Order: epoch e of seed s is a permutation drawn from (s, e) alone, so it does not depend on the number of workers,
     on earlier epochs or on other random numbers; without `shuffle` it is the data set's order. Augmentation is seeded
-    by (seed, epoch, shard) and repeats exactly for the same number of workers.
+    by (seed, epoch, shard, batch // SEGMENT) and repeats exactly for the same number of workers.
+
+    A bad image, one that cannot be read or decoded, ends the run or is skipped. Skipping does not change the number of
+    batches, and is as reproducible as everything else: see `BadImages`.
 
     Args:
         dataset: the examples.
@@ -35,6 +37,10 @@ class Loader:
         seed: of the order and the augmentation.
         num_shards, shard_id: this loader gives every `num_shards`-th example of the order, from `shard_id` on.
         batch_transforms: operations on finished batches with a random generator, from `create_batch_transforms`.
+        on_bad_image: "stop" or "skip".
+        bad_image_limit: with "skip", more bad images than this end the run nevertheless.
+        replace_bad_images: with "skip", whether the next good example of the epoch stands in for a bad one, label
+            included. Otherwise a grey image with the label -1 does; `mindcv.engine.evaluate` leaves it out.
 
     Raises:
         ValueError: if a number is out of range, or `drop_remainder` leaves no batch.
@@ -53,6 +59,9 @@ class Loader:
         num_shards: int = 1,
         shard_id: int = 0,
         batch_transforms: Sequence[Callable[[np.ndarray, np.random.Generator], np.ndarray]] = (),
+        on_bad_image: str = "stop",
+        bad_image_limit: int = 100,
+        replace_bad_images: bool = True,
     ) -> None:
         cores = os.cpu_count() or 1
         if num_parallel_workers is None:
@@ -70,6 +79,7 @@ class Loader:
         self.dataset, self.batch_size, self.num_parallel_workers = dataset, batch_size, num_parallel_workers
         self._transforms, self._batch_transforms = list(transforms), list(batch_transforms)
         self._shuffle, self._seed, self._num_shards, self._shard_id = shuffle, seed, num_shards, shard_id
+        self._bad_images = BadImages(dataset, on_bad_image, bad_image_limit, replace=replace_bad_images)
 
         if drop_remainder:  # the smallest shard decides, else ranks would wait for each other's missing batches
             self.num_examples = len(dataset) // num_shards // batch_size * batch_size
@@ -92,95 +102,59 @@ class Loader:
         order = np.random.default_rng((self._seed, epoch)).permutation(count) if self._shuffle else np.arange(count)
         return order[self._shard_id :: self._num_shards][: self.num_examples]
 
-    def epoch(self, epoch: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    @property
+    def bad_images(self) -> dict[str, str]:
+        """Where the images that were skipped so far are -> what is wrong with each, in the order found.
+
+        A copy: MindData's threads read ahead, so a few of them may belong to batches that are still to come.
+        """
+        return self._bad_images.found()
+
+    def epoch(self, epoch: int, start: int = 0) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Give the batches of one epoch: images (B, C, H, W) float32, labels (B,) int32.
 
+        Args:
+            epoch: its number.
+            start: the first batch to give, from 0: it and those that follow are bit for bit those of the whole epoch.
+                Of the batches before it the last `start % SEGMENT` are prepared and thrown away, the others not read.
+
         Raises:
-            ValueError: with its path, for an image that cannot be read.
+            ValueError: for an image that cannot be read, with its path, or with `on_bad_image="skip"` for one too many;
+                or if `start` is not from 0 to the number of batches.
         """
+        if not 0 <= start <= len(self):
+            raise ValueError(f"start must be from 0 to {len(self)}, the number of batches; got {start}.")
+        return self._epoch(epoch, start)
+
+    def _epoch(self, epoch: int, start: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         order = self.order(epoch)
-        if len(order) == 0:
-            return
-        rows = _Rows(self.dataset, order)
-        augmentation_seed = np.random.SeedSequence((self._seed, epoch, self._shard_id))
-        with _minddata_settings(int(augmentation_seed.generate_state(1)[0])):
-            iterator = self._pipeline(rows).create_tuple_iterator(num_epochs=1, output_numpy=True, do_copy=False)
-        batch_index = 0
-        try:
-            while True:
-                try:
-                    images, labels = next(iterator)
-                except StopIteration:
-                    return
-                except RuntimeError as error:
-                    raise self._explain(error, rows, order[batch_index * self.batch_size :]) from None
-                rng = np.random.default_rng((self._seed, epoch, self._shard_id, batch_index))
-                for transform in self._batch_transforms:
-                    images = transform(images, rng)
-                yield images, labels
-                batch_index += 1
-        finally:  # also when the caller leaves the loop: ends MindData's threads
-            iterator.stop()
+        while start < len(self):
+            segment = self._segment(epoch, order, start // SEGMENT)
+            try:
+                for index in range(start, segment.batches.stop):
+                    images, labels = segment.batch(index)
+                    rng = np.random.default_rng((self._seed, epoch, self._shard_id, index))
+                    for transform in self._batch_transforms:
+                        images = transform(images, rng)
+                    yield images, labels
+            finally:  # also when the caller leaves the loop: ends MindData's threads
+                segment.close()
+            start = segment.batches.stop
 
-    def _pipeline(self, rows: "_Rows") -> ds.Dataset:
-        workers = self.num_parallel_workers
+    def _segment(self, epoch: int, order: np.ndarray, number: int) -> Segment:
         # Reading and checking files leaves Python's lock free for other threads; taking pixels from memory does not.
-        readers = workers if self.dataset.encoded else 1
-        pipeline = ds.GeneratorDataset(
-            rows, ["image", "label"], shuffle=False, num_parallel_workers=readers, python_multiprocessing=False
+        readers = self.num_parallel_workers if self.dataset.encoded else 1
+        entropy = (self._seed, epoch, self._shard_id, number) if number else (self._seed, epoch, self._shard_id)
+        return Segment(
+            order,
+            range(number * SEGMENT, min((number + 1) * SEGMENT, len(self))),
+            self._transforms,
+            self.batch_size,
+            self._bad_images,
+            readers=readers,
+            workers=self.num_parallel_workers,
+            seed=int(np.random.SeedSequence(entropy).generate_state(1)[0]),
         )
-        if self._transforms:
-            pipeline = pipeline.map(self._transforms, "image", num_parallel_workers=workers)
-        return pipeline.batch(self.batch_size, num_parallel_workers=1)
-
-    def _explain(self, error: RuntimeError, rows: "_Rows", remaining: np.ndarray) -> Exception:
-        """Return the exception to raise for MindData's `error`, which does not say which image it was."""
-        if rows.error is not None:
-            return rows.error
-        if self.dataset.encoded:
-            # The culprit is in one of the batches under way. A cut JPEG passes the check of its header.
-            in_flight = remaining[: self.batch_size * (PREFETCH + 2) + PREFETCH * (self.num_parallel_workers + 2)]
-            decode = vision.Decode()
-            for index in in_flight:
-                try:
-                    decode(self.dataset[int(index)][0])
-                except RuntimeError:
-                    return ValueError(f"cannot decode the image {self.dataset.where(int(index))}: it is cut or broken.")
-        return error
-
-
-class _Rows:
-    """The examples in the order of one epoch, as MindData's GeneratorDataset reads them."""
-
-    def __init__(self, dataset: Dataset, order: np.ndarray) -> None:
-        self._dataset, self._order = dataset, order
-        self.error: Exception | None = None  # MindData's threads turn exceptions into a RuntimeError: keep the first
-
-    def __len__(self) -> int:
-        return len(self._order)
-
-    def __getitem__(self, index: int) -> tuple[np.ndarray, np.int32]:
-        try:
-            return self._dataset[int(self._order[index])]
-        except Exception as error:
-            self.error = self.error or error
-            raise
-
-
-@contextmanager
-def _minddata_settings(seed: int) -> Iterator[None]:
-    """Set MindData's seed and prefetch for pipelines started within; nobody else's random state is disturbed."""
-    before = ds.config.get_seed(), ds.config.get_prefetch_size()
-    python_state, numpy_state = random.getstate(), np.random.get_state()
-    ds.config.set_seed(seed)
-    ds.config.set_prefetch_size(PREFETCH)
-    try:
-        yield
-    finally:
-        ds.config.set_seed(before[0])
-        ds.config.set_prefetch_size(before[1])
-        random.setstate(python_state)  # MindData's set_seed seeds these two as well
-        np.random.set_state(numpy_state)
 
 
 def create_loader(
@@ -210,6 +184,8 @@ def create_loader(
     re_scale: Sequence[float] = (0.02, 0.33),
     re_ratio: Sequence[float] = (0.3, 3.3),
     re_value: int | str = 0,
+    on_bad_image: str = "stop",
+    bad_image_limit: int = 100,
 ) -> Loader:
     """Return the loader of `dataset` with its transforms.
 
@@ -219,6 +195,7 @@ def create_loader(
         shuffle, drop_remainder: see `Loader`; None means as `is_training`.
         image_resize to random_crop_padding: see `create_transforms`.
         re_prob to re_value: see `create_batch_transforms`; for training only.
+        on_bad_image, bad_image_limit: see `Loader`; in training another example stands in for a bad image.
 
     Raises:
         ValueError: as `Loader`, `create_transforms` and `create_batch_transforms` do.
@@ -252,4 +229,7 @@ def create_loader(
         num_shards=num_shards,
         shard_id=shard_id,
         batch_transforms=erasing if is_training else (),
+        on_bad_image=on_bad_image,
+        bad_image_limit=bad_image_limit,
+        replace_bad_images=is_training,
     )

@@ -4,9 +4,11 @@ Source: LeCun, Cortes, Burges; big-endian header (magic, counts, sizes), then un
 """
 
 import gzip
+import math
 import struct
 import zlib
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
@@ -15,6 +17,7 @@ from mindcv.data.download import MNIST_FILES, download_files
 
 STEMS = {"train": "train", "test": "t10k"}
 IMAGES_MAGIC, LABELS_MAGIC = 2051, 2049  # unsigned bytes in 3 and in 1 dimensions
+_LARGEST = 1 << 30  # bytes of data in a file; twenty times the real ones
 
 
 class Mnist(ArrayDataset):
@@ -56,21 +59,36 @@ def _read_idx(path: Path, magic: int) -> np.ndarray:
     Raises:
         ValueError: if the file is cut, is not an idx file, or has another number of dimensions than `magic` says.
     """
-    content = path.read_bytes()
-    if path.suffix == ".gz":
-        try:
-            content = gzip.decompress(content)
-        except (OSError, EOFError, zlib.error) as error:
-            raise ValueError(f"{path} is not a complete gzip file ({error}): delete it and get it again.") from None
     dimensions = magic & 0xFF
-    header = 4 * (1 + dimensions)
-    came = struct.unpack(">i", content[:4])[0] if len(content) >= 4 else None
-    if came != magic or len(content) < header:
-        raise ValueError(f"{path} is not an MNIST file: it must begin with the number {magic}; it begins with {came}.")
-    shape = struct.unpack(f">{dimensions}I", content[4:header])
-    if len(content) - header != np.prod(shape, dtype=np.int64) or 0 in shape:
+    header_size = 4 * (1 + dimensions)
+    try:
+        with (gzip.open if path.suffix == ".gz" else open)(path, "rb") as file:
+            header = file.read(header_size)
+            came = struct.unpack(">i", header[:4])[0] if len(header) >= 4 else None
+            if came != magic or len(header) < header_size:
+                raise ValueError(
+                    f"{path} is not an MNIST file: it must begin with the number {magic}; it begins with {came}."
+                )
+            shape = struct.unpack(f">{dimensions}I", header[4:])
+            promised = math.prod(shape)
+            content = _read_at_most(file, min(promised, _LARGEST) + 1)  # a byte too many, if there is one
+    except (OSError, EOFError, zlib.error) as error:
+        if path.suffix != ".gz":
+            raise
+        raise ValueError(f"{path} is not a complete gzip file ({error}): delete it and get it again.") from None
+    if len(content) != promised or promised == 0:
+        found = f"more than {promised}" if len(content) > promised else str(len(content))
         raise ValueError(
-            f"{path} has {len(content) - header} bytes of data; its header promises {' x '.join(map(str, shape))}. "
-            "It is incomplete: delete it and get it again."
+            f"{path} has {found} bytes of data; its header promises {' x '.join(map(str, shape))}. "
+            "It is incomplete or something else: delete it and get it again."
         )
-    return np.frombuffer(content, np.uint8, offset=header).reshape(shape)
+    return np.frombuffer(content, np.uint8).reshape(shape)
+
+
+def _read_at_most(file: BinaryIO, count: int) -> bytes:
+    """Read piece by piece: memory is taken for what is there, not for what a header promises."""
+    pieces = []
+    while count and (piece := file.read(min(count, 1 << 20))):
+        pieces.append(piece)
+        count -= len(piece)
+    return b"".join(pieces)

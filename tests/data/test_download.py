@@ -142,10 +142,20 @@ def test_pinned_files_are_fetched_over_https_with_full_hashes(monkeypatch):
         assert len(bytes.fromhex(file.sha256)) == 32
 
 
-def test_an_archive_put_by_hand_is_extracted_and_kept(archive, tmp_path):
+def test_an_archive_put_by_hand_is_extracted_and_kept(archive, tmp_path, monkeypatch):
+    pin(monkeypatch, archive)
     (tmp_path / ARCHIVE).write_bytes(archive)
     assert len(create_dataset("cifar10", tmp_path)) == 10
     assert {path.split("/")[0] for path in tree(tmp_path)} == {fixtures_data.CIFAR10_FOLDER, ARCHIVE}
+
+
+def test_an_archive_put_by_hand_is_compared_with_the_published_hash_before_it_is_opened(archive, tmp_path, monkeypatch):
+    pin(monkeypatch, archive)
+    monkeypatch.setattr(tarfile, "open", lambda *_, **__: pytest.fail("opened"))
+    (tmp_path / ARCHIVE).write_bytes(archive + b"\0")
+    with pytest.raises(ValueError, match=r"is not the published archive: its sha256 is .*delete it and get it again"):
+        create_dataset("cifar10", tmp_path)
+    assert tree(tmp_path) == [ARCHIVE]
 
 
 def evil(member: str, kind: bytes, linkname: str = "") -> bytes:
@@ -169,7 +179,8 @@ def evil(member: str, kind: bytes, linkname: str = "") -> bytes:
         (b"no archive", "is broken"),
     ],
 )
-def test_bad_archive_is_refused_and_writes_nothing(content, message, tmp_path):
+def test_bad_archive_is_refused_and_writes_nothing(content, message, tmp_path, monkeypatch):
+    pin(monkeypatch, content)
     root = tmp_path / "root"
     root.mkdir()
     (root / ARCHIVE).write_bytes(content)
@@ -178,16 +189,19 @@ def test_bad_archive_is_refused_and_writes_nothing(content, message, tmp_path):
     assert tree(tmp_path) == ["root", f"root/{ARCHIVE}"]
 
 
-def test_archive_with_an_absolute_name_is_refused_and_writes_nothing(tmp_path):
+def test_archive_with_an_absolute_name_is_refused_and_writes_nothing(tmp_path, monkeypatch):
     root = tmp_path / "root"
     root.mkdir()
-    (root / ARCHIVE).write_bytes(evil(f"{tmp_path}/outside", tarfile.REGTYPE))
+    content = evil(f"{tmp_path}/outside", tarfile.REGTYPE)
+    pin(monkeypatch, content)
+    (root / ARCHIVE).write_bytes(content)
     with pytest.raises(ValueError, match="would be written outside"):
         create_dataset("cifar10", root)
     assert tree(tmp_path) == ["root", f"root/{ARCHIVE}"]
 
 
-def test_cut_archive_is_refused(archive, tmp_path):
+def test_cut_archive_is_refused(archive, tmp_path, monkeypatch):
+    pin(monkeypatch, archive[: len(archive) // 2])
     (tmp_path / ARCHIVE).write_bytes(archive[: len(archive) // 2])
     with pytest.raises(ValueError, match=r"is broken .*delete it and get it again"):
         create_dataset("cifar10", tmp_path)
@@ -195,6 +209,7 @@ def test_cut_archive_is_refused(archive, tmp_path):
 
 
 def test_a_kill_while_extracting_leaves_no_half_data_set(archive, tmp_path, monkeypatch):
+    pin(monkeypatch, archive)
     (tmp_path / ARCHIVE).write_bytes(archive)
     pid = os.fork()
     if pid == 0:  # dies between extraction and rename, without any clean-up

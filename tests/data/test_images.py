@@ -176,9 +176,9 @@ def write_broken(folder: Path) -> dict[str, str]:
         "text.jpg": (b"hello", "not an image"),
         "cut.jpg": (jpeg[:-200], "image file is truncated"),
         "cut_header.jpg": (jpeg[:300], "Truncated File Read"),
-        "cut.png": (whole_png[: len(whole_png) // 2], "image file is truncated"),
+        "cut.png": (whole_png[: len(whole_png) // 2], "Truncated File Read"),
         "cut_header.png": (whole_png[:20], "Truncated File Read"),
-        "flipped.png": (bytes(flipped), "a PNG file (PIL's mode RGB) that is damaged"),
+        "flipped.png": (bytes(flipped), "broken PNG file"),
         "cut.tif": (tif[: len(tif) // 2], ""),
         "bomb.png": (png((40000, 40000, 8, 2)), "decompression bomb"),
     }
@@ -189,7 +189,7 @@ def write_broken(folder: Path) -> dict[str, str]:
     (folder / "to_nowhere.png").symlink_to(folder / "absent.png")
     os.mkfifo(folder / "pipe.png")
     return {name: reason for name, (_, reason) in contents.items()} | {
-        "float.tif": "a TIFF file (PIL's mode F) that is damaged or of a kind",
+        "float.tif": "pixels of 32 bits",
         "strip.png": "1 x 5000 pixels",
         "to_nowhere.png": "No such file",
         "pipe.png": "no regular file",

@@ -9,7 +9,6 @@ import fixtures_data
 import mindspore.dataset as ds
 import numpy as np
 import pytest
-from PIL import Image
 
 from mindcv.data import Loader, create_dataset, create_loader, create_transforms
 from mindcv.data.dataset import ArrayDataset
@@ -195,40 +194,6 @@ def test_image_folders_give_batches(fmt, is_training, tmp_path):
     loader = create_loader(dataset, is_training=is_training, image_resize=16, batch_size=5, drop_remainder=False)
     shapes = [(images.shape, labels.shape) for images, labels in loader.epoch(0)]
     assert shapes == [((5, 3, 16, 16), (5,))] * 2 + [((2, 3, 16, 16), (2,))]
-
-
-def broken_folder(root, fmt, content_of):
-    """A folder of 12 images of which the eleventh is changed; return (data set, path of that one)."""
-    for number in range(12):
-        folder = root / "train" / f"class{number % 2}"
-        folder.mkdir(parents=True, exist_ok=True)
-        pixels = np.random.default_rng(number).integers(0, 256, (64, 64, 3), np.uint8)
-        Image.fromarray(pixels).save(folder / f"{number:02d}.{fmt}")
-    path = root / "train" / "class0" / f"10.{fmt}"
-    path.write_bytes(content_of(path.read_bytes()))
-    return create_dataset("folder", root), path
-
-
-@pytest.mark.parametrize("is_training", [True, False])
-@pytest.mark.parametrize(
-    ("fmt", "content_of", "message"),
-    [
-        ("jpg", lambda content: content[:300], "cannot read the image {path}"),
-        ("jpg", lambda content: b"", "cannot read the image {path}"),
-        ("jpg", lambda content: content[: len(content) // 2], "cannot read the image {path}: image file is truncated"),
-        ("png", lambda content: content[: len(content) // 2], "cannot decode the image {path}"),  # found by the loader
-    ],
-    ids=["JPEG cut in its header", "empty", "JPEG cut in its body", "PNG cut in its body"],
-)
-def test_broken_image_is_named_by_its_path(fmt, content_of, message, is_training, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    dataset, path = broken_folder(tmp_path / "data", fmt, content_of)
-    loader = create_loader(dataset, is_training=is_training, image_resize=32, batch_size=2)
-    with pytest.raises(ValueError) as caught:
-        list(loader.epoch(0))
-    assert message.format(path=path) in str(caught.value)
-    assert caught.value.__suppress_context__
-    assert os.listdir(tmp_path) == ["data"]
 
 
 def test_an_error_that_is_not_an_images_fault_is_passed_on():

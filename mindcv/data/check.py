@@ -1,0 +1,76 @@
+"""Finding the bad images of a data set before a long run does."""
+
+import os
+import sys
+
+import mindspore.dataset.vision as vision
+import numpy as np
+from tqdm import tqdm
+
+from mindcv.data.dataset import Dataset
+from mindcv.data.image_file import BadImageError, reason_of, why_not_decoded
+from mindcv.data.loader import MAX_DEFAULT_WORKERS
+from mindcv.data.threads import map_in_order
+
+
+def check_dataset(
+    dataset: Dataset, num_parallel_workers: int | None = None, progress: bool = True
+) -> list[tuple[str, str]]:
+    """Read and completely decode every image of a split, as a run would.
+
+    Of a data set whose pixels are in memory it checks type and shape; its files were checked when it was opened.
+
+    Args:
+        dataset: the split.
+        num_parallel_workers: threads; None means one per core, at most 8.
+        progress: show a bar on a terminal.
+    Returns:
+        (where it is, what is wrong with it) of every bad image, in the order of the data set.
+    Raises:
+        ValueError: if `num_parallel_workers` is below 1.
+    """
+    workers = min(os.cpu_count() or 1, MAX_DEFAULT_WORKERS) if num_parallel_workers is None else num_parallel_workers
+    if workers < 1:
+        raise ValueError(f"num_parallel_workers must be at least 1; got {workers}.")
+    decode = vision.Decode()
+    problems = map_in_order(
+        lambda index: _problem(dataset, index, decode), range(len(dataset)), workers, ahead=16 * workers
+    )
+    bad: list[tuple[str, str]] = []
+    bar = tqdm(
+        problems,
+        total=len(dataset),
+        desc=f"check {dataset.split}",
+        unit="image",
+        leave=False,
+        disable=not (progress and sys.stderr.isatty()),
+        bar_format="{desc} {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}{postfix}]",
+    )
+    try:
+        for index, problem in enumerate(bar):
+            if problem is not None:
+                bad.append((dataset.where(index), problem))
+                bar.set_postfix_str(f"{len(bad):,} bad", refresh=False)
+    finally:  # also when the user interrupts it
+        bar.close()
+        problems.close()
+    return bad
+
+
+def _problem(dataset: Dataset, index: int, decode: vision.Decode) -> str | None:
+    """What is wrong with an image, None if nothing is."""
+    try:
+        image, _ = dataset[index]
+    except BadImageError as error:
+        return error.reason
+    except Exception as error:  # whatever it is, it concerns this image alone
+        return reason_of(error)
+    if not dataset.encoded:
+        fits = image.dtype == np.uint8 and image.ndim == 3 and image.shape[2] == dataset.channels and image.size > 0
+        expected = f"uint8 of the shape (height, width, {dataset.channels})"
+        return None if fits else f"expected {expected}, got {image.dtype} of the shape {image.shape}"
+    try:
+        decode(image)
+    except RuntimeError:  # its text does not say what is wrong
+        return why_not_decoded(image)
+    return None

@@ -1,0 +1,165 @@
+"""The examples of an epoch one by one, and what stands in for an image that cannot be read."""
+
+import io
+import threading
+from collections.abc import Iterable
+from itertools import chain
+
+import mindspore.dataset.vision as vision
+import numpy as np
+from PIL import Image
+
+from mindcv.data.dataset import Dataset
+from mindcv.data.image_file import BadImageError, why_not_decoded
+
+POLICIES = ("stop", "skip")
+NO_LABEL = -1  # of the grey image that an evaluation gets for a bad one
+SHOWN = 5  # bad images that a message lists
+
+
+class BadImages:
+    """Reads a loader's examples, knows which images turned out to be bad, and what to do about it.
+
+    A bad image is not read again.
+
+    Args:
+        dataset: the examples.
+        policy: "stop": the first bad image ends the run. "skip": something stands in for it.
+        limit: with "skip", more bad images than this end the run nevertheless.
+        replace: with "skip", whether the next good example of the epoch's order (after its end: from its beginning)
+            stands in for a bad one, as training wants it; else a grey image with the label `NO_LABEL` does, which an
+            evaluation leaves out. Both depend on nothing but the order and which images are bad.
+
+    Raises:
+        ValueError: for an unknown policy or a limit below 1.
+    """
+
+    def __init__(self, dataset: Dataset, policy: str, limit: int, *, replace: bool) -> None:
+        if policy not in POLICIES:
+            raise ValueError(f"on_bad_image must be {' or '.join(map(repr, POLICIES))}; got {policy!r}.")
+        if limit < 1:
+            raise ValueError(f"bad_image_limit must be at least 1; got {limit}.")
+        self._found: dict[str, str] = {}
+        self._dataset, self._policy, self._limit, self._replace = dataset, policy, limit, replace
+        self._lock = threading.Lock()  # several threads of MindData read examples
+
+    def read(self, order: np.ndarray, place: int) -> tuple[np.ndarray, np.int32]:
+        """Return the example (image, label) at `place` of an epoch's order, or what stands in for it.
+
+        Raises:
+            ValueError: if a bad image ends the run.
+        """
+        for position in self._candidates(order, place):
+            try:
+                return self._dataset[position]
+            except ValueError as error:
+                reason = _reason(error)
+            self.add(position, reason)
+        if self._replace:
+            raise ValueError(f"not one of the images can be read. {self._listed()}")
+        return _grey_image(self._dataset), np.int32(NO_LABEL)
+
+    def found(self) -> dict[str, str]:
+        """Where the bad images are -> what is wrong with each, in the order found."""
+        with self._lock:
+            return dict(self._found)
+
+    def position(self, order: np.ndarray, place: int) -> int | None:
+        """Which example `read` gives, as far as it is known by now; None for the grey image."""
+        return next(iter(self._candidates(order, place)), None)
+
+    def why_not_decoded(self, position: int) -> str | None:
+        """What is wrong with an image that MindData's decoder refuses; None if it does not refuse it."""
+        if not self._dataset.encoded:
+            return None
+        try:
+            content, _ = self._dataset[position]
+        except ValueError as error:
+            return _reason(error)
+        try:
+            vision.Decode()(content)
+        except RuntimeError:  # its text does not say what is wrong
+            return why_not_decoded(content)
+        return None
+
+    def add(self, position: int, reason: str) -> None:
+        """Note that an example is bad.
+
+        Raises:
+            ValueError: if that ends the run.
+        """
+        where = self._dataset.where(position)
+        if self._policy == "stop":
+            raise ValueError(
+                f"cannot read the image {where}: {reason}. on_bad_image=skip leaves such images out; "
+                "`python validate.py --check_data` lists them."
+            )
+        with self._lock:
+            self._found.setdefault(where, reason)
+            if len(self._found) > self._limit:
+                raise ValueError(
+                    f"{len(self._found)} images cannot be read, more than bad_image_limit={self._limit}. "
+                    f"{self._listed()}"
+                )
+
+    def _candidates(self, order: np.ndarray, place: int) -> Iterable[int]:
+        """Positions in the data set that may stand at `place`, without those known to be bad."""
+        places = chain(range(place, len(order)), range(place)) if self._replace else (place,)
+        for candidate in places:
+            position = int(order[candidate])
+            if not self._found or self._dataset.where(position) not in self._found:
+                yield position
+
+    def _listed(self) -> str:
+        listed = [f"  {where}: {reason}" for where, reason in list(self._found.items())[:SHOWN]]
+        if len(self._found) > SHOWN:
+            listed.append(f"  and {len(self._found) - SHOWN} more")
+        return "\n".join(
+            [
+                f"In data set {self._dataset.name!r}, split {self._dataset.split!r}:",
+                *listed,
+                "Repair or remove them; `python validate.py --check_data` with the same data set lists all of them.",
+            ]
+        )
+
+
+class Rows:
+    """Some places of an epoch's order as MindData's GeneratorDataset reads them.
+
+    Args:
+        bad_images: reads the examples.
+        order: positions in the data set, of the whole epoch.
+        places: which of them.
+    """
+
+    def __init__(self, bad_images: BadImages, order: np.ndarray, places: range) -> None:
+        self._bad_images, self._order, self._places = bad_images, order, places
+        self.error: Exception | None = None  # MindData's threads turn exceptions into a RuntimeError: keep the first
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def __getitem__(self, index: int) -> tuple[np.ndarray, np.int32]:
+        try:
+            return self._bad_images.read(self._order, self._places[index])
+        except Exception as error:
+            self.error = self.error or error
+            raise
+
+    def positions(self, start: int, stop: int) -> list[int]:
+        """The examples that rows `start` to `stop` give, as far as it is known by now, without the grey images."""
+        positions = [self._bad_images.position(self._order, place) for place in self._places[start:stop]]
+        return [position for position in positions if position is not None]
+
+
+def _reason(error: ValueError) -> str:
+    return error.reason if isinstance(error, BadImageError) else str(error)
+
+
+def _grey_image(dataset: Dataset) -> np.ndarray:
+    """A grey image in the form in which the data set gives its images."""
+    if not dataset.encoded:
+        return np.full((8, 8, dataset.channels), 128, np.uint8)
+    bitmap = io.BytesIO()
+    Image.new("RGB", (8, 8), (128, 128, 128)).save(bitmap, "BMP")
+    return np.frombuffer(bitmap.getvalue(), np.uint8)

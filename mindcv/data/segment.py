@@ -1,0 +1,125 @@
+"""Consecutive batches of an epoch from MindData's C++ threads."""
+
+import random
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+import mindspore.dataset as ds
+import numpy as np
+
+from mindcv.data.rows import BadImages, Rows
+
+# Batches that MindData keeps ready per stage. Its default of 16 can hold more than a gigabyte at 224x224.
+PREFETCH = 4
+
+
+class Segment:
+    """Some batches of an epoch, in order: images (B, C, H, W) and labels (B,).
+
+    What the transforms draw depends on the seed, on all examples of the segment before, and on the number of workers.
+    So if the decoder gives up at an image that is to be skipped, the segment begins anew with a substitute for it.
+
+    Args:
+        order: positions in the data set, of the whole epoch.
+        batches: numbers of the batches in the epoch.
+        transforms: operations on one image.
+        batch_size: examples per batch; the epoch's last batch may be short.
+        bad_images: reads the examples.
+        readers: threads that read examples.
+        workers: threads that apply the transforms.
+        seed: of what the transforms draw.
+    """
+
+    def __init__(
+        self,
+        order: np.ndarray,
+        batches: range,
+        transforms: Sequence[Callable[[np.ndarray], np.ndarray]],
+        batch_size: int,
+        bad_images: BadImages,
+        *,
+        readers: int,
+        workers: int,
+        seed: int,
+    ) -> None:
+        self.batches = batches
+        places = range(batches.start * batch_size, min(batches.stop * batch_size, len(order)))
+        self._rows = Rows(bad_images, order, places)
+        self._transforms, self._batch_size, self._bad_images = list(transforms), batch_size, bad_images
+        self._readers, self._workers, self._seed = readers, workers, seed
+        self._start()
+
+    def batch(self, number: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return batch `number` of the epoch; those between the one before and it are prepared and thrown away.
+
+        Raises:
+            ValueError: for a bad image that is not to be skipped, or one too many.
+            RuntimeError: MindData's, for anything else.
+        """
+        while True:
+            try:
+                while self._next < number:
+                    self._take()
+                return self._take()
+            except RuntimeError as error:
+                failure = error
+            self._set_aside(failure)
+            self.close()
+            self._start()
+
+    def close(self) -> None:
+        """End MindData's threads."""
+        self._iterator.stop()
+
+    def _start(self) -> None:
+        self._rows.error = None
+        self._next = self.batches.start
+        pipeline = ds.GeneratorDataset(
+            self._rows,
+            ["image", "label"],
+            shuffle=False,
+            num_parallel_workers=self._readers,
+            python_multiprocessing=False,
+        )
+        if self._transforms:
+            pipeline = pipeline.map(self._transforms, "image", num_parallel_workers=self._workers)
+        pipeline = pipeline.batch(self._batch_size, num_parallel_workers=1)
+        with _minddata_settings(self._seed):
+            self._iterator = pipeline.create_tuple_iterator(num_epochs=1, output_numpy=True, do_copy=False)
+
+    def _take(self) -> tuple[np.ndarray, np.ndarray]:
+        batch = next(self._iterator)
+        self._next += 1
+        return batch
+
+    def _set_aside(self, error: RuntimeError) -> None:
+        """Note the image on which MindData gave up; raise what is to be raised if there is none, or it ends the run."""
+        if self._rows.error is not None:
+            raise self._rows.error from None
+        # The error does not say which one it was: look through the batches under way.
+        start = (self._next - self.batches.start) * self._batch_size
+        count = self._batch_size * (PREFETCH + 2) + PREFETCH * (self._workers + 2)
+        found = False
+        for position in self._rows.positions(start, start + count):
+            reason = self._bad_images.why_not_decoded(position)
+            if reason is not None:
+                self._bad_images.add(position, reason)
+                found = True
+        if not found:
+            raise error
+
+
+@contextmanager
+def _minddata_settings(seed: int) -> Iterator[None]:
+    """Set MindData's seed and prefetch for pipelines started within; nobody else's random state is disturbed."""
+    before = ds.config.get_seed(), ds.config.get_prefetch_size()
+    python_state, numpy_state = random.getstate(), np.random.get_state()
+    ds.config.set_seed(seed)
+    ds.config.set_prefetch_size(PREFETCH)
+    try:
+        yield
+    finally:
+        ds.config.set_seed(before[0])
+        ds.config.set_prefetch_size(before[1])
+        random.setstate(python_state)  # MindData's set_seed seeds these two as well
+        np.random.set_state(numpy_state)

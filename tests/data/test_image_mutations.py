@@ -1,0 +1,35 @@
+"""Whatever is in an image file, reading it gives pixels or a reason: the process does not die, hang or complain."""
+
+import os
+import re
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+COUNT = 600 * int(os.environ.get("MINDCV_FUZZ", "1"))
+SEED = 2 if COUNT == 600 else int.from_bytes(os.urandom(4), "big")
+ROOT = Path(__file__).parents[2]
+
+
+def test_damaged_image_files_give_pixels_or_a_reason(tmp_path):
+    script = Path(__file__).with_name("image_mutations.py")
+    line = [sys.executable, str(script), str(tmp_path), str(SEED), str(COUNT)]
+    ended = subprocess.run(
+        line,
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=60 + COUNT,
+    )
+    words = [text.split() for text in ended.stdout.splitlines()]
+    assert ended.returncode == 0, f"seed {SEED}, died at {words[-1:]}: {ended.stderr[-2000:]}"
+    assert not re.search(r"\w+Warning:|Traceback", ended.stderr)  # C libraries do complain there
+    outcomes = Counter((fmt, outcome) for kind, _, *rest in words if kind == "END" for fmt, outcome in [rest])
+    assert sum(outcomes.values()) == COUNT
+    print("\n".join(f"{fmt} {outcome}: {number}" for (fmt, outcome), number in sorted(outcomes.items())))  # with -s
+    for fmt in ("JPEG", "PNG", "BMP", "TIFF", "GIF", "WEBP"):
+        assert outcomes[fmt, "pixels"] and outcomes[fmt, "refused"]
+    assert outcomes["PNG", "undecodable"]  # what the loader must find by itself was among them
+    assert os.listdir(tmp_path) == ["damaged"]
