@@ -6,6 +6,7 @@ origin, a value is text that `Option.parse` turns into a checked value, so a YAM
 same rules.
 """
 
+import io
 import operator
 import os
 import re
@@ -173,6 +174,9 @@ def run_script(main: Callable[[Sequence[str] | None], Any], argv: Sequence[str] 
 
     A user's mistake is a sentence and exit code 2; a traceback is shown only with --debug.
     """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a file's name may be no text at all
     line = " ".join(sys.argv[1:] if argv is None else argv).lower()
     debug = re.search(r"(?:^|\s)(?:--debug|(?:--)?debug=(?:true|1|yes|on))(?=\s|$)(?!\s+(?:false|0|no|off)\b)", line)
     try:
@@ -182,6 +186,9 @@ def run_script(main: Callable[[Sequence[str] | None], Any], argv: Sequence[str] 
             traceback.print_exc()
         lines = map(printable, str(error).split("\n"))  # a file's name in it could steer the terminal
         print("error:", "\n".join(lines), file=sys.stderr)
+        sys.exit(2)
+    except MemoryError:
+        print("error: there is not enough memory for what was asked", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)

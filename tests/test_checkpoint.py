@@ -180,3 +180,12 @@ def test_a_checkpoint_of_something_else_is_refused_by_name(saved, wanted, messag
     arguments = {"model": "sknet50", "num_classes": 2, "in_channels": 3, "class_names": ["cat", "dog"], **wanted}
     with pytest.raises(ValueError, match=message):
         check_fits(read_checkpoint(saved), **arguments)
+
+
+@pytest.mark.parametrize("description", ["{", "[1]", "3"])
+def test_a_description_that_is_none_is_damage(tmp_path, monkeypatch, description):
+    path = tmp_path / "m.ckpt"
+    monkeypatch.setattr(checkpoint_file.json, "dumps", lambda *_, **__: description)
+    save_checkpoint(path, WEIGHTS, INFO)
+    with pytest.raises(ValueError, match="its description is not valid"):
+        read_checkpoint(path)

@@ -20,6 +20,8 @@ from typing import Any
 import mindspore as ms
 import numpy as np
 
+from mindcv.checkpoint.protobuf_walk import check_structure
+
 EXPORT_SUFFIXES = (".onnx", ".mindir")
 WEIGHT_SUFFIXES = (".ckpt", ".safetensors", ".pth", ".pt", ".bin", *EXPORT_SUFFIXES)
 _INFO = "mindcv"
@@ -98,28 +100,33 @@ def temporary_checkpoint(
     """Write what will be `path` under another name beside it, verified and flushed; removed afterwards if still there.
 
     Raises:
-        OSError: if that fails.
+        OSError: if that fails, or what is done with it meanwhile; the message names `path`.
     """
     temporary = temporary_name(path)
     arrays = {**weights, **{_STATE + name: array for name, array in (state or {}).items()}}
     try:
         try:
-            with _quiet_mindspore():
-                entries = [{"name": name, "data": ms.Tensor(array)} for name, array in arrays.items()]
-                ms.save_checkpoint(entries, str(temporary), append_dict={_INFO: json.dumps(info, sort_keys=True)})
-            os.chmod(temporary, 0o644)  # MindSpore makes it read-only, which the next run could not replace everywhere
-            with temporary.open("ab") as file:
-                file.write(_DIGEST_FIELD + _digest(temporary))
-            flush(temporary)
-            _compare(temporary, arrays, path)
-        except RuntimeError as error:  # what MindSpore makes of a full disk
-            raise OSError(f"could not write {path}: {error}") from error
-        except OSError as error:
-            raise OSError(f"could not write {path}: {error.strerror or error}") from error
-        yield temporary
-    finally:
-        temporary.unlink(missing_ok=True)
-        temporary.with_suffix(".tmp").unlink(missing_ok=True)  # MindSpore's own temporary file
+            _write(temporary, arrays, info)
+            yield temporary
+        finally:
+            temporary.unlink(missing_ok=True)
+            temporary.with_suffix(".tmp").unlink(missing_ok=True)  # MindSpore's own temporary file
+    except OSError as error:
+        raise OSError(f"could not write {path}: {error.strerror or error}") from error
+
+
+def _write(temporary: Path, arrays: Mapping[str, np.ndarray], info: Mapping[str, Any]) -> None:
+    try:
+        with _quiet_mindspore():
+            entries = [{"name": name, "data": ms.Tensor(array)} for name, array in arrays.items()]
+            ms.save_checkpoint(entries, str(temporary), append_dict={_INFO: json.dumps(info, sort_keys=True)})
+    except RuntimeError as error:  # what MindSpore makes of a full disk
+        raise OSError(str(error)) from error
+    os.chmod(temporary, 0o644)  # MindSpore makes it read-only, which the next run could not replace everywhere
+    with temporary.open("ab") as file:
+        file.write(_DIGEST_FIELD + _digest(temporary))
+    flush(temporary)
+    _compare(temporary, arrays)
 
 
 def temporary_name(path: Path) -> Path:
@@ -142,15 +149,22 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
     is_sealed = trailer.startswith(_DIGEST_FIELD)
     if is_sealed and _digest(path, size - _TRAILER_SIZE) != trailer[len(_DIGEST_FIELD) :]:
         raise ValueError(f"{path} is damaged: its checksum does not match its contents. Use another checkpoint.")
+    check_structure(path)
     try:
         arrays, info = _read_entries(path)
     except (ValueError, RuntimeError) as error:
         raise ValueError(f"{path} is damaged or is not a MindSpore checkpoint ({size:,} bytes).") from error
-    if info is not None and not is_sealed:
+    if not is_sealed and (info is not None or any(name.startswith(_STATE) for name in arrays)):
         raise ValueError(f"{path} is damaged: its end, the checksum, is missing. Use another checkpoint.")
+    try:
+        description = json.loads(info or "{}")
+    except ValueError as error:
+        raise ValueError(f"{path} is damaged: its description is not valid. Use another checkpoint.") from error
+    if not isinstance(description, dict):
+        raise ValueError(f"{path} is damaged: its description is not valid. Use another checkpoint.")
     weights = {name: array for name, array in arrays.items() if not name.startswith(_STATE)}
     state = {name.removeprefix(_STATE): array for name, array in arrays.items() if name.startswith(_STATE)}
-    return Checkpoint(path, weights, json.loads(info) if info else {}, state=state)
+    return Checkpoint(path, weights, description, state=state)
 
 
 def _read_entries(path: Path) -> tuple[dict[str, np.ndarray], str | None]:
@@ -160,20 +174,20 @@ def _read_entries(path: Path) -> tuple[dict[str, np.ndarray], str | None]:
     return {name: value.asnumpy() for name, value in entries.items() if isinstance(value, ms.Parameter)}, info
 
 
-def _compare(temporary: Path, arrays: Mapping[str, np.ndarray], path: Path) -> None:
+def _compare(temporary: Path, arrays: Mapping[str, np.ndarray]) -> None:
     """Raise OSError unless the file gives back `arrays`, bit for bit."""
     try:
         written, _ = _read_entries(temporary)
     except (ValueError, RuntimeError) as error:
-        raise OSError(f"could not write {path}: the file read back is not what was written.") from error
+        raise OSError("the file read back is not what was written") from error
     same = written.keys() == arrays.keys() and all(
         written[name].dtype == array.dtype
         and written[name].shape == array.shape
-        and written[name].tobytes() == array.tobytes()
+        and np.array_equal(written[name].ravel().view(np.uint8), array.ravel().view(np.uint8))  # NaN equals itself
         for name, array in arrays.items()
     )
     if not same:
-        raise OSError(f"could not write {path}: the file read back is not what was written.")
+        raise OSError("the file read back is not what was written")
 
 
 def check_checkpoint_path(path: str | Path) -> None:

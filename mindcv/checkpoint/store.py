@@ -119,8 +119,8 @@ class CheckpointStore:
             return remarks
         for path in {self.last, self.previous, self.best} - {start.path}:
             try:
-                if path.exists():
-                    read_checkpoint(path)
+                if os.path.lexists(path):
+                    _read_own(path)
             except ValueError:
                 aside = path.with_name(f"{path.name}.damaged")
                 path.replace(aside)
@@ -136,7 +136,7 @@ class CheckpointStore:
         complaints, damaged = [], []
         for path in self._candidates():
             try:
-                checkpoint = read_checkpoint(path)
+                checkpoint = _read_own(path)
             except ValueError as error:
                 complaints.append(str(error))
                 damaged.append(path)
@@ -170,20 +170,30 @@ class CheckpointStore:
         if is_best:  # before last: a run that goes on from an older last comes by this epoch again
             save_checkpoint(self.best, weights, {key: value for key, value in info.items() if key != "training"})
         if due or is_best:  # best and last go together, so that a resumed run knows what its best is
-            self.save_last(weights, info, state)
-        if due and self.keep:
-            _duplicate(self.last, self.folder / f"{self.model}-{epoch}.ckpt")
-            self._prune()
+            copy = self.folder / f"{self.model}-{epoch}.ckpt" if due and self.keep else None
+            self.save_last(weights, info, state, copy=copy)
 
     def save_last(
-        self, weights: Mapping[str, np.ndarray], info: Mapping[str, Any], state: Mapping[str, np.ndarray]
+        self,
+        weights: Mapping[str, np.ndarray],
+        info: Mapping[str, Any],
+        state: Mapping[str, np.ndarray],
+        *,
+        copy: Path | None = None,
     ) -> None:
         """Write last; what it was becomes previous.
 
+        Last gets its name after all else is done: a run that goes on from it has nothing to make up for.
+
+        Args:
+            copy: a numbered checkpoint that takes the place of the oldest one.
         Raises:
-            OSError: if it cannot be written; last and previous are as they were.
+            OSError: if it cannot be written; last is as it was, and so is previous, or it is last.
         """
         with temporary_checkpoint(self.last, weights, info, state) as temporary:
+            if copy:
+                _duplicate(temporary, copy)
+                self._prune()
             if self.last.exists():
                 _duplicate(self.last, self.previous)
             publish(temporary, self.last)
@@ -191,7 +201,7 @@ class CheckpointStore:
     def _candidates(self) -> list[Path]:
         numbered = self._numbered()
         paths = [self.last, self.previous, *(numbered[epoch] for epoch in sorted(numbered, reverse=True))]
-        return [path for path in paths if path.exists()]
+        return [path for path in paths if os.path.lexists(path)]  # a link to nowhere is a damaged one
 
     def _numbered(self) -> dict[int, Path]:
         if not self.folder.is_dir():
@@ -209,6 +219,18 @@ class CheckpointStore:
         for path in self.folder.iterdir():
             if _LEFT_BEHIND.fullmatch(path.name):
                 path.unlink()
+
+
+def _read_own(path: Path) -> Checkpoint:
+    """Read a checkpoint that this package wrote.
+
+    Raises:
+        ValueError: if it is damaged. Cut off between two entries, it could be another tool's.
+    """
+    checkpoint = read_checkpoint(path)
+    if not checkpoint.info:
+        raise ValueError(f"{path} is damaged: its end is cut off. Use another checkpoint.")
+    return checkpoint
 
 
 def _duplicate(source: Path, target: Path) -> None:

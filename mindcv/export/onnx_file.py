@@ -48,22 +48,33 @@ class OnnxRunner:
 
     def __init__(self, path: Path) -> None:
         runtime = _import("onnxruntime")
-        errors = runtime.capi.onnxruntime_pybind11_state
+        self.path = path
+        self.errors = _errors(runtime)
         try:
             self.session = runtime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-        except (errors.Fail, errors.InvalidProtobuf, errors.InvalidGraph, errors.InvalidArgument) as error:
+            inputs, outputs = self.session.get_inputs(), self.session.get_outputs()
+            described = [(i.name, i.type, i.shape) for i in inputs], [o.name for o in outputs]  # names may be no text
+        except self.errors as error:
             raise ValueError(f"{path} is damaged, or is no ONNX network that onnxruntime can run: {error}") from error
-        inputs, outputs = self.session.get_inputs(), self.session.get_outputs()
         if len(inputs) != 1 or len(outputs) != 1 or len(inputs[0].shape) != 4 or inputs[0].type != "tensor(float)":
             raise ValueError(
                 f"{path} must have one input of float32 (B, C, H, W) images and one output, it has inputs "
-                f"{[(i.name, i.type, i.shape) for i in inputs]} and outputs {[o.name for o in outputs]}."
+                f"{described[0]} and outputs {described[1]}."
             )
         self.name = inputs[0].name
         self.input_shape = tuple(size if isinstance(size, int) else None for size in inputs[0].shape)
 
     def __call__(self, images: np.ndarray) -> np.ndarray:
-        return self.session.run(None, {self.name: images})[0]
+        try:
+            return self.session.run(None, {self.name: images})[0]
+        except self.errors as error:
+            raise ValueError(f"{self.path} is damaged, or does not take such images: {error}") from error
+
+
+def _errors(runtime: ModuleType) -> tuple[type[Exception], ...]:
+    """What onnxruntime raises for a file that it cannot read or run; its exceptions have no base of their own."""
+    names = ("Fail", "InvalidProtobuf", "InvalidGraph", "InvalidArgument", "NotImplemented", "RuntimeException")
+    return (UnicodeDecodeError, *(getattr(runtime.capi.onnxruntime_pybind11_state, name) for name in names))
 
 
 def check_onnx_installed() -> None:

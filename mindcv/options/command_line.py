@@ -4,7 +4,7 @@ import re
 import sys
 from collections.abc import Callable, Collection, Mapping, Sequence
 
-from mindcv.options.option import Option, brief, nearest
+from mindcv.options.option import Option, brief, nearest, shorten
 from mindcv.options.yaml_file import Setting
 
 COMMAND_LINE = "command line"  # where such a setting comes from
@@ -50,7 +50,7 @@ def read_command_line(
             sys.exit(0)
         key, value = _split_token(token, flags)
         if key not in known:
-            raise ValueError(f"{COMMAND_LINE}: unknown option {key!r}{nearest(key, known)}")
+            raise ValueError(f"{COMMAND_LINE}: unknown option {brief(key)}{nearest(key, known)}")
         if key in refused:
             raise ValueError(f"{COMMAND_LINE}: {key} {refused[key]}")
         if value is None and key in flags:
@@ -65,7 +65,7 @@ def read_command_line(
         settings.append(Setting(key, value, COMMAND_LINE, COMMAND_LINE))
     configs = sorted({s.value for s in settings if s.key == "config"})
     if len(configs) > 1:
-        raise ValueError(f"{COMMAND_LINE}: config is given twice, as {' and as '.join(configs)}")
+        raise ValueError(f"{COMMAND_LINE}: config is given twice, as {' and as '.join(map(shorten, configs))}")
     return settings
 
 
@@ -75,7 +75,7 @@ def _split_token(token: str, flags: Collection[str]) -> tuple[str, str | None]:
         raise ValueError(f"{COMMAND_LINE}: unexpected {brief(token)}; write --key=value or key=value")
     key, value = match["key"].replace("-", "_"), match["value"]
     if match["dashes"] == "-" and key != "c":
-        raise ValueError(f"{COMMAND_LINE}: unknown flag {brief(token)}; write --{key}, with two dashes")
+        raise ValueError(f"{COMMAND_LINE}: unknown flag {brief(token)}; write --{shorten(key)}, with two dashes")
     if match["dashes"] == "-":
         return "config", value
     if value is None and key.startswith("no_") and key[3:] in flags:

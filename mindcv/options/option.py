@@ -15,6 +15,7 @@ _PLURALS = {int: "integers", float: "numbers", str: "texts"}
 _REPR = reprlib.Repr()
 _REPR.maxlevel, _REPR.maxstring = 2, 80
 brief = _REPR.repr  # a value as messages quote it
+_LONGEST = 200  # characters of a text in a message
 
 
 def option(default: Any, help: str, **rules: Any) -> Any:
@@ -136,7 +137,7 @@ def convert(kind: Any, text: str | list[str]) -> Any:
         return None
     if kind is bool and word in TRUE | FALSE:
         return word in TRUE
-    if kind is int and re.fullmatch(r"[+-]?[0-9]+", word):
+    if kind is int and re.fullmatch(r"[+-]?[0-9]{1,15}", word):  # no more than every number format here can hold
         return int(word)
     if kind is float and "_" not in word and math.isfinite(number := float(word)):
         return number
@@ -150,8 +151,14 @@ def show(value: Any) -> str:
     return str(value).lower() if value is None or isinstance(value, bool) else str(value) or "''"
 
 
+def shorten(text: str) -> str:
+    """A text of any length as messages hold it."""
+    half = _LONGEST // 2
+    return text if len(text) <= _LONGEST else f"{text[:half]}...{text[-half:]}"
+
+
 def nearest(word: str, names: Sequence[str] | Mapping[str, Any]) -> str:
     """The end of a message about an unknown word: `; did you mean x?`, or nothing."""
-    word = word.lower()
+    word = word.lower()[:_LONGEST]
     close = difflib.get_close_matches(word, names, n=3) or [n for n in names if len(word) > 3 and word in n]
     return f"; did you mean {' or '.join(close)}?" if close else ""

@@ -7,7 +7,12 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from mindcv.options.option import brief, nearest
+from mindcv.options.option import brief, nearest, shorten
+
+_LARGEST_FILE = 200_000  # characters; the parser takes a second for them
+_MOST_FILES = 50  # that one recipe builds on, each counted as often as it is read
+_TAG = "tag:yaml.org,2002:"
+_PLAIN_TAG = re.compile(_TAG + "(?:str|int|float|bool|null|timestamp|value)")
 
 
 class Setting(NamedTuple):
@@ -19,12 +24,23 @@ class Setting(NamedTuple):
     source: str  # for Config.sources: "a.yaml"
 
 
-def read_yaml(path: str, shown: str, chain: tuple[str, ...] = ()) -> list[Setting]:
-    """The settings of a file, after those of its `base:` files. `shown` is the path for messages."""
+def read_yaml(path: str, shown: str) -> list[Setting]:
+    """The settings of a file, after those of its `base:` files. `shown` is the path for messages.
+
+    Raises:
+        ValueError: if one of these files is missing, is not such a file, or builds on itself; or if they are too many.
+    """
+    return _read(path, shown, (), [])
+
+
+def _read(path: str, shown: str, chain: tuple[str, ...], files: list[str]) -> list[Setting]:
+    files.append(shown)
+    if len(files) > _MOST_FILES:
+        raise ValueError(f"{files[0]}: base: builds on more than {_MOST_FILES} files")
     try:
         pairs = _read_pairs(path)
     except ValueError as error:
-        raise ValueError(f"{chain[-1] + ': base: ' if chain else ''}{shown or repr(shown)}: {error}") from None
+        raise ValueError(f"{chain[-1] + ': base: ' if chain else ''}{shorten(shown) or repr(shown)}: {error}") from None
     chain = (*chain, shown)
     settings, bases, lines = [], [], {}
     for key, value, line in pairs:
@@ -42,9 +58,9 @@ def read_yaml(path: str, shown: str, chain: tuple[str, ...] = ()) -> list[Settin
     for base in bases:
         base_shown = os.path.normpath(os.path.join(os.path.dirname(shown), base))
         if base_shown in chain:
-            circle = " -> ".join((*chain, base_shown))
+            circle = shorten(" -> ".join((*chain, base_shown)))
             raise ValueError(f"{shown}, line {lines['base']}: base: goes in a circle: {circle}")
-        below += read_yaml(os.path.normpath(os.path.join(os.path.dirname(path), base)), base_shown, chain)
+        below += _read(os.path.normpath(os.path.join(os.path.dirname(path), base)), base_shown, chain, files)
     return [*below, *settings]
 
 
@@ -59,10 +75,27 @@ def write_yaml(path: str | os.PathLike[str], groups: Mapping[str, Mapping[str, A
 
 def _read_pairs(path: str) -> list[tuple[str, Any, int]]:
     """(key, text or list of texts, line number) of each entry of a YAML mapping."""
+    text = _read_text(path)
+    try:
+        # The texts as they are written: loading would make 010 an 8, 1:30 a 90 and 1e-4 a string.
+        root = yaml.compose(text, Loader=yaml.SafeLoader)
+    except yaml.MarkedYAMLError as error:
+        line = f"line {error.problem_mark.line + 1}: " if error.problem_mark else ""
+        problem = shorten(", ".join(filter(None, (error.context, error.problem))))
+        raise ValueError(f"{line}is not valid YAML: {problem}") from None
+    except (yaml.YAMLError, ValueError, OverflowError, RecursionError):  # the last three: escapes, nesting
+        raise ValueError("is not valid YAML") from None
+    if root is None:
+        return []
+    if not isinstance(root, yaml.MappingNode) or root.tag != f"{_TAG}map":
+        raise ValueError("must hold lines of the form key: value")
+    return [(_scalar(k).replace("-", "_"), _plain(v), k.start_mark.line + 1) for k, v in root.value]
+
+
+def _read_text(path: str) -> str:
     try:
         with open(path, encoding="utf-8-sig") as file:
-            # The texts as they are written: loading would make 010 an 8, 1:30 a 90 and 1e-4 a string.
-            root = yaml.compose(file.read(), Loader=yaml.SafeLoader)
+            text = file.read(_LARGEST_FILE + 1)
     except FileNotFoundError:
         folder, name = os.path.split(path)
         present = os.listdir(folder or ".") if os.path.isdir(folder or ".") else []
@@ -71,24 +104,19 @@ def _read_pairs(path: str) -> list[tuple[str, Any, int]]:
         raise ValueError(f"cannot be read: {error.strerror}") from None
     except UnicodeDecodeError:
         raise ValueError("is not a text file") from None
-    except yaml.MarkedYAMLError as error:
-        line = f"line {error.problem_mark.line + 1}: " if error.problem_mark else ""
-        problem = ", ".join(filter(None, (error.context, error.problem)))
-        raise ValueError(f"{line}is not valid YAML: {problem}") from None
-    except (yaml.YAMLError, ValueError, OverflowError, RecursionError):  # the last three: escapes, nesting
-        raise ValueError("is not valid YAML") from None
-    if root is None:
-        return []
-    if not isinstance(root, yaml.MappingNode):
-        raise ValueError("must hold lines of the form key: value")
-    return [(_scalar(k).replace("-", "_"), _plain(v), k.start_mark.line + 1) for k, v in root.value]
+    except ValueError:  # a NUL, or what the file system's encoding lacks
+        raise ValueError("is not valid as the name of a file") from None
+    if len(text) > _LARGEST_FILE:
+        raise ValueError(f"is too large for a recipe: more than {_LARGEST_FILE:,} characters")
+    return text
 
 
 def _plain(node: yaml.Node) -> str | list[str]:
-    return [_scalar(item) for item in node.value] if isinstance(node, yaml.SequenceNode) else _scalar(node)
+    is_list = isinstance(node, yaml.SequenceNode) and node.tag == f"{_TAG}seq"
+    return [_scalar(item) for item in node.value] if is_list else _scalar(node)
 
 
 def _scalar(node: yaml.Node) -> str:
-    if not isinstance(node, yaml.ScalarNode) or not re.fullmatch(r"tag:yaml\.org,2002:\w+", node.tag):
+    if not isinstance(node, yaml.ScalarNode) or not _PLAIN_TAG.fullmatch(node.tag):
         raise ValueError(f"line {node.start_mark.line + 1}: expected a plain value or a list of plain values")
     return node.value

@@ -15,6 +15,8 @@ Failure: TypeAlias = tuple[Path, str]  # (path, reason)
 COLUMNS = ("image", "rank", "class_index", "class_name", "probability", "error")
 SUFFIXES = (".csv", ".json")
 _GAP = "  "
+# What begins a formula in some spreadsheet program, also in its full-width form, and the apostrophe, to be unambiguous.
+_FORMULA_STARTS = (*"=+-@\t\r\n", *"\uff1d\uff0b\uff0d\uff20", "'")
 _PERCENT_WIDTH = len("100.0 %")
 
 
@@ -34,7 +36,7 @@ def format_predictions(predictions: Sequence[Ranking], failures: Sequence[Failur
         parts.append(_table(predictions, width))
     if failures:
         title = f"not predicted, {len(failures)} of {len(predictions) + len(failures)}:"
-        listed = [f"{_GAP}{_printable(str(path))}: {_printable(reason)}" for path, reason in failures]
+        listed = [f"{_GAP}{printable(str(path))}: {printable(reason)}" for path, reason in failures]
         parts.append("\n".join([title, *listed]))
     return "\n\n".join(parts)
 
@@ -48,8 +50,9 @@ def write_predictions(path: str | Path, predictions: Sequence[Ranking], failures
 
     Both are UTF-8, and names come back exactly: in JSON, bytes of a file name that are no UTF-8 are escaped as
     `os.fsencode` expects them; in CSV they are written as they are (`encoding_errors="surrogateescape"` reads them).
-    For the same reason a name that starts with "=", "+", "-" or "@" is not altered: a spreadsheet program may take it
-    for a formula, so import files from strangers with the columns `image` and `class_name` as text.
+    In CSV, a text that a spreadsheet program could take for a formula, because it starts with one of "=", "+", "-",
+    "@", a tab or a line break, gets an apostrophe in front, and so does one that starts with an apostrophe: who reads
+    the file with a program takes one leading apostrophe off.
 
     Raises:
         ValueError: as `check_predictions_path` does.
@@ -86,9 +89,14 @@ def _write_csv(file: TextIO, predictions: Sequence[Ranking], failures: Sequence[
     writer.writerow(COLUMNS)
     for path, candidates in predictions:
         for rank, (class_index, class_name, probability) in enumerate(candidates, 1):
-            writer.writerow((path, rank, class_index, class_name, probability, ""))
+            writer.writerow((_inert(str(path)), rank, class_index, _inert(class_name), probability, ""))
     for path, reason in failures:
-        writer.writerow((path, "", "", "", "", reason))
+        writer.writerow((_inert(str(path)), "", "", "", "", _inert(reason)))
+
+
+def _inert(text: str) -> str:
+    """No formula for a spreadsheet program, which runs one that comes from a file's name."""
+    return f"'{text}" if text.startswith(_FORMULA_STARTS) else text
 
 
 def _write_json(file: TextIO, predictions: Sequence[Ranking], failures: Sequence[Failure]) -> None:
@@ -104,10 +112,10 @@ def _write_json(file: TextIO, predictions: Sequence[Ranking], failures: Sequence
 
 def _single(prediction: Ranking, width: int) -> str:
     path, candidates = prediction
-    names = [_printable(name) for _, name, _ in candidates]
+    names = [printable(name) for _, name, _ in candidates]
     space = width - 2 * len(_GAP) - len(str(len(candidates))) - len(_GAP) - _PERCENT_WIDTH
     name_width = max(min(max(map(_columns, names)), space), 4)
-    lines = [_cut_middle(_printable(str(path)), width)]
+    lines = [_cut_middle(printable(str(path)), width)]
     for rank, (name, (_, _, probability)) in enumerate(zip(names, candidates, strict=True), 1):
         number = f"{rank:{len(str(len(candidates)))}}"
         lines.append(f"{_GAP}{number}{_GAP}{_pad(_cut_end(name, name_width), name_width)}{_GAP}{_percent(probability)}")
@@ -115,11 +123,11 @@ def _single(prediction: Ranking, width: int) -> str:
 
 
 def _table(predictions: Sequence[Ranking], width: int) -> str:
-    images = [_printable(str(path)) for path, _ in predictions]
-    classes = [_printable(candidates[0][1]) for _, candidates in predictions]
+    images = [printable(str(path)) for path, _ in predictions]
+    classes = [printable(candidates[0][1]) for _, candidates in predictions]
     # Each takes 9 columns at least, so that more than these could never be shown.
     others = [
-        [(_printable(name), _percent(probability).strip()) for _, name, probability in candidates[1 : 2 + width // 9]]
+        [(printable(name), _percent(probability).strip()) for _, name, probability in candidates[1 : 2 + width // 9]]
         for _, candidates in predictions
     ]
 
@@ -164,8 +172,8 @@ def _percent(probability: float) -> str:
     return f"{100 * probability:5.1f} %"
 
 
-def _printable(text: str) -> str:
-    """Escape what would break a line or steer the terminal; a file name may hold any byte."""
+def printable(text: str) -> str:
+    """A text with what would break a line or steer the terminal escaped; a file name may hold any byte."""
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)

@@ -128,7 +128,8 @@ def test_the_options_of_images_and_validation_data_are_all_kept():
         for field in fields(section)
         if "validate" in config.OPTIONS[field.name].scripts
     }
-    assert needed - {"dataset_download", "num_parallel_workers"} <= set(USE_CONFIG)
+    of_a_run = {"dataset_download", "num_parallel_workers", "on_bad_image", "bad_image_limit", "check_data"}
+    assert needed - of_a_run <= set(USE_CONFIG)
     assert set(USE_CONFIG) <= set(config.OPTIONS)
 
 
