@@ -64,7 +64,7 @@ def _train(config: Config, weights: Checkpoint | None, run: Checkpoint | None, s
     step, learning_rates = build_step(config, network, len(train_loader))
     state = TrainState(step)
     progress = open_folder(config, run, state, store, train_loader)
-    metrics = MetricsFile(store.folder / "metrics.csv", progress.history)
+    metrics = MetricsFile(store.folder / "metrics.csv", progress.history, on_error=options.on_save_error)
     bad_images = BadImagesFile(store.folder / "bad_images.csv", train_loader, eval_loader)
     print(
         f"{config.model.model}, {sum(parameter.size for parameter in network.trainable_params()):,} parameters, on "

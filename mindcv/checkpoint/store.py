@@ -98,7 +98,8 @@ class CheckpointStore:
         while (archive := self.folder / f"earlier-{number}").exists():
             number += 1
         archive.mkdir()
-        for path in earlier:
+        # Its configuration first: killed before the end, the next start sees checkpoints that are still to be moved.
+        for path in sorted(earlier, key=lambda path: path.name != "config.yaml"):
             path.rename(archive / path.name)
         return archive
 

@@ -1,9 +1,9 @@
 """What happens after each epoch beside training and saving: a line on the console, a row in a file."""
 
 import csv
-import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 from tqdm import tqdm
 
@@ -32,7 +32,16 @@ class EpochLog:
 
 
 class MetricsFile:
-    """Appends one row per epoch to a CSV file; cells of epochs without validation stay empty."""
+    """A CSV file with one row per epoch; cells of epochs without validation stay empty.
+
+    It is written anew after each epoch and takes its name when it is whole, so that no half line is ever seen.
+
+    Args:
+        path: the file. What it holds of epochs that are not in `history` is left out.
+        history: epochs that are complete.
+        on_error: "stop": a file that cannot be written ends the run. "continue": the run says so, and the next epoch
+            tries again.
+    """
 
     COLUMNS = (
         "epoch",
@@ -47,22 +56,35 @@ class MetricsFile:
         "val_seconds",
     )
 
-    def __init__(self, path: Path, history: Sequence[EpochResult] = ()) -> None:
+    def __init__(
+        self, path: Path, history: Sequence[EpochResult] = (), *, on_error: Literal["stop", "continue"] = "stop"
+    ) -> None:
         self.path = path
-        if history:  # a resumed run may come by epochs again that are in the file already
-            temporary = path.with_name(f".{path.name}.saving")
-            self._write(temporary, history, "w")
-            publish(temporary, path)
+        self.on_error = on_error
+        self._results = list(history)
+        if self._results or path.exists():  # a resumed run comes by epochs again that are in the file already
+            self._write()
 
     def on_epoch_end(self, result: EpochResult) -> None:
-        self._write(self.path, [result], "a")
+        self._results.append(result)
+        self._write()
 
-    def _write(self, path: Path, results: Sequence[EpochResult], mode: str) -> None:
-        with path.open(mode, newline="") as file:
-            writer = csv.writer(file)
-            if os.fstat(file.fileno()).st_size == 0:
-                writer.writerow(self.COLUMNS)
-            writer.writerows(map(_row, results))
+    def _write(self) -> None:
+        temporary = self.path.with_name(f".{self.path.name}.saving.tmp")
+        try:
+            try:
+                with temporary.open("w", newline="") as file:
+                    writer = csv.writer(file)
+                    writer.writerow(self.COLUMNS)
+                    writer.writerows(map(_row, self._results))
+                publish(temporary, self.path)
+            finally:
+                temporary.unlink(missing_ok=True)
+        except OSError as error:
+            problem = f"could not write {self.path}: {error.strerror or error}. The checkpoints beside it are intact."
+            if self.on_error == "stop":
+                raise OSError(problem) from error
+            tqdm.write(f"warning: {problem}")
 
 
 def _row(result: EpochResult) -> tuple[object, ...]:

@@ -2,8 +2,8 @@
 
 import re
 
-# What MindSpore 2.10 says: its allocators for the three devices, in Graph and in Pynative mode, CUDA, CANN (207001 is its
-# number for it) and MindData. std::bad_alloc reaches Python as MemoryError, or in the text of another error.
+# What MindSpore 2.10 says: its allocators for the three devices, in Graph and in Pynative mode, MindData, CUDA and CANN
+# (207001 is its number). std::bad_alloc reaches Python as MemoryError, or in the text of another error.
 _TEXTS = re.compile(
     r"memory (not|isn't|is not) enough|out of memory|bad_?alloc|cannot allocate memory|207001|alloc_failed|"
     r"(al|mal)loc\w* ([\w.]+ ){0,2}mem(ory)? fail|(al|mal)loc for kernel (in|out)put failed|"

@@ -112,7 +112,7 @@ class Trainer:
                 images_per_second=progress.batch * loader.batch_size / progress.seconds,
                 data_wait=progress.waited / progress.seconds,
                 evaluation=evaluation,
-                is_best=evaluation is not None and (progress.best_top1 is None or evaluation.top1 > progress.best_top1),
+                is_best=evaluation is not None and _is_best(epoch, evaluation.top1, progress),
                 is_final=is_final,
             )
             progress.end_epoch(result)
@@ -201,3 +201,10 @@ class Trainer:
             self.saver.roll_back()
         then = "skipped" if self.on_nan == "skip" else "back to the weights of the last checkpoint"
         tqdm.write(f"{what} {where}: {then} ({progress.bad_steps} of at most {self.nan_limit})")
+
+
+def _is_best(epoch: int, top1: float, progress: Progress) -> bool:
+    """Also true of the very epoch whose weights a killed run had written, but not yet its state."""
+    if progress.best_top1 is None or top1 > progress.best_top1:
+        return True
+    return (epoch, top1) == (progress.best_epoch, progress.best_top1)
