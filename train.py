@@ -47,7 +47,7 @@ def _train(config: Config, weights: Checkpoint | None, run: Checkpoint | None, s
         TrainState,
         describe_position,
         evaluate,
-        explain_out_of_memory,
+        memory_explained,
     )
     from mindcv.models import freeze
     from mindcv.report import BadImagesFile, finished, interrupted
@@ -93,11 +93,8 @@ def _train(config: Config, weights: Checkpoint | None, run: Checkpoint | None, s
             stop=stop,
         )
         try:
-            trainer.fit(train_loader, epochs=options.epoch_size, learning_rates=learning_rates, progress=progress)
-        except (RuntimeError, MemoryError) as error:
-            if explanation := explain_out_of_memory(error, config.data.batch_size):
-                raise explanation from error
-            raise
+            with memory_explained(config.data.batch_size):
+                trainer.fit(train_loader, epochs=options.epoch_size, learning_rates=learning_rates, progress=progress)
         finally:
             bad_images.update()
 

@@ -28,7 +28,7 @@ def main(argv: Sequence[str] | None = None) -> Evaluation | int:
 
     # MindSpore takes seconds to import; --help and a mistyped flag should not wait for it.
     from build import build_loader, build_to_run
-    from mindcv.engine import evaluate
+    from mindcv.engine import evaluate, memory_explained
     from mindcv.report import format_bad_images
     from mindcv.runtime import setup_runtime
     from start import read_start
@@ -40,7 +40,8 @@ def main(argv: Sequence[str] | None = None) -> Evaluation | int:
 
     loader = build_loader(config, is_training=False)
     network = build_to_run(config, weights, loader.dataset.class_names)
-    result = evaluate(network, loader)
+    with memory_explained(loader.batch_size):
+        result = evaluate(network, loader)
 
     left_out = ""
     if result.num_bad:

@@ -3,7 +3,7 @@
 from mindcv.engine.callbacks import EpochLog, MetricsFile
 from mindcv.engine.evaluator import Evaluation, evaluate
 from mindcv.engine.interrupt import Interruption
-from mindcv.engine.memory import explain_out_of_memory
+from mindcv.engine.memory import memory_explained
 from mindcv.engine.predictor import Prediction, Predictions, predict
 from mindcv.engine.progress import EpochResult, Progress, TrainState
 from mindcv.engine.resuming import describe_position, take_up
@@ -26,7 +26,7 @@ __all__ = [
     "Trainer",
     "describe_position",
     "evaluate",
-    "explain_out_of_memory",
+    "memory_explained",
     "predict",
     "take_up",
 ]

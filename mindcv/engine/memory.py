@@ -1,6 +1,8 @@
 """What to do when memory runs out."""
 
+import contextlib
 import re
+from collections.abc import Iterator
 
 # What MindSpore 2.10 says: its allocators for the three devices, in Graph and in Pynative mode, MindData, CUDA and CANN
 # (207001 is its number). std::bad_alloc reaches Python as MemoryError, or in the text of another error.
@@ -30,3 +32,15 @@ def explain_out_of_memory(error: BaseException, batch_size: int) -> ValueError |
         "--gradient_accumulation_steps=2 gives half of it the same effect. A smaller --image_resize or fewer "
         "--num_parallel_workers take less, too."
     )
+
+
+@contextlib.contextmanager
+def memory_explained(batch_size: int) -> Iterator[None]:
+    """Turn an error within that means a lack of memory into one that says what to try."""
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        explanation = explain_out_of_memory(error, batch_size)
+        if explanation:
+            raise explanation from error
+        raise

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mindcv.engine.memory import explain_out_of_memory
+from mindcv.engine.memory import explain_out_of_memory, memory_explained
 
 ROOT = Path(__file__).parent.parent.parent
 _spec = importlib.util.spec_from_file_location("memory_benchmark", ROOT / "benchmarks/memory.py")
@@ -136,3 +136,10 @@ def test_memory_does_not_grow_with_training_and_validation(mode, steps):
 def test_a_leak_of_one_array_per_step_would_be_noticed():
     samples, _ = benchmark.measure(0, validate=False, steps=240, leak_kb=LEAK_KB)
     assert benchmark.slope(samples, WARMUP)[0] > MOST_KB[0]
+
+
+def test_only_a_lack_of_memory_is_explained():
+    with pytest.raises(ValueError, match="out of memory with batch_size=64"), memory_explained(64):
+        raise MemoryError
+    with pytest.raises(RuntimeError, match="something else"), memory_explained(64):
+        raise RuntimeError("something else")
