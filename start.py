@@ -16,7 +16,7 @@ from mindcv.weights import find_weights
 from mindcv.weights.load import read_published, read_weights
 
 # What a checkpoint's own configuration says, but is a matter of this run: where and from what to start.
-_NOT_INHERITED = NOT_INHERITED | {"device_target", "num_parallel_workers"}
+_NOT_INHERITED = NOT_INHERITED | {"ckpt_path", "pretrained", "device_target", "num_parallel_workers"}
 # What a training takes over from published weights; from a checkpoint of its own kind it takes the weights only.
 _PREPROCESSING = {"mean", "std", "interpolation", "crop_pct"}
 

@@ -149,6 +149,16 @@ def test_resuming_needs_no_other_flag_and_keeps_what_the_command_line_said(stopp
     assert read_checkpoint(last(stopped)).info["config"]["num_parallel_workers"] == 1
 
 
+def test_the_saved_configuration_still_repeats_the_whole_run(tmp_path, tiny_model, interrupt):
+    train.main(quick_run(tmp_path / "first", *ONE_EPOCH))
+    interrupt(2)
+    train.main(quick_run(tmp_path / "out", f"--ckpt_path={last(tmp_path / 'first')}"))
+    before = (tmp_path / "out" / "config.yaml").read_text()
+    assert str(last(tmp_path / "first")) in before
+    assert train.main([f"--resume={tmp_path / 'out'}", "--model=tiny_sknet"]) == 0
+    assert (tmp_path / "out" / "config.yaml").read_text() == before
+
+
 def test_the_model_need_not_be_named_if_the_folder_holds_one(stopped, monkeypatch, capsys):
     monkeypatch.chdir(stopped.parent)
     assert train.main(["--resume", "--ckpt_save_dir=out"]) == 0

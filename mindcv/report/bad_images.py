@@ -7,6 +7,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Protocol
 
+from tqdm import tqdm
+
 from mindcv.report.predictions import _inert, printable
 
 SHOWN = 20
@@ -60,6 +62,7 @@ class BadImagesFile:
         self.path = path
         self.loaders = [loader for loader in loaders if loader is not None]
         self._listed: dict[str, str] = {}
+        self._unwritten = False
         if path.exists():
             with path.open(encoding="utf-8", errors="surrogateescape", newline="") as file:
                 self._listed = {row["image"]: row["reason"] for row in csv.DictReader(file)}
@@ -71,8 +74,15 @@ class BadImagesFile:
         self.update()
 
     def update(self) -> None:
-        """Add what was found since the last time."""
+        """Add what was found since the last time; what cannot be written now is told, and written the next time."""
         found = {_inert(path): reason for loader in self.loaders for path, reason in loader.bad_images.items()}
-        if found.keys() - self._listed.keys():
-            self._listed = {**self._listed, **found}
+        if not self._unwritten and not found.keys() - self._listed.keys():
+            return
+        self._listed = {**self._listed, **found}
+        self._unwritten = True
+        try:
             write_bad_images(self.path, self._listed.items())
+        except OSError as error:
+            tqdm.write(f"warning: could not write {self.path}: {error.strerror or error}")
+        else:
+            self._unwritten = False

@@ -29,3 +29,13 @@ def test_the_list_of_bad_images_exists_only_if_there_are_any_and_names_each_once
             ("b.jpg", "empty"),
         ]
     assert len(resumed) == 2
+
+
+def test_a_list_that_cannot_be_written_is_told_and_written_later(tmp_path, capsys):
+    path = tmp_path / "out" / "bad_images.csv"
+    file = BadImagesFile(path, FakeLoader(**{"a.jpg": "cut"}))
+    file.update()
+    assert f"warning: could not write {path}: No such file or directory" in capsys.readouterr().out
+    path.parent.mkdir()
+    file.update()
+    assert "a.jpg,cut" in path.read_text()
