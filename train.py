@@ -100,7 +100,9 @@ def _train(config: Config, weights: Checkpoint | None, run: Checkpoint | None, s
 
     if progress.epoch < options.epoch_size:
         where = describe_position(progress, len(train_loader) // step.accumulate_steps * step.accumulate_steps)
-        print(interrupted(config.model.model, store.folder, interruption.signum, where, saver.problem))
+        signum, is_saved = interruption.signum, store.last.exists()
+        model = config.model.model
+        print(interrupted(model, store.folder, signum, where, is_saved=is_saved, problem=saver.problem))
         return 128 + interruption.signum
     if saver.problem:
         raise OSError(f"training is finished, but its last checkpoint is missing: {saver.problem}")

@@ -40,6 +40,8 @@ def take_up(
 
 def describe_position(progress: Progress, batches: int) -> str:
     """Words for where a run stands, for example "epoch 3, step 17 of 44"."""
+    if progress.batch == progress.epoch == 0:
+        return "its beginning"
     if progress.batch == 0:
         return f"the end of epoch {progress.epoch}"
     if progress.batch == batches:

@@ -5,16 +5,18 @@ import signal
 from pathlib import Path
 
 
-def interrupted(model: str, folder: Path, signum: int, where: str, problem: str | None) -> str:
+def interrupted(model: str, folder: Path, signum: int, where: str, *, is_saved: bool, problem: str | None) -> str:
     """A run that was asked to end.
 
     Args:
         signum: of the signal that asked.
         where: words for its position.
+        is_saved: whether there is anything to go on from.
         problem: why its state could not be saved, if so.
     """
     command = shlex.join(["python", "train.py", f"--model={model}", f"--resume={folder}"])
-    lines = [f"interrupted by {signal.Signals(signum).name} at {where}", f"continue with: {command}"]
+    then = f"continue with: {command}" if is_saved else "nothing is saved yet: start it again"
+    lines = [f"interrupted by {signal.Signals(signum).name} at {where}", then]
     return "\n".join([f"this state could not be saved: {problem}"] * bool(problem) + lines)
 
 
