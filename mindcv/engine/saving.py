@@ -7,7 +7,7 @@ from typing import Any, Literal
 import numpy as np
 from tqdm import tqdm
 
-from mindcv.checkpoint import CheckpointStore
+from mindcv.checkpoint import CheckpointStore, read_checkpoint
 from mindcv.engine.progress import EpochResult, Progress, TrainState
 
 
@@ -89,8 +89,17 @@ class SaveCheckpoints:
             if self.on_error == "stop":
                 raise OSError(f"{error}. {self._what_is_left()}") from error
             tqdm.write(f"warning: {error}. Training goes on without this checkpoint. {self._what_is_left()}")
+            if result and result.is_best:
+                progress.set_best(*self._best_on_disk())
         else:
             self.problem = None
+
+    def _best_on_disk(self) -> tuple[int | None, float | None, float | None]:
+        """Epoch, top-1 and top-5 of the best checkpoint that there is: a run names no other."""
+        if not self.store.best.exists():
+            return None, None, None
+        info = read_checkpoint(self.store.best).info
+        return info["epoch"], info["metrics"]["top1"], info["metrics"]["top5"]
 
     def _what_is_left(self) -> str:
         return (
