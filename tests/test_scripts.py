@@ -28,7 +28,8 @@ def test_train_then_validate_agree_to_the_last_digit(tmp_path, tiny_model, capsy
     printed = capsys.readouterr().out
     assert "no --dataset given: training on scikit-learn's handwritten digits" in printed
     assert f"python validate.py --ckpt_path={out}/tiny_sknet-best.ckpt" in printed
-    assert sorted(os.listdir(out)) == ["config.yaml", "metrics.csv", "tiny_sknet-best.ckpt", "tiny_sknet-last.ckpt"]
+    checkpoints = [f"tiny_sknet-{kind}.ckpt" for kind in ("best", "last", "previous")]
+    assert sorted(os.listdir(out)) == ["config.yaml", "metrics.csv", *checkpoints]
 
     with (out / "metrics.csv").open(newline="") as lines:
         rows = list(csv.DictReader(lines))

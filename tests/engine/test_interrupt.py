@@ -124,6 +124,7 @@ def test_a_signal_in_the_last_instant_is_known_after_the_context(capsys):
 def test_what_was_there_before_is_there_again():
     receiver, sender = os.pipe()
     os.set_blocking(sender, False)
+    inherited = signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job ignores it
     before = [signal.getsignal(signum) for signum in SIGNALS]
     signal.set_wakeup_fd(sender)
     threads = threading.active_count()
@@ -137,6 +138,7 @@ def test_what_was_there_before_is_there_again():
         assert os.read(receiver, 10) == bytes([signal.SIGINT])
     finally:
         assert signal.set_wakeup_fd(-1) == sender
+        signal.signal(signal.SIGINT, inherited)
         os.close(receiver), os.close(sender)
     assert threading.active_count() == threads
 
