@@ -131,6 +131,7 @@ def stopped(tmp_path, tiny_model, interrupt, capsys):
         (["--freeze=1"], r"cannot be resumed with another freeze \(freeze none -> 1\)"),
         (["--batch_size=8"], r"in the middle of an epoch and would lose its position there: batch_size 16 -> 8"),
         (["--seed=1"], r"in the middle of an epoch.*seed 42 -> 1"),
+        (["--drop_remainder=false"], r"in the middle of an epoch.*drop_remainder true -> false"),
         (["--num_samples=90"], r"in the middle of an epoch.*num_samples 70 -> 90"),
         (["--drop_rate=0.5"], r"do not fit this run.*missing from the file: .*draws"),
     ],

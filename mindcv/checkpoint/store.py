@@ -118,9 +118,9 @@ class CheckpointStore:
             if best.exists():
                 _duplicate(best, self.best)
             return remarks
-        for path in {self.last, self.previous, self.best} - {start.path}:
+        for path in (self.last, self.previous, self.best):
             try:
-                if os.path.lexists(path):
+                if path != start.path and os.path.lexists(path):
                     _read_own(path)
             except ValueError:
                 aside = path.with_name(f"{path.name}.damaged")
@@ -152,6 +152,10 @@ class CheckpointStore:
             )
         return None, complaints
 
+    def is_due(self, epoch: int, *, is_best: bool, is_final: bool) -> bool:
+        """Whether `save` writes anything after `epoch`."""
+        return is_best or self._is_regular(epoch, is_final)
+
     def save(
         self,
         weights: Mapping[str, np.ndarray],
@@ -167,11 +171,11 @@ class CheckpointStore:
         Raises:
             OSError: if a file cannot be written; those of earlier saves are as they were.
         """
-        due = is_final or epoch % self.interval == 0
         if is_best:  # before last: a run that goes on from an older last comes by this epoch again
             save_checkpoint(self.best, weights, {key: value for key, value in info.items() if key != "training"})
-        if due or is_best:  # best and last go together, so that a resumed run knows what its best is
-            copy = self.folder / f"{self.model}-{epoch}.ckpt" if due and self.keep else None
+        if self.is_due(epoch, is_best=is_best, is_final=is_final):  # with the best a last that knows of it
+            numbered = self.keep and self._is_regular(epoch, is_final)
+            copy = self.folder / f"{self.model}-{epoch}.ckpt" if numbered else None
             self.save_last(weights, info, state, copy=copy)
 
     def save_last(
@@ -198,6 +202,9 @@ class CheckpointStore:
             if self.last.exists():
                 _duplicate(self.last, self.previous)
             publish(temporary, self.last)
+
+    def _is_regular(self, epoch: int, is_final: bool) -> bool:
+        return is_final or epoch % self.interval == 0
 
     def _candidates(self) -> list[Path]:
         numbered = self._numbered()

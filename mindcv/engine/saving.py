@@ -1,6 +1,5 @@
 """Checkpoints of a run under way: at the end of epochs, inside them, and back to the last one."""
 
-import time
 from collections.abc import Mapping
 from typing import Any, Literal
 
@@ -41,6 +40,7 @@ class SaveCheckpoints:
         self.training = training
         self.on_error = on_error
         self.problem: str | None = None
+        self._saved: tuple[int, int] | None = None  # epoch and batch of the last checkpoint
 
     def save_epoch(self, result: EpochResult, progress: Progress) -> None:
         """Save what is due at the end of an epoch.
@@ -49,11 +49,13 @@ class SaveCheckpoints:
             OSError: if that fails and `on_error` is "stop".
             ValueError: if a weight is not finite.
         """
-        self._write(progress, result)
+        if self.store.is_due(result.epoch, is_best=result.is_best, is_final=result.is_final):
+            self._write(progress, result)
 
     def save_now(self, progress: Progress) -> None:
-        """Save the present state as the last checkpoint; raises as `save_epoch` does."""
-        self._write(progress, None)
+        """Save the present state as the last checkpoint, unless it is that already; raises as `save_epoch` does."""
+        if self._saved != (progress.epoch, progress.batch):
+            self._write(progress, None)
 
     def roll_back(self) -> None:
         """Return to weights and moments of the newest checkpoint of this run.
@@ -76,7 +78,7 @@ class SaveCheckpoints:
             **self.info,
             "epoch": progress.epoch,
             "metrics": _metrics(result) if result else {},
-            "training": {**self.training, **self.state.describe(progress), "time": time.time()},
+            "training": {**self.training, **self.state.describe(progress)},
         }
         try:
             if result:
@@ -92,7 +94,7 @@ class SaveCheckpoints:
             if result and result.is_best:
                 progress.set_best(*self._best_on_disk())
         else:
-            self.problem = None
+            self.problem, self._saved = None, (progress.epoch, progress.batch)
 
     def _best_on_disk(self) -> tuple[int | None, float | None, float | None]:
         """Epoch, top-1 and top-5 of the best checkpoint that there is: a run names no other."""

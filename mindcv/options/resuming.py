@@ -17,7 +17,10 @@ _FIXED = {
     "freeze_bn": "the saved state covers the parameters that were trained",
 }
 # What a position inside an epoch is counted in.
-_WITHIN_AN_EPOCH = ("batch_size", "gradient_accumulation_steps", "num_samples", "train_split", "shuffle", "seed")
+_WITHIN_AN_EPOCH = (
+    *("batch_size", "gradient_accumulation_steps", "drop_remainder"),
+    *("num_samples", "train_split", "shuffle", "seed"),
+)
 # What a run does beside training: other values need no remark.
 _FREE = {
     *("debug", "resume", "resume_opt", "ckpt_path", "pretrained", "dataset_download", "num_parallel_workers"),

@@ -144,6 +144,26 @@ def test_going_back_does_not_repeat_the_masks(tmp_path, tiny_network):
     assert {array.item() for name, array in state.arrays().items() if name.endswith(".draws")} == {2}
 
 
+def test_a_state_that_is_saved_already_is_not_saved_again(tmp_path, tiny_network):
+    setup_runtime(mode=0, device_target="CPU")
+    saver, progress = saver_of(build(tiny_network), tmp_path), Progress(batch=1)
+    saver.save_now(progress)
+    progress.end_epoch(epoch_result(1))
+    saver.save_epoch(epoch_result(1), progress)
+    saver.save_now(progress)  # as a run does that is stopped at the end of an epoch
+    assert read_checkpoint(saver.store.last).info["metrics"]["top1"] == 50.0
+    assert read_checkpoint(saver.store.previous).info["training"]["progress"]["batch"] == 1
+
+
+def test_an_epoch_that_is_not_due_costs_no_copy_of_the_weights(tmp_path, tiny_network, monkeypatch):
+    setup_runtime(mode=0, device_target="CPU")
+    saver, progress = saver_of(build(tiny_network), tmp_path), Progress()
+    saver.store.interval = 5
+    monkeypatch.setattr(saver.state, "weights", None)
+    saver.save_epoch(EpochResult(**{**vars(epoch_result(1)), "is_best": False}), progress)
+    assert not saver.store.last.exists()
+
+
 def test_without_a_checkpoint_there_is_no_way_back(tmp_path, tiny_network):
     setup_runtime(mode=0, device_target="CPU")
     with pytest.raises(ValueError, match="no checkpoint yet to go back to"):

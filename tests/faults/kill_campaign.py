@@ -18,7 +18,7 @@ from mindcv.checkpoint import CheckpointStore, read_checkpoint
 SAVED = f"rename .{MODEL}-last.saving.ckpt {MODEL}-last.ckpt"
 _CHECKPOINT = re.compile(rf"{MODEL}-(best|last|previous|\d+)\.ckpt")
 _TEMPORARY = re.compile(r"\..+\.saving(\.ckpt|\.tmp)?|\.lock")
-_TIMES = {"seconds", "images_per_second", "data_wait", "waited", "time"}
+_TIMES = {"seconds", "images_per_second", "data_wait", "waited"}
 _FOLDER_OF_RUN = {"ckpt_save_dir", "resume"}
 
 MOMENTUM = {"opt": "momentum"}
