@@ -1,0 +1,220 @@
+"""What all benchmarks share: peers in environments of their own, workers that take turns, and tables.
+
+A benchmark is a script with two roles. Called by a person, it starts one worker per thing to measure, lets them run step
+by step in turn, A B C A B C ..., so that a machine whose speed drifts is fair to all, and writes a table as JSON and as
+Markdown. Called with --work, it is such a worker: it answers each line it reads by running one step.
+"""
+
+import argparse
+import json
+import os
+import platform
+import resource
+import statistics
+import subprocess
+import sys
+import time
+import venv
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parent.parent
+RESULTS = ROOT / "benchmarks" / "results"
+# Peers never share an environment with this package. BENCH_TORCH_PYTHON and BENCH_MINDCV_PYTHON name interpreters of
+# environments that exist already.
+PEERS = {
+    "torch": ("torch", "torchvision", "timm", "onnx", "onnxruntime", "onnxscript"),
+    "mindcv": ("mindcv==0.3.0", "mindspore==2.10.0", "numpy<2"),
+}
+
+
+def peer_python(peer: str) -> str:
+    """The interpreter of a peer's environment, which is made in .bench/ the first time; "ours" is this interpreter."""
+    if peer == "ours":
+        return sys.executable
+    if named := os.environ.get(f"BENCH_{peer.upper()}_PYTHON"):
+        return named
+    folder = ROOT / ".bench" / peer
+    python = folder / "bin" / "python"
+    if not (folder / "complete").exists():
+        print(f"installing {', '.join(PEERS[peer])} into .bench/{peer}", file=sys.stderr)
+        venv.create(folder, with_pip=True, clear=True)
+        subprocess.run([python, "-m", "pip", "install", "--quiet", *PEERS[peer]], check=True)
+        (folder / "complete").touch()
+    return str(python)
+
+
+def parse_arguments(description: str, *, rounds: int = 9, add: Callable[[argparse.ArgumentParser], None] | None = None):
+    """The command line that benchmarks have in common: --rounds, --smoke, --out, and whatever `add` adds."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=rounds, help="steps of each worker that count")
+    parser.add_argument("--smoke", action="store_true", help="tiny sizes: shows that the script runs, measures nothing")
+    parser.add_argument("--out", type=Path, default=RESULTS, help="folder for the .json and .md of the table")
+    parser.add_argument("--work", help=argparse.SUPPRESS)
+    if add:
+        add(parser)
+    return parser.parse_args()
+
+
+def serve(make_step: Callable[[], Callable[[], Any]]) -> None:
+    """Be a worker: make a step, then run it once for each line read and answer with a line of JSON.
+
+    The first answer has the seconds of `make_step` and of the first step, which compiles. `peak_mb` is the peak resident
+    memory of this process so far. A step that returns a dict adds it to the answer.
+    """
+    out = os.dup(1)
+    os.dup2(2, 1)  # what libraries print must not mix with the answers
+    start = time.perf_counter()
+    step = make_step()
+    made = time.perf_counter() - start
+    for _ in sys.stdin:
+        before = resource.getrusage(resource.RUSAGE_SELF)
+        start = time.perf_counter()
+        result = step()
+        seconds = time.perf_counter() - start
+        after = resource.getrusage(resource.RUSAGE_SELF)
+        answer = {
+            "seconds": seconds,
+            "made": made,
+            "peak_mb": _peak_mb(),
+            "cpu_seconds": after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime,
+            **(result if isinstance(result, dict) else {}),
+        }
+        os.write(out, f"{json.dumps(answer)}\n".encode())
+
+
+def _peak_mb() -> float:
+    # Not ru_maxrss: a process inherits that from its parent.
+    status = Path("/proc/self/status").read_text()
+    return int(status.partition("VmHWM:")[2].split()[0]) / 1024
+
+
+class Worker:
+    """A process that runs a step whenever it is asked to.
+
+    Args:
+        python: its interpreter; see `peer_python`.
+        script: a benchmark that calls `serve` when it is given --work.
+        work: what its --work is.
+        environment: variables beside those of this process.
+    """
+
+    def __init__(
+        self, python: str, script: str, work: str, *arguments: str, environment: Mapping[str, str] | None = None
+    ) -> None:
+        line = [python, script, "--work", work, *arguments]
+        self.errors = subprocess.DEVNULL if not os.environ.get("BENCH_VERBOSE") else None
+        environment = {**os.environ, **(environment or {})}
+        self.process = subprocess.Popen(
+            line, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.errors, env=environment
+        )
+
+    def ask(self) -> dict[str, Any]:
+        """Let it run one step; what it measured."""
+        answer = b""
+        if self.process.poll() is None:
+            self.process.stdin.write(b"go\n")
+            self.process.stdin.flush()
+            answer = self.process.stdout.readline()
+        if not answer:
+            line = " ".join(map(str, self.process.args))
+            raise RuntimeError(f"the worker ended without an answer: {line}; BENCH_VERBOSE=1 shows what it says.")
+        return json.loads(answer)
+
+    def step(self) -> float:
+        """Let it run one step; its seconds."""
+        return self.ask()["seconds"]
+
+    def close(self) -> None:
+        self.process.stdin.close()
+        self.process.wait()
+
+    def __enter__(self) -> "Worker":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def interleave(workers: Mapping[str, Worker], rounds: int, warmup: int = 1) -> dict[str, list[float]]:
+    """Seconds of `rounds` steps of each worker, taken in turn; `warmup` steps of each come before and do not count."""
+    for _ in range(warmup):
+        for worker in workers.values():
+            worker.step()
+    seconds: dict[str, list[float]] = {name: [] for name in workers}
+    for _ in range(rounds):
+        for name, worker in workers.items():
+            seconds[name].append(worker.step())
+    return seconds
+
+
+def ratio(ours: Sequence[float], theirs: Sequence[float]) -> tuple[float, float, float]:
+    """Median, lowest and highest of the ratios of neighbouring measurements."""
+    ratios = [a / b for a, b in zip(ours, theirs, strict=True)]
+    return statistics.median(ratios), min(ratios), max(ratios)
+
+
+def spread(values: Sequence[float], digits: int = 3) -> str:
+    """ "median (lowest - highest)"."""
+    return f"{statistics.median(values):.{digits}f} ({min(values):.{digits}f} - {max(values):.{digits}f})"
+
+
+def spread_of_ratio(ours: Sequence[float], theirs: Sequence[float]) -> str:
+    """The same of `ratio`."""
+    return "{:.2f} ({:.2f} - {:.2f})".format(*ratio(ours, theirs))
+
+
+def machine() -> dict[str, str]:
+    """What the figures were measured on."""
+    model = "unknown processor"
+    if (cpuinfo := Path("/proc/cpuinfo")).exists():
+        model = cpuinfo.read_text().partition("model name")[2].partition("\n")[0].strip("\t :") or model
+    return {"processor": model, "cores": str(len(os.sched_getaffinity(0))), "python": platform.python_version()}
+
+
+class Table:
+    """A table under construction; it is written again after every row, so that an interrupted run keeps its rows.
+
+    Args:
+        name: of the files, OUT/NAME.json and OUT/NAME.md.
+        title: a sentence that says what was measured and how.
+        columns: headings.
+    """
+
+    def __init__(self, out: Path, name: str, title: str, columns: Sequence[str], *, smoke: bool = False) -> None:
+        self.out, self.name, self.title, self.columns, self.smoke = out, name, title, list(columns), smoke
+        self.rows: list[list[str]] = []
+        self.raw: list[dict[str, Any]] = []
+
+    def add(self, *cells: object, **raw: Any) -> None:
+        """Add a row of cells as they are shown, and the numbers behind it; print it."""
+        assert len(cells) == len(self.columns), cells
+        if not self.rows:
+            print(self._line(self.columns))
+            print("|---" * len(self.columns) + "|")
+        self.rows.append([str(cell) for cell in cells])
+        self.raw.append(raw)
+        print(self._line(self.rows[-1]), flush=True)
+        self.write()
+
+    def write(self) -> None:
+        self.out.mkdir(parents=True, exist_ok=True)
+        where = machine()
+        date = time.strftime("%Y-%m-%d")
+        measured = {
+            "title": self.title,
+            "date": date,
+            "machine": where,
+            "smoke": self.smoke,
+            "columns": self.columns,
+            "rows": [{"cells": cells, **raw} for cells, raw in zip(self.rows, self.raw, strict=True)],
+        }
+        (self.out / f"{self.name}.json").write_text(json.dumps(measured, indent=1) + "\n")
+        lines = [self._line(self.columns), "|---" * len(self.columns) + "|", *map(self._line, self.rows)]
+        source = f"{self.title} {where['cores']} cores of an {where['processor']}, {date}."
+        (self.out / f"{self.name}.md").write_text("\n".join([*lines, "", source, ""]))
+
+    @staticmethod
+    def _line(cells: Sequence[str]) -> str:
+        return f"| {' | '.join(cells)} |"
