@@ -1,12 +1,13 @@
-# `make train`: the main job, from nothing.  `make test`: lint and the whole test suite.
-# Both make a virtual environment in .venv first; PYTHON chooses its interpreter (3.10, 3.11 or 3.12).
+# `make train`: the main job, from nothing.  `make test`: lint and the whole test suite.  `make bench`: every table of the
+# documentation, measured here, beside PyTorch and MindCV in environments of their own (benchmarks/README.md).
+# All make a virtual environment in .venv first; PYTHON chooses its interpreter (3.10, 3.11 or 3.12).
 
 PYTHON ?= $(firstword $(foreach version,3.11 3.12 3.10,$(shell command -v python$(version))) python3)
 VENV := .venv
 RUN := $(VENV)/bin/python
 JOBS ?= 2
 
-.PHONY: train test lint clean
+.PHONY: train test lint bench clean
 
 train: $(VENV)/runtime
 	$(RUN) train.py --model=sknet50 --resume=auto
@@ -18,6 +19,9 @@ test: lint
 lint: $(VENV)/dev
 	$(RUN) -m ruff check .
 	$(RUN) -m ruff format --check .
+
+bench: $(VENV)/dev
+	$(RUN) benchmarks/run_all.py $(BENCH)
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; v = sys.version_info; \

@@ -6,6 +6,7 @@ The only module that knows both the options of config.py and the factories of mi
 import platform
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import mindspore
@@ -23,6 +24,7 @@ from mindcv.optim import create_optimizer
 from mindcv.scheduler import create_scheduler
 from mindcv.version import __version__
 from mindcv.weights import imagenet_classes
+from mindcv.weights.download import cache_folder
 from mindcv.weights.load import load_weights, num_classes
 
 
@@ -57,6 +59,11 @@ def build_loader(config: Config, *, is_training: bool) -> Loader:
         **vars(config.image),
         **(of_training if is_training else {}),
     )
+
+
+def graph_folder(config: Config) -> Path | None:
+    """Where compiled networks are kept from one start to the next; None if they are not."""
+    return cache_folder() / "graphs" if config.runtime.compile_cache else None
 
 
 def build_store(config: Config) -> CheckpointStore:

@@ -15,9 +15,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         raise ValueError("no network to ask: name a checkpoint with --ckpt_path, or use --pretrained.")
 
     # MindSpore takes seconds to import; --help and a mistyped flag should not wait for it.
-    from build import build_to_run, class_names_of
+    from build import build_to_run, class_names_of, graph_folder
     from mindcv.data import ImageFiles, create_transforms, find_images
-    from mindcv.engine import predict
+    from mindcv.engine import compiled_graphs_kept, predict
     from mindcv.report import check_predictions_path, format_predictions, write_predictions
     from mindcv.runtime import setup_runtime
     from start import read_start
@@ -31,7 +31,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     network = build_to_run(config, weights)
     transforms = create_transforms(is_training=False, **vars(config.image))
     batches = ImageFiles(paths, transforms, config.data.batch_size, config.data.num_parallel_workers)
-    result = predict(network, batches, class_names_of(weights), files.topk)
+    with compiled_graphs_kept(graph_folder(config)):
+        result = predict(network, batches, class_names_of(weights), files.topk)
 
     print(format_predictions(result.predictions, result.failures, shutil.get_terminal_size().columns))
     print(f"\n{len(result.predictions):,} of {len(paths):,} images predicted in {result.seconds:.1f} s")

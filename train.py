@@ -37,7 +37,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _train(config: Config, weights: Checkpoint | None, run: Checkpoint | None, store: CheckpointStore) -> int:
     """Train from weights, or go on with a run; returns the exit code."""
-    from build import build_loader, build_step, build_to_train, describe_run
+    from build import build_loader, build_step, build_to_train, describe_run, graph_folder
     from mindcv.engine import (
         EpochLog,
         Interruption,
@@ -45,6 +45,7 @@ def _train(config: Config, weights: Checkpoint | None, run: Checkpoint | None, s
         SaveCheckpoints,
         Trainer,
         TrainState,
+        compiled_graphs_kept,
         describe_position,
         evaluate,
         memory_explained,
@@ -93,7 +94,7 @@ def _train(config: Config, weights: Checkpoint | None, run: Checkpoint | None, s
             stop=stop,
         )
         try:
-            with memory_explained(config.data.batch_size):
+            with memory_explained(config.data.batch_size), compiled_graphs_kept(graph_folder(config)):
                 trainer.fit(train_loader, epochs=options.epoch_size, learning_rates=learning_rates, progress=progress)
         finally:
             bad_images.update()

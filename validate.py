@@ -27,8 +27,8 @@ def main(argv: Sequence[str] | None = None) -> Evaluation | int:
         raise ValueError("nothing to validate: name a checkpoint with --ckpt_path, or use --pretrained.")
 
     # MindSpore takes seconds to import; --help and a mistyped flag should not wait for it.
-    from build import build_loader, build_to_run
-    from mindcv.engine import evaluate, memory_explained
+    from build import build_loader, build_to_run, graph_folder
+    from mindcv.engine import compiled_graphs_kept, evaluate, memory_explained
     from mindcv.report import format_bad_images
     from mindcv.runtime import setup_runtime
     from start import read_start
@@ -40,7 +40,7 @@ def main(argv: Sequence[str] | None = None) -> Evaluation | int:
 
     loader = build_loader(config, is_training=False)
     network = build_to_run(config, weights, loader.dataset.class_names)
-    with memory_explained(loader.batch_size):
+    with memory_explained(loader.batch_size), compiled_graphs_kept(graph_folder(config)):
         result = evaluate(network, loader)
 
     left_out = ""

@@ -4,6 +4,7 @@ import mindcv  # noqa: F401  (first: it sets what MindSpore reads when it is imp
 
 # isort: split
 import os
+import tempfile
 
 import mindspore as ms
 import pytest
@@ -15,6 +16,9 @@ from mindcv.runtime import setup_runtime
 if "PYTEST_XDIST_WORKER" in os.environ:
     # The workers share the cores, and MindSpore's threads spin while they wait for each other.
     ms.device_context.cpu.op_tuning.threads_num(1)
+
+# Nothing of the user's own: neither are compiled networks taken from there, nor left there.
+os.environ["MINDCV_CACHE"] = tempfile.mkdtemp(prefix="mindcv-tests-")
 
 MODES = {"graph": 0, "pynative": 1}
 

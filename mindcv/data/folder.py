@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from mindcv.data.dataset import Dataset
-from mindcv.data.image_file import read_image_file
+from mindcv.data.image_file import read_again
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".gif", ".tif", ".tiff", ".ppm")
 
@@ -44,10 +44,12 @@ class FolderDataset(Dataset):
                 )
             self._paths += images
             labels += [label] * len(images)
+        self._stamps = np.zeros(len(labels), np.int64)
         super().__init__(name, split, class_names, np.asarray(labels), encoded=True, channels=3)
 
     def _image(self, position: int) -> np.ndarray:
-        return read_image_file(self._paths[position])
+        content, self._stamps[position] = read_again(self._paths[position], self._stamps[position])
+        return content
 
     def _describe(self, position: int) -> str:
         return self._paths[position]

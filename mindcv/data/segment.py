@@ -43,8 +43,8 @@ class Segment:
         seed: int,
     ) -> None:
         self.batches = batches
-        places = range(batches.start * batch_size, min(batches.stop * batch_size, len(order)))
-        self._rows = Rows(bad_images, order, places)
+        self._order = order
+        self._places = range(batches.start * batch_size, min(batches.stop * batch_size, len(order)))
         self._transforms, self._batch_size, self._bad_images = list(transforms), batch_size, bad_images
         self._readers, self._workers, self._seed = readers, workers, seed
         self._start()
@@ -70,16 +70,13 @@ class Segment:
     def close(self) -> None:
         """End MindData's threads."""
         self._iterator.stop()
+        self._rows.close()
 
     def _start(self) -> None:
-        self._rows.error = None
+        self._rows = Rows(self._bad_images, self._order, self._places, self._readers)
         self._next = self.batches.start
         pipeline = ds.GeneratorDataset(
-            self._rows,
-            ["image", "label"],
-            shuffle=False,
-            num_parallel_workers=self._readers,
-            python_multiprocessing=False,
+            self._rows, ["image", "label"], shuffle=False, num_parallel_workers=1, python_multiprocessing=False
         )
         if self._transforms:
             pipeline = pipeline.map(self._transforms, "image", num_parallel_workers=self._workers)

@@ -1,6 +1,7 @@
 """Training and evaluation."""
 
 from mindcv.engine.callbacks import EpochLog, MetricsFile
+from mindcv.engine.compile_cache import compiled_graphs_kept
 from mindcv.engine.evaluator import Evaluation, evaluate
 from mindcv.engine.interrupt import Interruption
 from mindcv.engine.memory import memory_explained
@@ -24,6 +25,7 @@ __all__ = [
     "TrainState",
     "TrainStep",
     "Trainer",
+    "compiled_graphs_kept",
     "describe_position",
     "evaluate",
     "memory_explained",

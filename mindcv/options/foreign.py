@@ -13,7 +13,6 @@ UNAVAILABLE: dict[str, tuple[tuple[Any, ...], str]] = {
     "val_amp_level": (("O0",), "validation runs in float32"),
     "amp_cast_list": ((None,), "training runs in float32"),
     "drop_overflow_update": ((False,), "training runs in float32"),
-    "auto_augment": ((None,), "no automatic augmentation policy"),
     "aug_splits": ((0,), "no augmentation splits"),
     "aug_repeats": ((0, 1), "no repeated augmentation"),
     "mixup": ((0,), "no mixup"),

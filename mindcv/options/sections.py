@@ -20,6 +20,9 @@ class Runtime:
     mode: int = option(0, "0: Graph mode (compiled), 1: Pynative mode (eager)", choices=(0, 1))
     device_target: str = option("auto", "device; auto: the best present", choices=("auto", "Ascend", "GPU", "CPU"))
     seed: int = option(42, "seed of weights, data order and augmentation", minimum=0, maximum=2**32 - 1)
+    compile_cache: bool = option(
+        True, "keep compiled networks for the next start", scripts=("train", "validate", "infer")
+    )
     debug: bool = option(False, "show the traceback of an error, not only its message")
 
 
@@ -65,6 +68,7 @@ class Image:
 
 _SHARE = {"above": 0, "maximum": 1, "sizes": (2,), "ordered": operator.le}
 _ASPECT = {"above": 0, "sizes": (2,), "ordered": operator.le}
+_AUTO = "instead of color_jitter: randaug, randaug-m9-n2 (strength 0..10, operations), trivialaug, autoaug"
 _JITTER = "strength, or brightness, contrast, saturation (, hue); none: off"
 
 
@@ -77,6 +81,7 @@ class Augment:
     hflip: float = option(0.5, "probability of a horizontal flip", minimum=0, maximum=1)
     vflip: float = option(0.0, "probability of a vertical flip", minimum=0, maximum=1)
     color_jitter: float | tuple[float, ...] | None = option(0.4, _JITTER, minimum=0, sizes=(3, 4))
+    auto_augment: str | None = option(None, _AUTO)
     random_crop_padding: int | None = option(None, "replaces scale and ratio: pixels to pad before the crop", minimum=0)
     re_prob: float = option(0.0, "probability of random erasing", minimum=0, maximum=1)
     re_scale: tuple[float, ...] = option((0.02, 0.33), "erased area / area of the image", **_SHARE)

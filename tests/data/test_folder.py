@@ -1,11 +1,15 @@
 """Image folders: what is found, in which order, and the message for every wrong layout."""
 
+import os
+import time
+from pathlib import Path
+
 import fixtures_data
 import numpy as np
 import pytest
 from PIL import Image
 
-from mindcv.data import create_dataset
+from mindcv.data import create_dataset, image_file
 from mindcv.data.image_file import read_image_file
 
 
@@ -145,3 +149,29 @@ def test_jpegs_with_more_in_them_than_one_picture_are_accepted(tmp_path):
     for name in ("two", "progressive", "tail"):
         decoded = vision.Decode()(read_image_file(str(tmp_path / f"{name}.jpg")))
         assert np.abs(decoded.astype(int) - [254, 0, 0]).max() <= 3, name
+
+
+def test_a_file_that_is_damaged_after_it_was_read_is_found(tmp_path):
+    """Also if its size and its time of modification stay."""
+    path = fixtures_data.write_image_folder(tmp_path, "train", 1, 1, "jpg") / "class0" / "000.jpg"
+    dataset = create_dataset("folder", tmp_path)
+    content = dataset[0][0]
+    times = path.stat()
+    np.testing.assert_array_equal(dataset[0][0], content)
+    time.sleep(0.05)  # file systems count time in steps of some milliseconds
+    path.write_bytes(path.read_bytes()[:20] + bytes(len(content) - 20))
+    os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+    with pytest.raises(ValueError, match="cannot read the image"):
+        dataset[0]
+
+
+def test_an_unchanged_file_is_checked_once(tmp_path, monkeypatch):
+    fixtures_data.write_image_folder(tmp_path, "train", 1, 3, "png")
+    dataset = create_dataset("folder", tmp_path)
+    checked = []
+    check = image_file._check_native
+    monkeypatch.setattr(image_file, "_check_native", lambda *arguments: checked.append(check(*arguments)))
+    for _ in range(3):
+        for index in range(3):
+            assert dataset[index][0].tobytes() == Path(dataset.where(index)).read_bytes()
+    assert len(checked) == 3

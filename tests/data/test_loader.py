@@ -12,6 +12,7 @@ import pytest
 
 from mindcv.data import Loader, create_dataset, create_loader, create_transforms
 from mindcv.data.dataset import ArrayDataset
+from mindcv.data.rows import READER
 
 CORES = os.cpu_count()
 
@@ -203,3 +204,21 @@ def test_an_error_that_is_not_an_images_fault_is_passed_on():
     loader = Loader(numbered(8), [fail], 4, shuffle=False, drop_remainder=False)
     with pytest.raises(RuntimeError, match="a transform of our own failed"):
         list(loader.epoch(0))
+
+
+def test_threads_that_read_ahead_end_with_the_epoch_and_when_it_is_left(tmp_path):
+    fixtures_data.write_image_folder(tmp_path, "train", 2, 30, "jpg")
+    options = {"image_resize": 8, "batch_size": 4, "num_parallel_workers": 2}
+    loader = create_loader(create_dataset("folder", tmp_path), is_training=True, **options)
+
+    def readers():
+        return sum(thread.name.startswith(READER) for thread in threading.enumerate())
+
+    for epoch in range(3):
+        batches = loader.epoch(epoch)
+        next(batches)
+        assert readers() == 2
+        batches.close()
+        assert readers() == 0
+        list(loader.epoch(epoch))
+        assert readers() == 0

@@ -1,0 +1,62 @@
+"""Every table of the documentation, one script after the other: `make bench`.
+
+    python benchmarks/run_all.py [--smoke] [--out FOLDER] [--only steps --only models]
+
+A script that fails does not keep the others from running; the exit code is then 1. Afterwards the tables are put into
+README.md and docs/ (see update_docs.py), unless --smoke or --out keeps them apart.
+"""
+
+import argparse
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from harness import RESULTS, ROOT
+from update_docs import update
+
+# In this order. Each takes --smoke and --out.
+SCRIPTS = (
+    "steps",
+    "models",
+    "inference",
+    "startup",
+    "data_loading",
+    "data_wait",
+    "listing",
+    "end_to_end",
+    "cost_model",
+)
+
+
+def run(scripts: Sequence[str], options: Sequence[str], folder: Path = ROOT / "benchmarks") -> list[str]:
+    """Run the scripts; the names of those that failed."""
+    failed = []
+    for name in scripts:
+        print(f"== {name}", flush=True)
+        start = time.monotonic()
+        code = subprocess.run([sys.executable, folder / f"{name}.py", *options]).returncode
+        outcome = "" if code == 0 else f", FAILED with exit code {code}"
+        print(f"== {name}: {time.monotonic() - start:.0f} s{outcome}", flush=True)
+        failed += [name] if code else []
+    return failed
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--smoke", action="store_true", help="tiny sizes: shows that all run, measures nothing")
+    parser.add_argument("--out", type=Path, default=RESULTS, help="folder for the tables")
+    parser.add_argument("--only", choices=SCRIPTS, action="append", help="default: all")
+    arguments = parser.parse_args()
+    options = [f"--out={arguments.out}", *(["--smoke"] if arguments.smoke else [])]
+    failed = run(arguments.only or SCRIPTS, options)
+    if not arguments.smoke and arguments.out == RESULTS:
+        print(*update(RESULTS), sep="\n")
+    if failed:
+        print(f"failed: {', '.join(failed)}", file=sys.stderr)
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,270 @@
+"""Training steps of `sknet50`: ours, PyTorch's and MindCV's, in both modes, step by step in turn.
+
+    python benchmarks/steps.py [--case 224x224] [--only graph --only torch]
+
+- graph, pynative: `sknet50`, the step as train.py builds it, which also looks at every gradient for infinities.
+- torch: timm's `skresnext50_32x4d`, the same network, PyTorch eager in its default layout.
+- mindcv graph, mindcv pynative: the same network of MindCV's own blocks (its selective kernel stacks the branches,
+  takes a softmax and sums), with groups=32 as in the paper; MindSpore's TrainOneStepCell, as MindCV's train.py has it.
+
+All: 10 classes, cross-entropy, momentum 0.9, weight decay 1e-4. MindCV gets ONEDNN_MAX_CPU_ISA=AVX2, which
+`import mindcv` sets for ours; "as installed" is one step without it. PyTorch may use all instructions that there are.
+
+The first step of ours and of MindCV compiles in Graph mode. Peak: the most memory that the process ever held, beside
+what it held when its framework was imported and nothing built.
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from harness import ROOT, Table, Worker, interleave, parse_arguments, peer_python, ratio, serve, spread, spread_of_ratio
+
+CASES = {"224x224": (224, 8), "32x32": (32, 32)}  # image side, batch
+SMOKE = {"32x32": (32, 2)}
+# ONEDNN_MAX_CPU_ISA of each kind of worker, whatever the caller has set. MindSpore 2.10 runs reference code for most
+# convolutions where there is AVX-512, unless it is told to do without.
+ALL_INSTRUCTIONS, FAST_FOR_MINDSPORE = {"ONEDNN_MAX_CPU_ISA": "DEFAULT"}, {"ONEDNN_MAX_CPU_ISA": "AVX2"}
+ENVIRONMENTS = {"ours": FAST_FOR_MINDSPORE, "torch": ALL_INSTRUCTIONS, "mindcv": FAST_FOR_MINDSPORE}
+WORKERS: dict[str, tuple[str, dict[str, Any]]] = {
+    "graph": ("ours", {"mode": 0}),
+    "torch": ("torch", {}),
+    "pynative": ("ours", {"mode": 1}),
+    "mindcv graph": ("mindcv", {"mode": 0}),
+    "mindcv pynative": ("mindcv", {"mode": 1}),
+}
+# What is divided by what, and the most that it should be in each case.
+TARGETS = (
+    ("graph", "torch", {"224x224": 1.0, "32x32": 1.0}),
+    ("graph", "mindcv graph", {"224x224": 0.75, "32x32": 0.75}),
+    ("pynative", "graph", {"224x224": 1.5, "32x32": 2.0}),
+    ("pynative", "mindcv pynative", {"224x224": 0.5, "32x32": 0.5}),
+)
+CLASSES = 10
+
+
+def ours(model: str, side: int, batch: int, mode: int = 0, training: bool = True) -> Callable[[], dict[str, float]]:
+    """A step of this package: what train.py runs, or what validate.py runs."""
+    sys.path.insert(0, str(ROOT))
+    import mindcv  # first: it sets what MindSpore reads
+
+    mindcv.setup_runtime(mode=mode, device_target="CPU")
+    import numpy as np
+    from mindspore import Tensor
+
+    from build import build_step
+    from config import load_config
+
+    imported = resident_mb()
+    network = mindcv.create_model(model, num_classes=CLASSES)
+    images = Tensor(np.random.default_rng(0).standard_normal((batch, 3, side, side)).astype(np.float32))
+    if not training:
+        from mindcv.export.fold import fold_batch_norm
+
+        fold_batch_norm(network)
+        network.set_train(False)
+        return lambda: {"result": float(network(images).asnumpy()[0, 0]), "imported_mb": imported}
+    labels = Tensor((np.arange(batch) % CLASSES).astype(np.int32))
+    options = ["--dataset=cifar10", "--opt=momentum", "--momentum=0.9", "--weight_decay=1e-4", "--loss=CE"]
+    step, _ = build_step(load_config([f"--model={model}", *options], prog="train"), network, batches=100)
+    step.set_train(True)
+
+    def run() -> dict[str, float]:
+        loss, finite = step(images, labels)
+        assert finite.asnumpy()
+        return {"result": float(loss.asnumpy()), "imported_mb": imported}
+
+    return run
+
+
+def torch(model: str, side: int, batch: int, training: bool = True) -> Callable[[], dict[str, float]]:
+    """A step of PyTorch."""
+    import timm
+    import torch
+
+    imported = resident_mb()
+    network = sknet29() if model == "sknet29" else timm.create_model(model, num_classes=CLASSES)
+    images = torch.randn(batch, 3, side, side, generator=torch.Generator().manual_seed(0))
+    if not training:
+        network.eval()
+        infer = torch.inference_mode()(lambda: network(images).numpy())
+        return lambda: {"result": float(infer()[0, 0]), "imported_mb": imported}
+    labels = torch.arange(batch) % CLASSES
+    network.train()
+    optimizer = torch.optim.SGD(network.parameters(), lr=0.01, momentum=0.9, weight_decay=1e-4)
+
+    def run() -> dict[str, float]:
+        optimizer.zero_grad()
+        loss = torch.nn.functional.cross_entropy(network(images), labels)
+        loss.backward()
+        optimizer.step()
+        return {"result": float(loss.detach()), "imported_mb": imported}
+
+    return run
+
+
+def sknet29() -> Any:
+    """Our `sknet29` of timm's blocks: timm has them, but not this network."""
+    from timm.models.resnet import ResNet
+    from timm.models.sknet import SelectiveKernelBottleneck
+    from torch import nn
+
+    block_args = {"sk_kwargs": {"rd_ratio": 1 / 16, "rd_divisor": 32, "split_input": False}}
+    network = ResNet(
+        SelectiveKernelBottleneck,
+        (3, 3, 3),
+        num_classes=CLASSES,
+        cardinality=32,
+        base_width=16,
+        channels=(64, 128, 256),
+        block_args=block_args,
+    )
+    network.conv1 = nn.Conv2d(3, 64, 3, padding=1, bias=False)
+    network.maxpool = network.layer4 = nn.Identity()
+    expected = 28_256_394  # of ours
+    found = sum(parameter.numel() for parameter in network.parameters())
+    assert found == expected, f"sknet29 of timm's blocks has {found:,} parameters, not {expected:,}"
+    return network
+
+
+def mindcv(model: str, side: int, batch: int, mode: int) -> Callable[[], dict[str, float]]:
+    """A step of MindCV 0.3.0; not this package, but the one of the same name in an environment of its own."""
+    import mindspore as ms
+    import numpy as np
+    from mindcv.loss import create_loss
+    from mindcv.models.sknet import SelectiveKernelBottleneck, SKNet
+    from mindcv.optim import create_optimizer
+    from mindspore import Tensor, nn
+
+    assert model == "sknet50"
+    ms.set_context(mode=mode)
+    ms.set_device("CPU")
+    imported = resident_mb()
+    network = SKNet(
+        SelectiveKernelBottleneck,
+        [3, 4, 6, 3],
+        num_classes=CLASSES,
+        groups=32,
+        base_width=4,
+        sk_kwargs={"rd_ratio": 1 / 16, "rd_divisor": 32, "split_input": False},
+    )
+    images = Tensor(np.random.default_rng(0).standard_normal((batch, 3, side, side)).astype(np.float32))
+    labels = Tensor((np.arange(batch) % CLASSES).astype(np.int32))
+    optimizer = create_optimizer(network, opt="momentum", lr=0.01, weight_decay=1e-4, momentum=0.9)
+    step = nn.TrainOneStepCell(nn.WithLossCell(network, create_loss("CE")), optimizer)
+    step.set_train(True)
+    parameters = sum(parameter.size for parameter in network.trainable_params())
+    return lambda: {
+        "result": float(step(images, labels).asnumpy()),
+        "imported_mb": imported,
+        "parameters": parameters,
+    }
+
+
+def resident_mb() -> float:
+    """Resident memory of this process."""
+    return int(Path("/proc/self/status").read_text().partition("VmRSS:")[2].split()[0]) / 1024
+
+
+def step_worker(kind: str, environment: dict[str, str] | None = None, **what: Any) -> Worker:
+    """A worker that runs a step of "ours", "torch" or "mindcv"; `what` are that function's arguments."""
+    return Worker(
+        peer_python(kind),
+        __file__,
+        json.dumps({"kind": kind, **what}),
+        environment=environment or ENVIRONMENTS[kind],
+    )
+
+
+def measure(
+    table: Table, case: str, side: int, batch: int, names: Sequence[str], arguments: argparse.Namespace
+) -> None:
+    """All steps of one case, in turn."""
+    model = "skresnet18" if arguments.smoke else "sknet50"
+    kinds = {name: WORKERS[name] for name in names}
+    peers = {"torch": "skresnext50_32x4d"}
+    workers, first = {}, {}
+    try:
+        for name, (kind, what) in kinds.items():  # one after the other: compiling alone
+            workers[name] = step_worker(kind, model=peers.get(kind, model), side=side, batch=batch, **what)
+            first[name] = workers[name].ask()
+        seconds = interleave(workers, arguments.rounds)
+        last = {name: worker.ask() for name, worker in workers.items()}
+    finally:
+        for worker in workers.values():
+            worker.close()
+    step = f"{case}, batch {batch}"
+    for name in names:
+        peak, imported = last[name]["peak_mb"], last[name]["imported_mb"]
+        others = ("torch", "mindcv pynative" if "pynative" in name else "mindcv graph", "graph")
+        ratios = [
+            spread_of_ratio(seconds[name], seconds[other]) if other in seconds and other != name else ""
+            for other in others
+        ]
+        table.add(
+            step,
+            name,
+            spread(seconds[name]),
+            *ratios,
+            f"{first[name]['seconds']:.1f}",
+            f"{peak:.0f} ({imported:.0f})",
+            case=case,
+            name=name,
+            seconds=seconds[name],
+            first=first[name],
+            last=last[name],
+        )
+    for upper, lower, limits in TARGETS:
+        if not arguments.smoke and upper in seconds and lower in seconds:
+            found, limit = ratio(seconds[upper], seconds[lower])[0], limits[case]
+            print(
+                f"{step}: {upper} / {lower} {found:.2f}, to be at most {limit}: {'met' if found <= limit else 'MISSED'}"
+            )
+
+
+def measure_as_installed(table: Table, case: str, side: int, batch: int) -> None:
+    """One step of MindCV with all instructions; the first compiles."""
+    with step_worker("mindcv", ALL_INSTRUCTIONS, model="sknet50", side=side, batch=batch, mode=0) as worker:
+        first, second = worker.ask(), worker.ask()
+    name = "mindcv graph, as installed"
+    cells = (f"{second['seconds']:.3f}, once", "", "", "", f"{first['seconds']:.1f}")
+    memory = f"{second['peak_mb']:.0f} ({second['imported_mb']:.0f})"
+    table.add(f"{case}, batch {batch}", name, *cells, memory, case=case, name=name, seconds=[second["seconds"]])
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--case", choices=CASES, action="append", help="default: all")
+    parser.add_argument("--only", choices=WORKERS, action="append", help="default: all")
+
+
+def main() -> None:
+    arguments = parse_arguments(__doc__, rounds=7, add=add_options)
+    if arguments.work:
+        work = json.loads(arguments.work)
+        kind = {"ours": ours, "torch": torch, "mindcv": mindcv}[work.pop("kind")]
+        return serve(partial(kind, **work))
+    cases = SMOKE if arguments.smoke else CASES
+    wanted = ["graph", "pynative"] if arguments.smoke else arguments.only or list(WORKERS)
+    names = [name for name in WORKERS if name in wanted]
+    table = Table(
+        arguments.out,
+        "steps",
+        f"Training steps of sknet50, seconds: median of {arguments.rounds} and spread, in turn in one run; ratios are "
+        "those of neighbouring steps. Memory: peak, and in brackets what the imports take.",
+        ["step", "network", "seconds", "/ PyTorch", "/ MindCV", "/ our Graph", "first step, s", "memory, MB"],
+        smoke=arguments.smoke,
+    )
+    for case, (side, batch) in cases.items():
+        if not arguments.case or case in arguments.case:
+            measure(table, case, side, batch, names, arguments)
+    if not (arguments.smoke or arguments.only):
+        measure_as_installed(table, "32x32", *CASES["32x32"])
+    return None
+
+
+if __name__ == "__main__":
+    main()
