@@ -5,7 +5,7 @@
 Two workers each, the same operations: of JPEGs of 500x375 (about 100 KB) decode, random resized crop to 224, flip and
 normalise, or for evaluation resize to 256, centre crop and normalise, in batches of 32; of 10,000 images of 32x32 in
 memory padded crop, flip and normalise, in batches of 128. A step is one epoch, the start of its pipeline included. The
-worker processes of PyTorch stay from epoch to epoch. Takes about four minutes.
+worker processes of PyTorch stay from epoch to epoch. Takes about two minutes.
 """
 
 import argparse

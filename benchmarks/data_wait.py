@@ -4,8 +4,8 @@
 
 The step as train.py builds it, in Graph mode. An epoch on data, its start included, and as many steps on one fixed
 batch take turns in one process. Waiting is what train.py writes into metrics.csv as data_wait: the time in which it
-asks for the next batch. The loader's threads also take time from the step itself where there are no cores to spare: that is
-in the ratio of the two times of a step. Takes about eight minutes.
+asks for the next batch. The loader's threads also take time from the step itself where there are no cores to spare:
+that is in the ratio of the two times of a step. Takes about six minutes.
 """
 
 import argparse

@@ -227,11 +227,8 @@ class _GraphCache:
             return self.plain(cell, *inputs)
         self._compile(store, key, cell, inputs)
 
-    def _compile(
-        self, work: _Workplace, store: GraphStore, key: str, cell: nn.Cell, inputs: tuple[Tensor, ...]
-    ) -> None:
-        graph, before = None, len(cell.compile_cache)
-        mark = 0
+    def _compile(self, store: GraphStore, key: str, cell: nn.Cell, inputs: tuple[Tensor, ...]) -> None:
+        work, before, mark = _GraphCache.workplace, len(cell.compile_cache), 0
         try:
             graph = None if work.missed else store.read(key)
             mark = work.put(graph) if graph else 0

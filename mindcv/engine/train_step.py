@@ -1,4 +1,8 @@
-"""One training step for both modes: Graph compiles the Cell, Pynative runs it operator by operator."""
+"""One training step for both modes: Graph compiles its cells, Pynative runs them operator by operator.
+
+What is to be decided on the way (were all numbers finite, is an update due) is decided in Python, between graphs without
+branches: as one graph with branches, sknet50's step took three times as long to compile.
+"""
 
 from collections.abc import Callable
 
@@ -63,46 +67,58 @@ class TrainStep(nn.Cell):
     ) -> None:
         super().__init__(auto_prefix=False)  # wrapping must not rename the network's parameters
         self.network = network
-        self.loss = loss
         self.optimizer = optimizer
-        self.clip_norm = clip_norm
         self.accumulate_steps = accumulate_steps
         self.guard = guard
-        self.loss_and_gradients = ms.value_and_grad(self._forward, None, optimizer.parameters)
-        self.map = ops.HyperMap()
+        self.backward = _Backward(network, loss, optimizer, guard=guard)
+        self.update = _Update(optimizer, clip_norm)
+        if guard:
+            self.restore = _Restore(self.backward.statistics)
         if accumulate_steps > 1:
             self.sums = optimizer.parameters.clone("gradient_sum", init="zeros")
             self.calls = Parameter(Tensor(0, ms.int32), name="accumulated_calls", requires_grad=False)
             self.added = Parameter(Tensor(0, ms.int32), name="gradient_sum.batches", requires_grad=False)
+            self.accumulate = _Accumulate(self.sums, self.added, 1.0 / accumulate_steps)
+            self.update_from_sums = _UpdateFromSums(self.sums, self.added, self.update)
+            self.count = _Count(self.calls)
+
+    def __call__(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        loss, finite, before, *gradients = self.backward(images, labels)
+        if self.guard and not finite.asnumpy():
+            self.restore(before)
+        elif self.accumulate_steps == 1:
+            self.update(*gradients)
+        else:
+            self.accumulate(*gradients)
+        if self.accumulate_steps > 1 and self.count() % self.accumulate_steps == 0 and self.added.asnumpy() > 0:
+            self.update_from_sums()
+        return loss, finite
+
+
+class _Backward(nn.Cell):
+    """Images and labels -> loss, whether all is finite, the batch norm statistics from before, every gradient."""
+
+    def __init__(self, network: nn.Cell, loss: Callable, optimizer: nn.Optimizer, *, guard: bool) -> None:
+        super().__init__(auto_prefix=False)
+        self.network = network
+        self.loss = loss
+        self.guard = guard
+        self.loss_and_gradients = ms.value_and_grad(self._forward, None, optimizer.parameters)
         norms = [cell for _, cell in network.cells_and_names() if isinstance(cell, _BATCH_NORMS)]
         self.statistics = ParameterTuple([s for norm in norms for s in (norm.moving_mean, norm.moving_variance)])
 
     def _forward(self, images: Tensor, labels: Tensor) -> Tensor:
         return self.loss(self.network(images), labels)
 
-    def construct(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        if self.guard:
-            loss, finite = self._guarded(images, labels)
-        else:
+    def construct(self, images: Tensor, labels: Tensor) -> tuple[Tensor, ...]:
+        if not self.guard:
             loss, gradients = self.loss_and_gradients(images, labels)
             finite = ops.isfinite(loss)
-            loss = ops.depend(loss, self._take(gradients))
-        if self.accumulate_steps == 1:
-            return loss, finite
-        loss = ops.depend(loss, ops.assign_add(self.calls, Tensor(1, ms.int32)))
-        if self.calls % self.accumulate_steps == 0 and self.added > 0:
-            loss = ops.depend(loss, self._update(self.sums))
-            loss = ops.depend(loss, self.map(_reset, self.sums))
-            loss = ops.depend(loss, ops.assign(self.added, Tensor(0, ms.int32)))
-        return loss, finite
-
-    def _guarded(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+            return (loss, finite, finite, *gradients)
         # The forward pass overwrites the statistics: concatenating them makes a copy in one operator.
-        before = ops.concat(self.statistics) if self.statistics else images
+        before = ops.concat(self.statistics) if self.statistics else ops.zeros((1,), ms.float32)
         loss, gradients = self.loss_and_gradients(ops.depend(images, before), labels)
-        finite = self._all_finite(loss, gradients)
-        loss = ops.depend(loss, self._take(gradients)) if finite else ops.depend(loss, self._restore(before))
-        return loss, finite
+        return (loss, self._all_finite(loss, gradients), before, *gradients)
 
     def _all_finite(self, loss: Tensor, gradients: tuple[Tensor, ...]) -> Tensor:
         parts = (loss.reshape((1,)),)
@@ -114,22 +130,71 @@ class TrainStep(nn.Cell):
             parts += (statistic,)
         return ops.isfinite(ops.concat(parts)).all()
 
-    def _restore(self, before: Tensor) -> Tensor:
+
+class _Restore(nn.Cell):
+    """Put the statistics back that `_Backward` returned."""
+
+    def __init__(self, statistics: ParameterTuple) -> None:
+        super().__init__(auto_prefix=False)
+        self.statistics = statistics
+
+    def construct(self, before: Tensor) -> Tensor:
         start = 0
         for statistic in self.statistics:
             before = ops.depend(before, ops.assign(statistic, before[start : start + statistic.shape[0]]))
             start += statistic.shape[0]
         return before
 
-    def _take(self, gradients: tuple[Tensor, ...]) -> Tensor:
-        if self.accumulate_steps == 1:
-            return self._update(gradients)
-        scaled = ()
-        for gradient in gradients:
-            scaled += (gradient * (1.0 / self.accumulate_steps),)
-        return ops.depend(ops.assign_add(self.added, Tensor(1, ms.int32)), self.map(_accumulate, self.sums, scaled))
 
-    def _update(self, gradients: tuple[Tensor, ...]) -> Tensor:
+class _Update(nn.Cell):
+    """Clip the gradients and apply them."""
+
+    def __init__(self, optimizer: nn.Optimizer, clip_norm: float | None) -> None:
+        super().__init__(auto_prefix=False)
+        self.optimizer = optimizer
+        self.clip_norm = clip_norm
+
+    def construct(self, *gradients: Tensor) -> Tensor:
         if self.clip_norm is not None:
             gradients = ops.clip_by_global_norm(gradients, self.clip_norm)
         return self.optimizer(gradients)
+
+
+class _Accumulate(nn.Cell):
+    """Add `scale` times the gradients to their sums, and one to the number of batches in these."""
+
+    def __init__(self, sums: ParameterTuple, added: Parameter, scale: float) -> None:
+        super().__init__(auto_prefix=False)
+        self.sums, self.added, self.scale = sums, added, scale
+        self.map = ops.HyperMap()
+
+    def construct(self, *gradients: Tensor) -> Tensor:
+        scaled = ()
+        for gradient in gradients:
+            scaled += (gradient * self.scale,)
+        return ops.depend(ops.assign_add(self.added, Tensor(1, ms.int32)), self.map(_accumulate, self.sums, scaled))
+
+
+class _UpdateFromSums(nn.Cell):
+    """Apply the sums and set them to zero."""
+
+    def __init__(self, sums: ParameterTuple, added: Parameter, update: _Update) -> None:
+        super().__init__(auto_prefix=False)
+        self.sums, self.added, self.update = sums, added, update
+        self.map = ops.HyperMap()
+
+    def construct(self) -> Tensor:
+        zero = ops.depend(Tensor(0, ms.int32), self.update(*self.sums))
+        zero = ops.depend(zero, self.map(_reset, self.sums))
+        return ops.assign(self.added, zero)
+
+
+class _Count(nn.Cell):
+    """One more call; their number."""
+
+    def __init__(self, calls: Parameter) -> None:
+        super().__init__(auto_prefix=False)
+        self.calls = calls
+
+    def construct(self) -> Tensor:
+        return ops.assign_add(self.calls, Tensor(1, ms.int32))
