@@ -1,5 +1,8 @@
 """Convolution, batch normalisation and ReLU: the one place that spells out padding, bias and momentum."""
 
+import functools
+
+import numpy as np
 from mindspore import Tensor, nn, ops
 
 from mindcv.runtime import on_cpu
@@ -16,17 +19,80 @@ def conv2d(
     assert kernel_size % 2 == 1, kernel_size
     if kernel_size == 1 and groups == 1:
         return PointwiseConv2d(in_channels, out_channels, stride)
-    return nn.Conv2d(
-        in_channels,
-        out_channels,
-        kernel_size,
-        stride,
-        pad_mode="pad",
-        padding=dilation * (kernel_size - 1) // 2,
-        dilation=dilation,
-        group=groups,
-        has_bias=False,
-    )
+    return SpatialConv2d(in_channels, out_channels, kernel_size, stride, dilation, groups)
+
+
+class SpatialConv2d(nn.Conv2d):
+    """A convolution larger than 1x1: (B, C_in, H, W) -> (B, C_out, H/s, W/s). Built without bias, as PointwiseConv2d.
+
+    On a CPU, oneDNN convolves each image and group on its own, which on the tiny maps of a deep stage is much ado about
+    little. There the layer is the linear map that it is: a matrix product of all (channel, position) pairs in with all
+    of them out, for each group. On maps of 2x2 and 1x1 forward and backward take 0.1 to 0.5 of the time, on 4x4 at best
+    0.7, on 8x8 more than twice (benchmarks/small_maps.py), hence the rule.
+    """
+
+    def __init__(
+        self, in_channels: int, out_channels: int, kernel_size: int, stride: int, dilation: int, groups: int
+    ) -> None:
+        super().__init__(
+            in_channels,
+            out_channels,
+            kernel_size,
+            stride,
+            pad_mode="pad",
+            padding=dilation * (kernel_size - 1) // 2,
+            dilation=dilation,
+            group=groups,
+            has_bias=False,
+        )
+        self.max_matmul_pairs = 16 if on_cpu() else 0  # of positions in and out
+        self.geometry = (kernel_size, stride, dilation)
+        self.multiply = ops.MatMul()
+        self.multiply_transposed = ops.MatMul(transpose_b=True)
+        self.multiply_groups = ops.BatchMatMul(transpose_b=True)
+
+    def construct(self, x: Tensor) -> Tensor:
+        kernel_size, stride, dilation = self.geometry
+        height, width = x.shape[2:]
+        out_height, out_width = (height + stride - 1) // stride, (width + stride - 1) // stride
+        pairs = height * width * out_height * out_width
+        if pairs > self.max_matmul_pairs:
+            out = self.conv2d(x, self.weight)
+            return self.bias_add(out, self.bias) if self.has_bias else out
+        # (C_out * C_in / G, k * k) taps of the kernel -> (G, C_out / G * positions, C_in / G * positions)
+        rows, columns = self.out_channels // self.group, self.in_channels // self.group
+        taps = ops.reshape(self.weight, (-1, kernel_size * kernel_size))
+        matrix = self.multiply(taps, _tap_of_pair(kernel_size, stride, dilation, height, width))
+        matrix = ops.reshape(matrix, (self.out_channels, columns, out_height * out_width, height * width))
+        if out_height * out_width > 1:
+            matrix = ops.transpose(matrix, (0, 2, 1, 3))
+        if self.group == 1:
+            matrix = ops.reshape(matrix, (rows * out_height * out_width, columns * height * width))
+            out = self.multiply_transposed(ops.reshape(x, (-1, columns * height * width)), matrix)
+        else:
+            matrix = ops.reshape(matrix, (self.group, rows * out_height * out_width, columns * height * width))
+            groups = ops.transpose(ops.reshape(x, (-1, self.group, columns * height * width)), (1, 0, 2))
+            out = ops.transpose(self.multiply_groups(groups, matrix), (1, 0, 2))
+        out = ops.reshape(out, (-1, self.out_channels, out_height, out_width))
+        return out + ops.reshape(self.bias, (1, -1, 1, 1)) if self.has_bias else out
+
+
+@ops.constexpr
+def _tap_of_pair(kernel_size: int, stride: int, dilation: int, height: int, width: int) -> Tensor:
+    """Which tap of the kernel connects an output with an input position: (k * k, H_out * W_out * H * W), 0 or 1."""
+    return Tensor(_connections(kernel_size, stride, dilation, height, width))
+
+
+@functools.lru_cache
+def _connections(kernel_size: int, stride: int, dilation: int, height: int, width: int) -> np.ndarray:
+    taps = dilation * (np.arange(kernel_size) - kernel_size // 2)
+
+    def along(size: int) -> np.ndarray:  # (k, out, in)
+        reached = stride * np.arange(-(-size // stride)) + taps[:, None]
+        return (reached[:, :, None] == np.arange(size)).astype(np.float32)
+
+    connections = np.einsum("ipy,jqx->ijpqyx", along(height), along(width))
+    return connections.reshape(kernel_size * kernel_size, -1)
 
 
 class PointwiseConv2d(nn.Conv2d):
