@@ -19,7 +19,7 @@ from mindcv.data import Dataset, Loader, create_dataset, create_loader, default_
 from mindcv.engine import TrainStep
 from mindcv.export import ExportedNetwork
 from mindcv.loss import create_loss
-from mindcv.models import build_model
+from mindcv.models import build_model, prepare_for_inference, recompute_blocks
 from mindcv.optim import create_optimizer
 from mindcv.scheduler import create_scheduler
 from mindcv.version import __version__
@@ -81,7 +81,7 @@ def build_step(config: Config, network: nn.Cell, batches: int) -> tuple[TrainSte
         batches: per epoch.
 
     Raises:
-        ValueError: if an epoch has no update, or the options of loss, optimizer and schedule are not legal.
+        ValueError: if an epoch has no update, or the options of loss, optimizer, schedule and recomputing are not legal.
     """
     options, accumulate = config.train, config.train.gradient_accumulation_steps
     if batches < accumulate:
@@ -91,6 +91,8 @@ def build_step(config: Config, network: nn.Cell, batches: int) -> tuple[TrainSte
     learning_rates = create_scheduler(
         **vars(config.schedule), epochs=options.epoch_size, updates_per_epoch=batches // accumulate
     )
+    if options.recompute:
+        recompute_blocks(network)
     step = TrainStep(
         network,
         create_loss(**vars(config.loss)),
@@ -170,6 +172,14 @@ def build_to_run(config: Config, weights: Checkpoint, class_names: Sequence[str]
     network = build_model(config.model.model, weights, num_classes=classes, in_channels=in_channels)
     load_weights(network, weights)
     return network
+
+
+def build_to_infer(config: Config, weights: Checkpoint, class_names: Sequence[str] | None = None) -> nn.Cell:
+    """`build_to_run`, for results alone: not to be saved, exported or trained. An exported network is as it was."""
+    network = build_to_run(config, weights, class_names)
+    if isinstance(network, ExportedNetwork):
+        return network
+    return prepare_for_inference(network, fold_bn=config.model.fold_bn)
 
 
 def class_names_of(weights: Checkpoint) -> list[str]:

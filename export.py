@@ -31,10 +31,10 @@ def main(argv: Sequence[str] | None = None) -> None:
         input_size=(image.in_channels, image.image_resize, image.image_resize),
         info=strip_checkpoint(as_own_checkpoint(config, weights))[1],
         dynamic_batch=files.dynamic_batch,
-        fold_bn=files.fold_bn,
+        fold_bn=config.model.fold_bn,
     )
     batch = "any batch size" if files.dynamic_batch else "batches of 1"
-    folded = f", {export.num_folded} batch norms folded" if files.fold_bn else ""
+    folded = f", {export.num_folded} batch norms folded" if config.model.fold_bn else ""
     print(
         f"{config.model.model}, {export.num_parameters:,} numbers{folded}, {batch}, {image.in_channels} x "
         f"{image.image_resize} x {image.image_resize} images: {export.path}, {export.num_bytes / 1e6:.1f} MB\n"

@@ -15,7 +15,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         raise ValueError("no network to ask: name a checkpoint with --ckpt_path, or use --pretrained.")
 
     # MindSpore takes seconds to import; --help and a mistyped flag should not wait for it.
-    from build import build_to_run, class_names_of, graph_folder
+    from build import build_to_infer, class_names_of, graph_folder
     from mindcv.data import ImageFiles, create_transforms, find_images
     from mindcv.engine import compiled_graphs_kept, predict
     from mindcv.report import check_predictions_path, format_predictions, write_predictions
@@ -28,7 +28,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     config, weights = read_start(config, argv, "infer")
     setup_runtime(mode=config.runtime.mode, device_target=config.runtime.device_target, seed=config.runtime.seed)
 
-    network = build_to_run(config, weights)
+    network = build_to_infer(config, weights)
     transforms = create_transforms(is_training=False, **vars(config.image))
     batches = ImageFiles(paths, transforms, config.data.batch_size, config.data.num_parallel_workers)
     with compiled_graphs_kept(graph_folder(config)):

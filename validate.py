@@ -27,7 +27,7 @@ def main(argv: Sequence[str] | None = None) -> Evaluation | int:
         raise ValueError("nothing to validate: name a checkpoint with --ckpt_path, or use --pretrained.")
 
     # MindSpore takes seconds to import; --help and a mistyped flag should not wait for it.
-    from build import build_loader, build_to_run, graph_folder
+    from build import build_loader, build_to_infer, graph_folder
     from mindcv.engine import compiled_graphs_kept, evaluate, memory_explained
     from mindcv.report import format_bad_images
     from mindcv.runtime import setup_runtime
@@ -39,7 +39,7 @@ def main(argv: Sequence[str] | None = None) -> Evaluation | int:
     setup_runtime(mode=config.runtime.mode, device_target=config.runtime.device_target, seed=config.runtime.seed)
 
     loader = build_loader(config, is_training=False)
-    network = build_to_run(config, weights, loader.dataset.class_names)
+    network = build_to_infer(config, weights, loader.dataset.class_names)
     with memory_explained(loader.batch_size), compiled_graphs_kept(graph_folder(config)):
         result = evaluate(network, loader)
 

@@ -18,7 +18,8 @@ if "PYTEST_XDIST_WORKER" in os.environ:
     ms.device_context.cpu.op_tuning.threads_num(1)
 
 # Nothing of the user's own: neither are compiled networks taken from there, nor left there.
-os.environ["MINDCV_CACHE"] = tempfile.mkdtemp(prefix="mindcv-tests-")
+_cache = tempfile.TemporaryDirectory(prefix="mindcv-tests-")
+os.environ["MINDCV_CACHE"] = _cache.name
 
 MODES = {"graph": 0, "pynative": 1}
 

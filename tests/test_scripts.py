@@ -40,11 +40,17 @@ def test_train_then_validate_agree_to_the_last_digit(tmp_path, tiny_model, capsy
 
     for kind in ("best", "last"):
         checkpoint = read_checkpoint(out / f"tiny_sknet-{kind}.ckpt")
-        result = validate.main([f"--ckpt_path={checkpoint.path}"])
         saved = checkpoint.info["metrics"]
-        assert (result.top1, result.top5, result.loss) == (saved["top1"], saved["top5"], saved["loss"])
-        assert result.num_examples == 70
-    assert re.search(r"top-1 \d+\.\d\d %", capsys.readouterr().out)
+        expected = (saved["top1"], saved["top5"], saved["loss"])
+        exact = validate.main([f"--ckpt_path={checkpoint.path}", "--fold_bn=False"])
+        assert (exact.top1, exact.top5, exact.loss) == expected
+        capsys.readouterr()
+        folded = validate.main([f"--ckpt_path={checkpoint.path}"])
+        assert (folded.top1, folded.top5, folded.loss) == pytest.approx(expected, rel=1e-5)
+        assert folded.loss != exact.loss  # another rounding: it was folded
+        assert folded.num_examples == exact.num_examples == 70
+        figures = re.findall(r"top-1 \d+\.\d\d %  top-5 \d+\.\d\d %  loss \d+\.\d{4}", capsys.readouterr().out)
+        assert len(figures) == 2 and figures[0] == figures[1]  # measured now, and while training: shown are the same
 
 
 def test_the_same_seed_gives_the_same_run_and_another_seed_another(tmp_path, tiny_model):

@@ -7,9 +7,8 @@ and writes them in place. Here that cache serves as a mechanism only:
 - Which graph is wanted is decided here, by `graph_digest`, a hash of all that shapes it.
 - MindSpore works in a folder of this process alone. For each compilation the one graph that was asked for is put there
   under the number MindSpore expects, or none; afterwards the folder is emptied. A wrong number finds nothing.
-- In the shared folder a graph is one file, which begins with a SHA-256 of its key and its contents and appears by a
-  rename. One that is damaged, or renamed, is removed and compiled anew. Its readers have read all of it before they use
-  it, so that other processes may replace or remove it at any time.
+- In the shared folder (`GraphStore`) a graph is one sealed file that appears by a rename. One that is damaged is removed
+  and compiled anew; one that is used has been copied first, so that other processes may replace or remove it.
 - Nothing that goes wrong with the cache ends a run.
 
 Two things MindSpore 2.10 decides: once a graph had to be compiled, it takes no more from the cache in that process (so
@@ -19,11 +18,9 @@ called outside of a Cell are not cached (it returns wrong ones).
 
 import atexit
 import contextlib
-import hashlib
 import logging
 import os
 import shutil
-import stat
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -31,99 +28,16 @@ from typing import Any
 
 import mindspore as ms
 from mindspore import Tensor, nn
+from mindspore.graph import api
 
 from mindcv.engine.graph_digest import graph_digest
+from mindcv.engine.graph_store import GraphStore
 from mindcv.engine.graph_surroundings import Undescribable, check_sources
+from mindcv.runtime import on_cpu
 
-MAX_BYTES = 1 << 30  # of the shared folder; a network's training and evaluation take 1 to 10 MB
-_MAGIC = b"mindcv graph 1\n"
-_SUFFIX = ".graph"
-_HASH_LENGTH = 64  # of the scripts' hash, which MindSpore keeps beside its graphs and compares
+_HASH_LENGTH = 64  # of the program's hash, which MindSpore keeps beside its graphs and compares
 _ENABLE, _PATH = "MS_COMPILER_CACHE_ENABLE", "MS_COMPILER_CACHE_PATH"
 _LOG = logging.getLogger("mindcv")
-
-
-class GraphStore:
-    """Graphs in a folder of this user, the least recently used of which make room for new ones.
-
-    Args:
-        folder: made if it is missing, for this user alone.
-        max_bytes: size of all graphs together.
-
-    Raises:
-        OSError: if the folder cannot be made, belongs to somebody else, or others may write to it.
-    """
-
-    def __init__(self, folder: Path, max_bytes: int = MAX_BYTES) -> None:
-        self.folder, self.max_bytes = folder, max_bytes
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        status = folder.stat()
-        if status.st_uid != os.geteuid():
-            raise OSError(f"{folder} belongs to another user")
-        if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-            raise OSError(f"others may write to {folder}")
-
-    def read(self, key: str) -> bytes | None:
-        """The graph, or None if there is none or its file is damaged, which is then removed."""
-        path = self._path(key)
-        try:
-            descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
-        except OSError:
-            return None
-        with open(descriptor, "rb") as file:
-            is_own = os.fstat(descriptor).st_uid == os.geteuid()
-            content = file.read()
-        seal, graph = content[: len(_MAGIC) + 32], content[len(_MAGIC) + 32 :]
-        if not is_own or seal != _seal(key, graph):
-            self.remove(key)
-            return None
-        with contextlib.suppress(OSError):  # evicted, or a read-only disk: the order of use is no more than advice
-            os.utime(path)
-        return graph
-
-    def write(self, key: str, graph: bytes) -> None:
-        """Add or replace a graph.
-
-        Raises:
-            OSError: if it cannot be written; nothing is left behind.
-        """
-        descriptor, name = tempfile.mkstemp(prefix=".new-", dir=self.folder)
-        try:
-            with open(descriptor, "wb") as file:
-                file.write(_seal(key, graph) + graph)
-                file.flush()
-                os.fsync(descriptor)
-            os.replace(name, self._path(key))
-        finally:
-            Path(name).unlink(missing_ok=True)
-        self._evict(keep=self._path(key))
-
-    def remove(self, key: str) -> None:
-        with contextlib.suppress(OSError):  # gone already, or a read-only disk: it is not used in any case
-            self._path(key).unlink()
-
-    def _path(self, key: str) -> Path:
-        return self.folder / f"{key}{_SUFFIX}"
-
-    def _evict(self, keep: Path) -> None:
-        """Remove what was not used for longest until the rest fits, and what killed processes left half written."""
-        files = []
-        for path in self.folder.iterdir():
-            with contextlib.suppress(FileNotFoundError):  # another process evicts as well
-                status = path.stat()
-                if path.suffix == _SUFFIX and path != keep:
-                    files.append((status.st_mtime, status.st_size, path))
-                elif path.name.startswith(".new-") and status.st_mtime < keep.stat().st_mtime - 3600:
-                    path.unlink()
-        left = self.max_bytes - keep.stat().st_size
-        for _, size, path in sorted(files, reverse=True):
-            left -= size
-            if left < 0:
-                path.unlink(missing_ok=True)
-
-
-def _seal(key: str, graph: bytes) -> bytes:
-    return _MAGIC + hashlib.sha256(key.encode() + graph).digest()
 
 
 class _Workplace:
@@ -132,27 +46,29 @@ class _Workplace:
     def __init__(self) -> None:
         self.root = Path(tempfile.mkdtemp(prefix="mindcv-graphs-"))
         self.graphs = self.root / "rank_0" / "graph_cache"
-        self.scripts = self.graphs / "compile_dependency.hash"
+        self.hash = self.graphs / "compile_dependency.hash"
+        self.program = self.root / "program"
         self.graphs.mkdir(parents=True)
+        self.program.write_text("mindcv")
         self.count = 0  # compilations so far with MindSpore's cache switched on
-        self.missed = False  # after that MindSpore takes no graph any more
+        self.missed = False  # after that MindSpore takes no graph any more; it goes on writing
         owner = os.getpid()
         atexit.register(lambda: os.getpid() == owner and shutil.rmtree(self.root, ignore_errors=True))
 
     def put(self, graph: bytes) -> int:
         """Lay out a graph for the next compilation; returns what tells this file from one that MindSpore writes."""
-        self.scripts.unlink(missing_ok=True)
-        self.scripts.write_bytes(graph[:_HASH_LENGTH])
+        self.hash.unlink(missing_ok=True)
+        self.hash.write_bytes(graph[:_HASH_LENGTH])
         self._next().write_bytes(graph[_HASH_LENGTH:])
         return self._next().stat().st_mtime_ns
 
     def take(self) -> bytes | None:
         """What MindSpore has written, if it is one whole graph."""
-        path = self._next()
-        if [*self.graphs.glob("*.mindir")] != [path] or not self.scripts.is_file():
+        found = [*self.graphs.glob("*.mindir")]
+        if len(found) != 1 or not self.hash.is_file():
             return None
-        scripts, graph = self.scripts.read_bytes(), path.read_bytes()
-        return scripts + graph if len(scripts) == _HASH_LENGTH and _is_whole(graph) else None
+        program, graph = self.hash.read_bytes(), found[0].read_bytes()
+        return program + graph if len(program) == _HASH_LENGTH and _is_whole(graph) else None
 
     def was_used(self, mark: int) -> bool:
         """Whether the graph laid out is still the one there: MindSpore would have written over it."""
@@ -162,6 +78,22 @@ class _Workplace:
     def clear(self) -> None:
         for path in self.graphs.glob("*.mindir"):
             path.unlink(missing_ok=True)
+
+    @contextlib.contextmanager
+    def in_use(self) -> Iterator[None]:
+        """Within, MindSpore's cache is switched on and works here.
+
+        Which files the program consists of is not looked up by MindSpore, which reads the program's first file and what
+        it imports, and fails where that is no file; `graph_digest` has done better.
+        """
+        look_up = api._get_compile_cache_dep_files
+        os.environ[_ENABLE], os.environ[_PATH] = "1", str(self.root)
+        api._get_compile_cache_dep_files = lambda: [str(self.program)]
+        try:
+            yield
+        finally:
+            del os.environ[_ENABLE], os.environ[_PATH]
+            api._get_compile_cache_dep_files = look_up
 
     def _next(self) -> Path:
         return self.graphs / f"compile_cache_{self.count}.mindir"
@@ -199,7 +131,7 @@ class _GraphCache:
     """What `compiled_graphs_kept` does in place of `nn.Cell.compile`."""
 
     workplace: _Workplace | None = None  # of the process
-    is_broken = False  # its count of compilations may be wrong, or the folder failed
+    is_broken = False  # a folder failed: it is not tried again
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -210,7 +142,8 @@ class _GraphCache:
         """`cell.compile`, which runs before each call of a Cell in Graph mode and returns at once if it has a graph."""
         if keywords or not all(isinstance(value, Tensor) for value in inputs):
             return self.plain(cell, *inputs, **keywords)
-        call = (id(cell), cell._create_time, cell.phase, *((value.shape, value.dtype) for value in inputs))
+        # The first input, say a batch of images, tells calls apart well enough: taken for another, one is not cached.
+        call = (id(cell), cell._create_time, cell.phase, *(value.shape for value in inputs[:1]))
         if call in self.seen or _GraphCache.is_broken:
             return self.plain(cell, *inputs)
         self.seen.add(call)
@@ -236,11 +169,10 @@ class _GraphCache:
             _give_up(self.folder, error)
             return self.plain(cell, *inputs)
         try:
-            with _switched_on(work.root):
+            with work.in_use():
                 self.plain(cell, *inputs)
         except BaseException as error:
-            # How far MindSpore came, and with it the number of the next graph, is unknown.
-            _GraphCache.is_broken = True
+            work.missed = True  # how far MindSpore came, and with it the number of the next graph, is unknown
             work.clear()
             if not graph or not isinstance(error, RuntimeError):
                 raise
@@ -273,26 +205,17 @@ def _give_up(folder: Path, error: OSError) -> None:
 
 
 @contextlib.contextmanager
-def _switched_on(root: Path) -> Iterator[None]:
-    os.environ[_ENABLE], os.environ[_PATH] = "1", str(root)
-    try:
-        yield
-    finally:
-        del os.environ[_ENABLE], os.environ[_PATH]
-
-
-@contextlib.contextmanager
 def compiled_graphs_kept(folder: Path | None) -> Iterator[None]:
     """Within, the graphs of Cells called in Graph mode come from `folder` if they are there, and are kept there.
 
-    A Cell compiled within is the same as one compiled without, to the bit. Where the cache of MindSpore itself is
-    switched on (`MS_COMPILER_CACHE_ENABLE`), this one stands aside.
+    What a Cell computes does not change by a bit. On a CPU only: on other devices nobody has tried. Where the cache of
+    MindSpore itself is switched on (`MS_COMPILER_CACHE_ENABLE`), this one stands aside.
 
     Args:
         folder: of this user; made if it is missing. None: no cache.
     """
     own = os.environ.get(_ENABLE) or os.environ.get(_PATH) or ms.get_context("enable_compile_cache")
-    if folder is None or own:
+    if folder is None or own or not on_cpu():
         yield
         return
     cache, plain = _GraphCache(Path(folder)), nn.Cell.compile

@@ -46,6 +46,7 @@ _OF_OPTIMIZERS = frozenset({"group_lr"})  # what `learning_rate` was made from
 # In the closure of a jit function: the time of its making.
 _CLOSURE_BOOKKEEPING = frozenset({"hash_obj"})
 # Primitives and these keep what they were made with in Python attributes; of other C++ objects nothing is known.
+_INFERRED = frozenset({"pad_list"})  # what a compilation adds to a primitive, but loading a compiled graph does not
 _NATIVE = (ops.Primitive, ops.HyperMap, ops.Map, ops.composite.base._Grad)
 
 
@@ -143,7 +144,7 @@ class _Description:
             skipped = _BOOKKEEPING | (_OF_OPTIMIZERS if isinstance(value, nn.Optimizer) else frozenset())
             kept = {name: item for name, item in vars(value).items() if name not in skipped}
             # Tables of hooks come into being, empty, when they are first looked at.
-            self.describe({n: item for n, item in kept.items() if item or not n.startswith("_lazy_")})
+            self.describe({n: item for n, item in kept.items() if not n.startswith("_lazy_") or item})
         elif isinstance(value, tuple):  # ParameterTuple, named tuples
             self.type(type(value))
             self.sequence("tuple", value)
@@ -211,7 +212,9 @@ class _Description:
         attributes = dict(vars(value))
         if isinstance(value, ops.Primitive):
             native_attributes = value.get_attr_dict()
-            attributes["native"] = {name: native_attributes[name] for name in sorted(native_attributes)}
+            attributes["native"] = {
+                name: native_attributes[name] for name in sorted(native_attributes.keys() - _INFERRED)
+            }
         self.describe(attributes)
 
 

@@ -1,8 +1,7 @@
-"""Networks as files for other programs: ONNX and MindIR, written, verified, run; batch norm folded."""
+"""Networks as files for other programs: ONNX and MindIR, written, verified, run."""
 
 from mindcv.export.exported import ExportedNetwork
 from mindcv.export.exporter import Export, check_export_path, export_mindir, export_network, export_onnx, verify_export
-from mindcv.export.fold import fold_batch_norm
 from mindcv.export.metadata import read_info
 
 __all__ = [
@@ -12,7 +11,6 @@ __all__ = [
     "export_mindir",
     "export_network",
     "export_onnx",
-    "fold_batch_norm",
     "read_info",
     "verify_export",
 ]

@@ -11,11 +11,11 @@ from mindspore import Tensor, nn
 
 from mindcv.checkpoint import EXPORT_SUFFIXES, publish
 from mindcv.export.exported import ExportedNetwork
-from mindcv.export.fold import fold_batch_norm
 from mindcv.export.formulation import make_exportable
 from mindcv.export.metadata import append_info
 from mindcv.export.mindir_file import write_mindir
 from mindcv.export.onnx_file import check_onnx_installed, write_onnx
+from mindcv.models import fold_batch_norm
 
 TOLERANCE = 1e-4
 

@@ -2,6 +2,18 @@
 
 from mindcv.models import resnet, sknet  # noqa: F401  (registration)
 from mindcv.models.factory import MODELS, build_model, create_model, list_models
+from mindcv.models.fold import fold_batch_norm
 from mindcv.models.freeze import freeze
+from mindcv.models.inference import prepare_for_inference
+from mindcv.models.recompute import recompute_blocks
 
-__all__ = ["MODELS", "build_model", "create_model", "freeze", "list_models"]
+__all__ = [
+    "MODELS",
+    "build_model",
+    "create_model",
+    "fold_batch_norm",
+    "freeze",
+    "list_models",
+    "prepare_for_inference",
+    "recompute_blocks",
+]

@@ -23,13 +23,14 @@ _WITHIN_AN_EPOCH = (
 )
 # What a run does beside training: other values need no remark.
 _FREE = {
-    *("debug", "resume", "resume_opt", "ckpt_path", "pretrained", "dataset_download", "num_parallel_workers"),
+    *("debug", "compile_cache", "resume", "resume_opt", "ckpt_path", "pretrained"),
+    *("dataset_download", "num_parallel_workers"),
     *("ckpt_save_dir", "ckpt_save_interval", "ckpt_save_steps", "keep_checkpoint_max", "on_save_error"),
     *("on_nan", "nan_limit", "on_bad_image", "bad_image_limit", "check_data", "val_while_train", "val_interval"),
     *("images", "topk", "output", "dynamic_batch", "fold_bn", "average"),
 }
 # Of the saved configuration, what belongs to the command that wrote it.
-NOT_INHERITED = {"debug", "resume", "resume_opt", "dataset_download", "ckpt_save_dir"}
+NOT_INHERITED = {"debug", "compile_cache", "resume", "resume_opt", "dataset_download", "ckpt_save_dir"}
 _SCHEDULE = {
     *("scheduler", "lr", "min_lr", "warmup_epochs", "warmup_factor", "decay_epochs", "decay_rate"),
     *("multi_step_decay_milestones", "epoch_size", "batch_size", "gradient_accumulation_steps", "num_samples"),

@@ -90,6 +90,7 @@ class Augment:
 
 
 _FREEZE = {"words": ("backbone",), "scripts": ("train",)}
+_FOLD_BN = "fold batch norms into convolutions: faster, the same results up to rounding"
 _FREEZE_BN = "batch norms that keep their running statistics: those of frozen parts, all, or none"
 
 
@@ -109,6 +110,7 @@ class Model:
         None, "do not train the stem and the first N stages; backbone: all but the classifier", minimum=1, **_FREEZE
     )
     freeze_bn: str = option("frozen", _FREEZE_BN, choices=("none", "frozen", "all"), scripts=("train",))
+    fold_bn: bool = option(True, _FOLD_BN, scripts=("validate", "infer", "export"))
 
 
 @dataclass(frozen=True)
@@ -177,6 +179,7 @@ class Train:
     clip_grad: bool = option(False, "clip the global norm of the gradient to clip_value")
     clip_value: float = option(15.0, "largest global norm of the gradient", above=0)
     gradient_accumulation_steps: int = option(1, "batches whose gradients make one update", minimum=1)
+    recompute: bool = option(False, "compute activations again for the gradient: less memory, more time")
     resume: bool | str = option(False, _RESUME)
     resume_opt: bool = option(False, "MindCV's spelling: with ckpt_path, what resume does with that file")
     on_nan: str = option("stop", "what follows a loss or gradient that is no finite number", choices=_ON_NAN)
@@ -194,5 +197,4 @@ class Files:
         "", "infer: .csv or .json; export: .onnx or .mindir; convert: .ckpt", scripts=("infer", "export", "convert")
     )
     dynamic_batch: bool = option(True, "the exported network takes batches of any size", scripts=("export",))
-    fold_bn: bool = option(False, "fold each batch norm into its convolution", scripts=("export",))
     average: tuple[str, ...] | None = option(None, "checkpoints to average into one", scripts=("convert",))

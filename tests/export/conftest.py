@@ -1,35 +1,16 @@
-"""Networks whose every parameter and statistic is random: what a fresh network leaves at 0 or 1 hides mistakes.
-
-Scales of batch norm lie around a half. Around one, the features of a deep network grow from block to block until
-rounding shows: with logits of 700, skresnet34 turned a change of 1e-7 in its images into 5e-5 in its logits.
-"""
+"""Fixtures for exporting."""
 
 import mindspore as ms
-import numpy as np
 import pytest
-from mindspore import Tensor
+import random_weights
 
-from mindcv.models import create_model
 from mindcv.runtime import setup_runtime
-
-
-def randomize(network, seed=3):
-    rng = np.random.default_rng(seed)
-    for parameter in network.get_parameters():
-        if parameter.name.endswith("moving_variance"):
-            values = rng.uniform(0.5, 1.5, parameter.shape)
-        elif parameter.ndim == 1:
-            values = rng.normal(0.5 if parameter.name.endswith("gamma") else 0.0, 0.2, parameter.shape)
-        else:
-            values = rng.standard_normal(parameter.shape) * np.sqrt(2 / np.prod(parameter.shape[1:]))
-        parameter.set_data(Tensor(values.astype(np.float32)))
-    return network.set_train(False)
 
 
 @pytest.fixture
 def random_network():
-    """Builds a network in evaluation mode; the same name and options give the same weights at each call."""
-    return lambda name, **options: randomize(create_model(name, **{"num_classes": 10, **options}))
+    """Builds a network with random weights: `random_network("sknet50")`, see `random_weights`."""
+    return random_weights.random_network
 
 
 @pytest.fixture

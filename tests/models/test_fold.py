@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 from mindspore import Tensor, nn
+from random_weights import random_network
 
-from mindcv.export import fold_batch_norm
+from mindcv.models import create_model, fold_batch_norm, list_models
 from mindcv.models.layers import ConvNormAct
 from mindcv.runtime import setup_runtime
 
@@ -24,7 +25,7 @@ def images(size=24):
 
 
 @NETWORK
-def test_folded_logits_are_the_networks(mode, tiny_model, random_network, name):
+def test_folded_logits_are_the_networks(mode, tiny_model, name):
     expected = random_network(name, **NETWORKS[name])(images()).asnumpy()
     folded = random_network(name, **NETWORKS[name])
     count = fold_batch_norm(folded)
@@ -34,7 +35,7 @@ def test_folded_logits_are_the_networks(mode, tiny_model, random_network, name):
 
 
 @NETWORK
-def test_every_batch_norm_becomes_a_bias(tiny_model, random_network, name):
+def test_every_batch_norm_becomes_a_bias(tiny_model, name):
     network = random_network(name, **NETWORKS[name])
     norms = [cell.num_features for _, cell in network.cells_and_names() if isinstance(cell, nn.BatchNorm2d)]
     before = {parameter.name: parameter.size for parameter in network.get_parameters()}
@@ -76,7 +77,24 @@ def test_a_compiled_network_is_refused(tiny_network):
         fold_batch_norm(network)
 
 
-def test_a_batch_norm_without_its_convolution_is_named():
-    network = nn.SequentialCell([nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4)])
-    with pytest.raises(ValueError, match=r"cannot fold 1: only a batch norm `bn` beside"):
-        fold_batch_norm(network)
+def test_a_batch_norm_without_its_convolution_stays_what_it_is(mode):
+    def build():
+        network = nn.SequentialCell([ConvNormAct(3, 4, 3), nn.BatchNorm2d(4)])
+        for seed, parameter in enumerate(network.get_parameters()):
+            values = np.random.default_rng(seed).uniform(0.5, 2, parameter.shape)
+            parameter.set_data(Tensor(values.astype(np.float32)))
+        return network.set_train(False)
+
+    folded = build()
+    assert fold_batch_norm(folded) == 1
+    assert isinstance(folded[1], nn.BatchNorm2d)
+    expected = build()(images(8)).asnumpy()
+    np.testing.assert_allclose(folded(images(8)).asnumpy(), expected, rtol=0, atol=1e-5 * np.abs(expected).max())
+
+
+@pytest.mark.parametrize("name", list_models())
+def test_no_batch_norm_of_any_network_stays(name):
+    network = create_model(name, num_classes=2)
+    norms = sum(isinstance(cell, nn.BatchNorm2d) for _, cell in network.cells_and_names())
+    assert fold_batch_norm(network) == norms > 10
+    assert not [cell for _, cell in network.cells_and_names() if isinstance(cell, nn.BatchNorm2d)]

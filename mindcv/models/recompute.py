@@ -1,0 +1,57 @@
+"""Recomputing activations: less memory for more time (Chen et al. 2016, https://arxiv.org/abs/1604.06174)."""
+
+import math
+
+import mindspore as ms
+import numpy as np
+from mindspore import Tensor, nn, ops
+
+from mindcv.models.layers import Dropout, DropPath
+
+
+def recompute_blocks(network: nn.Cell) -> None:
+    """Keep only the input of every residual block for the backward pass, which runs the block again.
+
+    Losses and gradients are those of the network without, bit for bit; running statistics agree to rounding. Call it
+    after freezing, and before the network, its optimizer and its training step are made use of. Blocks without anything
+    to train keep nothing anyway and are left alone.
+
+    MindSpore runs a recomputed batch norm twice, so its running statistics move twice by the same batch. Twice with a
+    momentum of sqrt(m) is once with m: m r + (1 - m) b.
+
+    Args:
+        network: has `stages` of blocks, as every network of `list_models()`.
+    Raises:
+        ValueError: if the network has no stages, or stochastic depth, whose masks would be other ones the second time.
+    """
+    if not hasattr(network, "stages"):
+        raise ValueError(f"cannot recompute the blocks of {type(network).__name__}: it has no stages.")
+    blocks = [block for stage in network.stages for block in stage if block.trainable_params()]
+    cells = [cell for block in blocks for _, cell in block.cells_and_names()]
+    if any(isinstance(cell, Dropout | DropPath) for cell in cells):
+        raise ValueError(
+            "recompute does not go with drop_path_rate above 0: run again, a block would drop other examples than "
+            "before. Leave one of the two out."
+        )
+    passes = _count_passes()
+    for block in blocks:
+        # use_reentrant, which is Pynative's, would keep the input of every evaluation for ever (MindSpore 2.10).
+        block.recompute(use_reentrant=False)
+    for norm in cells:
+        if isinstance(norm, nn.BatchNorm2d):
+            # Both attributes of MindSpore mean the share of the new batch.
+            share = 1 - (1 - norm.momentum) ** (1 / passes)
+            norm.bn_train = ops.BatchNorm(True, norm.eps, share, norm.format)
+
+
+def _count_passes() -> int:
+    """How often this device and mode update the statistics of a recomputed batch norm: 2, unless MindSpore mends it."""
+    norm = nn.BatchNorm2d(1, momentum=0.5)
+    block = nn.SequentialCell([norm, nn.ReLU()]).set_train(True)
+    block.recompute(use_reentrant=False)
+    gradient = ms.grad(block, 0, norm.trainable_params())(Tensor(np.array([0.0, 2.0], np.float32).reshape(1, 1, 1, 2)))
+    gradient[0].asnumpy()
+    away = 1 - float(norm.moving_mean.asnumpy()[0])  # from the batch's mean, halved by each update
+    passes = round(-math.log2(away))
+    assert passes >= 1 and abs(away - 0.5**passes) < 1e-6, f"a recomputed batch norm left its mean {away} from 1"
+    return passes

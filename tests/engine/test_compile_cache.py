@@ -1,0 +1,303 @@
+"""A graph from the cache is the one that would have been compiled; no state of the cache harms a run."""
+
+import functools
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import mindspore as ms
+import numpy as np
+import pytest
+from mindspore import Tensor, nn
+
+from mindcv.engine import Trainer, TrainStep, compile_cache, compiled_graphs_kept, evaluate
+from mindcv.engine.compile_cache import _GraphCache, _is_whole
+from mindcv.engine.graph_store import GraphStore
+from mindcv.loss import create_loss
+from mindcv.optim import create_optimizer
+
+ROOT = Path(__file__).parents[2]
+KEY, OTHER = "a" * 64, "b" * 64
+GRAPH = bytes(range(256)) * 40
+
+# Everything a training step can be made of; prints losses and weights to the last bit, and what the cache did.
+PROGRAM = """
+import hashlib, json, logging, sys
+from pathlib import Path
+import mindcv
+import mindspore as ms
+import numpy as np
+import tiny
+from mindspore import Tensor
+from mindcv.engine import TrainStep, compiled_graphs_kept
+from mindcv.loss import create_loss
+from mindcv.models import create_model, freeze
+from mindcv.optim import create_optimizer
+from mindcv.runtime import setup_runtime
+
+told = []
+logging.getLogger("mindcv").setLevel(logging.INFO)
+handler = logging.Handler()
+handler.emit = lambda record: told.append(record.getMessage())
+logging.getLogger("mindcv").addHandler(handler)
+setup_runtime(device_target="CPU", seed=3)
+tiny.register()
+network = create_model(tiny.NAME, num_classes=5, drop_rate=0.2, drop_path_rate=0.2)
+freeze(network, 1)
+optimizer = create_optimizer(network, "adamw", lr=[0.1, 0.05, 0.02], weight_decay=0.01, layer_decay=0.9)
+step = TrainStep(network, create_loss(label_smoothing=0.1), optimizer, clip_norm=1.0, accumulate_steps=2, guard=True)
+rng = np.random.default_rng(0)
+seen = []
+with compiled_graphs_kept(Path(sys.argv[1]) if sys.argv[1] else None):
+    for index in range(6):
+        images = rng.standard_normal((4, 3, 8, 8)).astype(np.float32)
+        if index == 3:
+            images[0, 0, 4, 4] = np.inf
+        step.set_train(True)
+        loss, finite = step(Tensor(images), Tensor(rng.integers(0, 5, 4).astype(np.int32)))
+        network.set_train(False)
+        seen.append([loss.asnumpy().tobytes().hex(), bool(finite.asnumpy())])
+        seen.append(network(Tensor(images)).asnumpy().tobytes().hex())
+weights = hashlib.sha256(b"".join(p.asnumpy().tobytes() for p in step.get_parameters())).hexdigest()
+print(json.dumps({"seen": seen, "weights": weights, "reused": sum("reused" in t for t in told), "told": told}))
+"""
+
+
+class Program:
+    """PROGRAM in a process of its own, with this cache folder."""
+
+    def __init__(self, folder, script):
+        environment = {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}"}
+        line = [sys.executable, str(script), str(folder)]
+        self.process = subprocess.Popen(
+            line, cwd=script.parent, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        )
+
+    def result(self) -> dict:
+        out, errors = self.process.communicate(timeout=300)
+        assert self.process.returncode == 0, errors
+        return json.loads(out.splitlines()[-1])
+
+
+def test_a_reused_graph_computes_the_same_bits_and_damage_or_company_changes_nothing(tmp_path):
+    script, folder = tmp_path / "program.py", tmp_path / "graphs"
+    script.write_text(PROGRAM)
+    start = functools.partial(Program, script=script)
+    plain, *together = (start(""), start(folder), start(folder))
+    plain, together = plain.result(), [program.result() for program in together]
+    expected = {name: plain[name] for name in ("seen", "weights")}
+    assert False in [entry[1] for entry in plain["seen"][::2]], "no step was undone"
+    for other in together:
+        assert {name: other[name] for name in expected} == expected
+    files = sorted(folder.glob("*.graph"))
+    graphs = len(files)  # backward, restore, accumulate, count, update, evaluation
+    assert graphs == 6
+    assert sorted(folder.iterdir()) == files, "something half written is left"
+
+    again = start(folder).result()
+    assert {name: again[name] for name in expected} == expected
+    assert again["reused"] == graphs
+
+    # The first graph of the next start is whole, so that the others are asked for, too.
+    by_use = sorted(files, key=lambda path: path.stat().st_mtime_ns)
+    whole = [path.read_bytes() for path in by_use]
+    by_use[1].write_bytes(whole[1][: len(whole[1]) // 2])
+    by_use[2].write_bytes(whole[2][:-100] + bytes([whole[2][-100] ^ 4]) + whole[2][-99:])
+    by_use[3].write_bytes(b"")
+    by_use[4].write_bytes(whole[5])
+    by_use[5].unlink()
+    damaged = start(folder).result()
+    assert {name: damaged[name] for name in expected} == expected
+    assert damaged["reused"] == 1
+    assert sorted(folder.glob("*.graph")) == files, "compiled anew and kept"
+
+
+def test_a_store_gives_back_what_it_was_given(tmp_path):
+    store = GraphStore(tmp_path / "new" / "graphs")
+    assert store.folder.stat().st_mode & 0o777 == 0o700
+    assert store.read(KEY) is None
+    store.write(KEY, GRAPH)
+    store.write(OTHER, GRAPH[::-1])
+    assert (store.read(KEY), store.read(OTHER)) == (GRAPH, GRAPH[::-1])
+    store.write(KEY, b"replaced")
+    assert GraphStore(store.folder).read(KEY) == b"replaced"
+    assert len([*store.folder.iterdir()]) == 2
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda data: data[:-1],
+        lambda data: data[:20],
+        lambda data: b"",
+        lambda data: data + b"\0",
+        lambda data: b"\0" + data,
+        lambda data: os.urandom(len(data)),
+        *(
+            lambda data, at=at: data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :]
+            for at in (0, 14, 16, 46, 47, 5000, -1)
+        ),
+    ],
+)
+def test_a_damaged_graph_is_none_and_is_removed(tmp_path, damage):
+    store = GraphStore(tmp_path)
+    store.write(KEY, GRAPH)
+    path = tmp_path / f"{KEY}.graph"
+    path.write_bytes(damage(path.read_bytes()))
+    assert store.read(KEY) is None
+    assert not path.exists()
+
+
+def test_a_graph_under_another_name_or_behind_a_link_or_of_somebody_else_is_none(tmp_path, monkeypatch):
+    store = GraphStore(tmp_path)
+    store.write(KEY, GRAPH)
+    (tmp_path / f"{KEY}.graph").rename(tmp_path / f"{OTHER}.graph")
+    assert store.read(OTHER) is None
+    store.write(KEY, GRAPH)
+    (tmp_path / "elsewhere").write_bytes((tmp_path / f"{KEY}.graph").read_bytes())
+    (tmp_path / f"{KEY}.graph").unlink()
+    (tmp_path / f"{KEY}.graph").symlink_to(tmp_path / "elsewhere")
+    assert store.read(KEY) is None
+    store.write(KEY, GRAPH)
+    assert store.read(KEY) == GRAPH
+    monkeypatch.setattr("os.geteuid", lambda: 12345)
+    assert store.read(KEY) is None
+
+
+def test_the_least_recently_used_make_room(tmp_path):
+    store = GraphStore(tmp_path, max_bytes=3 * 1100)
+    for index, key in enumerate("abc"):
+        store.write(key, bytes(1000))
+        os.utime(tmp_path / f"{key}.graph", (index, index))
+    assert store.read("a") is not None  # which makes it the most recently used
+    store.write("d", bytes(1000))
+    assert sorted(path.stem for path in tmp_path.iterdir()) == ["a", "c", "d"]
+    store.write("e", bytes(10**6))  # more than fits: alone, and it stays
+    assert sorted(path.stem for path in tmp_path.iterdir()) == ["e"]
+
+
+def test_what_a_killed_process_left_is_removed_after_an_hour(tmp_path):
+    old, young = tmp_path / ".new-1", tmp_path / ".new-2"
+    for path in (old, young):
+        path.write_bytes(b"half")
+    os.utime(old, (time.time() - 4000,) * 2)
+    GraphStore(tmp_path).write(KEY, GRAPH)
+    assert (old.exists(), young.exists()) == (False, True)
+
+
+def test_a_full_disk_leaves_the_old_graph_and_nothing_else(tmp_path, monkeypatch):
+    store = GraphStore(tmp_path)
+    store.write(KEY, GRAPH)
+
+    def full(descriptor):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(OSError, match="No space left"):
+        store.write(KEY, b"other")
+    assert store.read(KEY) == GRAPH
+    assert len([*tmp_path.iterdir()]) == 1
+
+
+def test_a_graph_that_is_cut_off_is_not_whole():
+    message = b"\x0a\x03abc\x10\x96\x01\x1a" + bytes([200, 1]) + bytes(200)
+    assert _is_whole(message)
+    whole = [length for length in range(len(message)) if _is_whole(message[:length])]
+    assert whole == [5, 8], "only between two fields"
+
+
+@pytest.fixture
+def tried(monkeypatch):
+    """This process may use the cache again, whatever happened to it before."""
+    monkeypatch.setattr(_GraphCache, "is_broken", False)
+
+
+def count_graphs(cell) -> int:
+    return sum(len(part.compile_cache) for _, part in cell.cells_and_names())
+
+
+class Batches:
+    """9 examples in batches of 4; training drops the last one, which is smaller."""
+
+    batch_size, num_examples = 4, 9
+
+    def __init__(self, drop_last):
+        self.drop_last = drop_last
+
+    def __len__(self):
+        return 2 if self.drop_last else 3
+
+    def epoch(self, epoch, start=0):
+        rng = np.random.default_rng(epoch)
+        for size in (4, 4, 1)[start : len(self)]:
+            yield rng.standard_normal((size, 3, 8, 8)).astype(np.float32), rng.integers(0, 10, size).astype(np.int32)
+
+
+def test_three_epochs_with_validation_compile_three_graphs(tiny_network, tmp_path, tried):
+    network = tiny_network()
+    optimizer = create_optimizer(network, lr=[0.1] * 6)
+    step = TrainStep(network, create_loss(), optimizer, guard=True)
+    trainer = Trainer(step, functools.partial(evaluate, network, Batches(False), progress=False), progress=False)
+    with compiled_graphs_kept(tmp_path):
+        trainer.fit(Batches(True), epochs=3, learning_rates=[0.1] * 6)
+    assert count_graphs(step) == 3  # backward, update, evaluation
+    assert len([*tmp_path.glob("*.graph")]) == 3
+
+
+@pytest.mark.parametrize("obstacle", ["a file", "open to others", "of somebody else"])
+def test_a_folder_that_cannot_be_trusted_costs_one_line_and_no_run(obstacle, tmp_path, tried, caplog, monkeypatch):
+    folder = tmp_path / "graphs"
+    if obstacle == "a file":
+        folder.write_text("")
+    else:
+        folder.mkdir()
+        folder.chmod(0o777 if obstacle == "open to others" else 0o700)
+    if obstacle == "of somebody else":
+        monkeypatch.setattr("os.geteuid", lambda: 12345)
+    with compiled_graphs_kept(folder):
+        for size in (1, 2):
+            assert float(nn.ReLU()(Tensor(np.ones(size, np.float32))).asnumpy().sum()) == size
+    assert len(caplog.records) == 1
+    assert "not kept" in caplog.text and str(folder) in caplog.text
+
+
+def test_a_cell_that_does_not_compile_says_so_and_the_next_one_works(tmp_path, tried):
+    class Wrong(nn.Cell):
+        def construct(self, x):
+            return x + self.missing
+
+    with compiled_graphs_kept(tmp_path):
+        with pytest.raises(AttributeError):
+            Wrong()(Tensor([1.0]))
+        assert nn.ReLU()(Tensor([-1.0])).asnumpy() == 0
+    assert len([*tmp_path.iterdir()]) == 1
+
+
+def test_nothing_is_kept_where_nothing_may_be(tmp_path, tried, monkeypatch):
+    def run():
+        return nn.ReLU()(Tensor([3.0])).asnumpy()
+
+    with compiled_graphs_kept(None):
+        assert run() == 3
+    with monkeypatch.context() as patch:
+        patch.setenv("MS_COMPILER_CACHE_ENABLE", "0")
+        with compiled_graphs_kept(tmp_path):
+            assert run() == 3
+    with monkeypatch.context() as patch:
+        patch.setattr(compile_cache, "on_cpu", lambda: False)
+        with compiled_graphs_kept(tmp_path):
+            assert run() == 3
+    ms.set_context(mode=ms.PYNATIVE_MODE)
+    try:
+        with compiled_graphs_kept(tmp_path):
+            assert run() == 3
+    finally:
+        ms.set_context(mode=ms.GRAPH_MODE)
+    assert not [*tmp_path.iterdir()]
+    with compiled_graphs_kept(tmp_path):
+        assert run() == 3
+    assert len([*tmp_path.iterdir()]) == 1
+    assert nn.Cell.compile.__qualname__ == "Cell.compile"

@@ -1,0 +1,82 @@
+"""What is rewritten for evaluation computes what it did."""
+
+import mindspore as ms
+import numpy as np
+import pytest
+from mindspore import Tensor, nn
+from random_weights import random_network
+
+from mindcv.models import prepare_for_inference
+from mindcv.models.inference import EdgePaddedMaxPool, edge_padded, replace_cells
+
+SIZES = [(2, 8, 8, 8), (1, 8, 7, 9), (2, 8, 2, 3), (1, 8, 1, 1)]
+# Two blocks with what the full networks have; 256 planes send 1x1 convolutions through their matrix product.
+SHORT = {"layers": (1, 1), "planes": (64, 256)}
+NETWORKS = {"tiny_sknet": {}, "skresnext50_32x4d": SHORT, "skresnet50d": SHORT, "seresnext50_32x4d": SHORT}
+
+
+def images(size=24):
+    return Tensor(np.random.default_rng(0).standard_normal((2, 3, size, size)).astype(np.float32))
+
+
+@pytest.mark.parametrize("shape", SIZES, ids=str)
+@pytest.mark.parametrize("kernel", [2, 3])
+def test_padded_max_pooling_is_exactly_the_same_for_any_sign(mode, kernel, shape):
+    x = np.random.default_rng(1).standard_normal(shape).astype(np.float32) - 2  # padding with zeros would show
+    pool = nn.MaxPool2d(kernel, 2, pad_mode="pad", padding=1)
+    np.testing.assert_array_equal(edge_padded(pool)(Tensor(x)).asnumpy(), pool(Tensor(x)).asnumpy())
+
+
+@pytest.mark.parametrize(
+    "options", [{"padding": 2}, {"padding": (1, 0)}, {"padding": 1, "ceil_mode": True}, {"padding": 1, "dilation": 2}]
+)
+def test_other_poolings_are_not_touched(options):
+    assert edge_padded(nn.MaxPool2d(5, 2, pad_mode="pad", **options)) is None
+    assert edge_padded(nn.MaxPool2d(3, 2, pad_mode="same")) is None
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_the_logits_are_the_networks(mode, tiny_model, name):
+    expected = random_network(name, **NETWORKS[name])(images()).asnumpy()
+    prepared = prepare_for_inference(random_network(name, **NETWORKS[name]))
+    assert not [cell for _, cell in prepared.cells_and_names() if isinstance(cell, nn.BatchNorm2d)]
+    actual = prepared(images()).asnumpy()
+    np.testing.assert_allclose(actual, expected, rtol=0, atol=1e-5 * np.abs(expected).max())
+
+
+def test_without_folding_they_are_the_same_bits(mode):
+    expected = random_network("resnet18", **SHORT)(images()).asnumpy()
+    network = random_network("resnet18", **SHORT)
+    names = {parameter.name for parameter in network.get_parameters()}
+    assert prepare_for_inference(network, fold_bn=False) is network
+    assert [cell for _, cell in network.cells_and_names() if isinstance(cell, EdgePaddedMaxPool)]
+    np.testing.assert_array_equal(network(images()).asnumpy(), expected)
+    assert {parameter.name for parameter in network.get_parameters()} == names
+
+
+def test_cells_in_every_place_are_replaced_and_parameters_keep_their_names():
+    class Scaled(nn.Cell):
+        def __init__(self, layer):
+            super().__init__()
+            self.weight, self.layer = layer.weight, layer
+
+    layers = [nn.Dense(2, 2), nn.ReLU(), nn.Dense(2, 2)]
+    network = nn.SequentialCell([*layers[:2], nn.CellList([layers[2]])])
+    names = {id(parameter): parameter.name for parameter in network.get_parameters()}
+    replace_cells(network, lambda cell: Scaled(cell) if isinstance(cell, nn.Dense) else None)
+    assert isinstance(network[0], Scaled) and isinstance(network[2][0], Scaled)
+    assert {id(parameter): parameter.name for parameter in network.get_parameters()} == names
+
+
+def test_other_devices_keep_their_own_pooling(monkeypatch):
+    monkeypatch.setattr("mindcv.models.inference.on_cpu", lambda: False)
+    network = prepare_for_inference(random_network("resnet18", **SHORT))
+    assert isinstance(network.pool, nn.MaxPool2d) and network.pool.use_pad
+
+
+def test_a_compiled_network_is_refused(tiny_network):
+    ms.set_context(mode=ms.GRAPH_MODE)
+    network = tiny_network().set_train(False)
+    network(images(16))
+    with pytest.raises(ValueError, match=r"compiled.*fold a fresh one"):
+        prepare_for_inference(network)
