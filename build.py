@@ -81,7 +81,7 @@ def build_step(config: Config, network: nn.Cell, batches: int) -> tuple[TrainSte
         batches: per epoch.
 
     Raises:
-        ValueError: if an epoch has no update, or the options of loss, optimizer, schedule and recomputing are not legal.
+        ValueError: if an epoch has no update, or an option of the loss, optimizer, schedule or recomputing is illegal.
     """
     options, accumulate = config.train, config.train.gradient_accumulation_steps
     if batches < accumulate:

@@ -1,8 +1,8 @@
 """What all benchmarks share: peers in environments of their own, workers that take turns, and tables.
 
-A benchmark is a script with two roles. Called by a person, it starts one worker per thing to measure, lets them run step
-by step in turn, A B C A B C ..., so that a machine whose speed drifts is fair to all, and writes a table as JSON and as
-Markdown. Called with --work, it is such a worker: it answers each line it reads by running one step.
+A benchmark is a script with two roles. Called by a person, it starts one worker per thing to measure, lets them run
+step by step in turn, A B C A B C ..., so that a machine whose speed drifts is fair to all, and writes a table as JSON
+and as Markdown. Called with --work, it is such a worker: it answers each line it reads by running one step.
 """
 
 import argparse
@@ -60,8 +60,8 @@ def parse_arguments(description: str, *, rounds: int = 9, add: Callable[[argpars
 def serve(make_step: Callable[[], Callable[[], Any]]) -> None:
     """Be a worker: make a step, then run it once for each line read and answer with a line of JSON.
 
-    The first answer has the seconds of `make_step` and of the first step, which compiles. `peak_mb` is the peak resident
-    memory of this process so far. A step that returns a dict adds it to the answer.
+    The first answer has the seconds of `make_step` and of the first step, which compiles. `peak_mb` is the peak
+    resident memory of this process so far. A step that returns a dict adds it to the answer.
     """
     out = os.dup(1)
     os.dup2(2, 1)  # what libraries print must not mix with the answers

@@ -26,7 +26,6 @@ SCRIPTS = (
     "data_wait",
     "listing",
     "end_to_end",
-    "cost_model",
 )
 
 

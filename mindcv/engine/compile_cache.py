@@ -7,8 +7,8 @@ and writes them in place. Here that cache serves as a mechanism only:
 - Which graph is wanted is decided here, by `graph_digest`, a hash of all that shapes it.
 - MindSpore works in a folder of this process alone. For each compilation the one graph that was asked for is put there
   under the number MindSpore expects, or none; afterwards the folder is emptied. A wrong number finds nothing.
-- In the shared folder (`GraphStore`) a graph is one sealed file that appears by a rename. One that is damaged is removed
-  and compiled anew; one that is used has been copied first, so that other processes may replace or remove it.
+- In the shared folder (`GraphStore`) a graph is one sealed file that appears by a rename. A damaged one is removed and
+  compiled anew; one that is used has been copied first, so that other processes may replace or remove it.
 - Nothing that goes wrong with the cache ends a run.
 
 Two things MindSpore 2.10 decides: once a graph had to be compiled, it takes no more from the cache in that process (so

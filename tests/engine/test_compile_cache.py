@@ -18,6 +18,7 @@ from mindcv.engine.compile_cache import _GraphCache, _is_whole
 from mindcv.engine.graph_store import GraphStore
 from mindcv.loss import create_loss
 from mindcv.optim import create_optimizer
+from mindcv.runtime import setup_runtime
 
 ROOT = Path(__file__).parents[2]
 KEY, OTHER = "a" * 64, "b" * 64
@@ -211,7 +212,8 @@ def test_a_graph_that_is_cut_off_is_not_whole():
 
 @pytest.fixture
 def tried(monkeypatch):
-    """This process may use the cache again, whatever happened to it before."""
+    """Graph mode, and a process that may use the cache, whatever happened to it before."""
+    setup_runtime(mode=0, device_target="CPU")
     monkeypatch.setattr(_GraphCache, "is_broken", False)
 
 

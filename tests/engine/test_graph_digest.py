@@ -22,6 +22,13 @@ def images(batch=4, channels=3, side=16) -> Tensor:
     return Tensor(np.zeros((batch, channels, side, side), np.float32))
 
 
+@pytest.fixture(autouse=True)
+def graph_mode():
+    setup_runtime(mode=0, device_target="CPU", seed=7)
+    yield
+    setup_runtime(mode=0, device_target="CPU", seed=7)
+
+
 @pytest.fixture
 def keys(tiny_network):
     """Builds the step that train.py builds, and returns the keys of its graphs and of the evaluation."""
@@ -61,27 +68,27 @@ def test_the_same_network_built_again_has_the_same_keys(keys):
 @pytest.mark.parametrize(
     "options, parts",
     [
-        ({"weight_decay": 2e-4}, {"update"}),
-        ({"weight_decay_filter": "norm_and_bias"}, {"update"}),
-        ({"use_nesterov": True}, {"update"}),
-        ({"clip": 6.0}, {"update"}),
-        ({"clip": None}, {"update"}),
-        ({"updates": 9}, {"update"}),  # the learning rates are one Parameter, whose shape is in the graph
-        ({"layer_decay": 0.9}, {"update"}),
-        ({"smoothing": 0.2}, {"backward"}),
-        ({"guard": False}, {"backward"}),
-        ({"stages": 1}, {"backward", "update", "evaluate"}),
-        ({"batch_norm": "all"}, {"backward", "evaluate"}),
-        ({"batch": 5}, {"backward", "evaluate"}),
-        ({"side": 17}, {"backward", "evaluate"}),
-        ({"network": {"num_classes": 9}}, {"backward", "update", "evaluate"}),
-        ({"network": {"drop_path_rate": 0.2}}, {"backward", "evaluate"}),
-        ({"network": {"stem_pool": "same", "stem": "conv7"}}, {"backward", "update", "evaluate"}),
+        ({"weight_decay": 2e-4}, "update"),
+        ({"weight_decay_filter": "norm_and_bias"}, "update"),
+        ({"use_nesterov": True}, "update"),
+        ({"clip": 6.0}, "update"),
+        ({"clip": None}, "update"),
+        ({"updates": 9}, "update"),  # the learning rates are one Parameter, whose shape is in the graph
+        ({"layer_decay": 0.9}, "update"),
+        ({"smoothing": 0.2}, "backward"),
+        ({"guard": False}, "backward"),
+        ({"stages": 1}, "backward update evaluate"),
+        ({"batch_norm": "all"}, "backward evaluate"),
+        ({"batch": 5}, "backward evaluate"),
+        ({"side": 17}, "backward evaluate"),
+        ({"network": {"num_classes": 9}}, "backward update evaluate"),
+        ({"network": {"drop_path_rate": 0.2}}, "backward evaluate"),
+        ({"network": {"stem_pool": "same", "stem": "conv7"}}, "backward update evaluate"),
     ],
     ids=str,
 )
 def test_a_changed_option_changes_the_keys_of_what_it_shapes(keys, options, parts):
-    assert parts <= changed(keys(), keys(**options))
+    assert set(parts.split()) <= changed(keys(), keys(**options))
 
 
 def test_rates_that_are_baked_in_change_the_key(keys):
@@ -96,15 +103,7 @@ def test_rates_that_are_baked_in_change_the_key(keys):
         assert "update" in changed(keys(**first), keys(**second)), second
 
 
-@pytest.fixture
-def graph_mode_afterwards():
-    yield
-    setup_runtime(mode=0, device_target="CPU", seed=7)
-
-
-def test_the_seed_the_mode_the_version_and_the_environment_change_every_key(
-    tiny_network, monkeypatch, graph_mode_afterwards
-):
+def test_the_seed_the_mode_the_version_and_the_environment_change_every_key(tiny_network, monkeypatch):
     network, everything = tiny_network(), {}
 
     def note(name):
