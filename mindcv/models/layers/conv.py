@@ -27,8 +27,9 @@ class SpatialConv2d(nn.Conv2d):
 
     On a CPU, oneDNN convolves each image and group on its own, which on the tiny maps of a deep stage is much ado about
     little. There the layer is the linear map that it is: a matrix product of all (channel, position) pairs in with all
-    of them out, for each group. On maps of 2x2 and 1x1 forward and backward take 0.1 to 0.5 of the time, on 4x4 at best
-    0.7, on 8x8 more than twice (benchmarks/small_maps.py), hence the rule.
+    of them out, for each group. On maps of 2x2 and 1x1 forward and backward take 0.1 to 0.5 of the time (where other
+    programs compete for the cores, not if there are groups), on 4x4 at best 0.7, on 8x8 more than twice
+    (benchmarks/small_maps.py), hence the rule.
     """
 
     def __init__(
