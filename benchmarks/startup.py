@@ -67,7 +67,7 @@ def command(case: str, model: str, folder: Path, images: int) -> list[str]:
         return [__file__, "--work", json.dumps(train)]
     checkpoint = folder / "ckpt" / f"{model}-last.ckpt"
     if not checkpoint.exists():
-        once = ["--epoch_size=1", "--no-val_while_train", "--no-compile_cache"]
+        once = ["--epoch_size=1", "--warmup_epochs=0", "--no-val_while_train", "--no-compile_cache"]
         start([str(ROOT / "train.py"), *train, *once], folder / "unused")
     if script == "validate":
         return [str(ROOT / "validate.py"), f"--ckpt_path={checkpoint}", *shape]
