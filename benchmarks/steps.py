@@ -63,10 +63,9 @@ def ours(model: str, side: int, batch: int, mode: int = 0, training: bool = True
     network = mindcv.create_model(model, num_classes=CLASSES)
     images = Tensor(np.random.default_rng(0).standard_normal((batch, 3, side, side)).astype(np.float32))
     if not training:
-        from mindcv.export.fold import fold_batch_norm
+        from mindcv.models.inference import prepare_for_inference
 
-        fold_batch_norm(network)
-        network.set_train(False)
+        network = prepare_for_inference(network).set_train(False)
         return lambda: {"result": float(network(images).asnumpy()[0, 0]), "imported_mb": imported}
     labels = Tensor((np.arange(batch) % CLASSES).astype(np.int32))
     options = ["--dataset=cifar10", "--opt=momentum", "--momentum=0.9", "--weight_decay=1e-4", "--loss=CE"]

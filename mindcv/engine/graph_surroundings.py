@@ -53,14 +53,16 @@ def _installed() -> tuple[str, ...]:
     paths = sysconfig.get_paths()
     folders = {paths[name] for name in ("stdlib", "platstdlib", "purelib", "platlib")}
     folders |= {*site.getsitepackages(), site.getusersitepackages()}
-    return tuple(sorted(os.path.realpath(folder) + os.sep for folder in folders))
+    return tuple(sorted({path + os.sep for folder in folders for path in (folder, os.path.realpath(folder))}))
 
 
 def _file_of(module: types.ModuleType) -> str | None:
     """The file of a module that is not installed."""
     name = getattr(module, "__file__", None)
-    path = os.path.realpath(name) if name else ""
-    return path if path and not path.startswith(_installed()) else None
+    if not name or name.startswith(_installed()):  # most are, and looking up thousands of links takes time
+        return None
+    path = os.path.realpath(name)
+    return path if not path.startswith(_installed()) else None
 
 
 def check_known(module: str, name: str) -> None:
