@@ -12,7 +12,6 @@ cache of the operating system is warm throughout.
 
 import json
 import os
-import runpy
 import subprocess
 import sys
 import tempfile
@@ -42,7 +41,10 @@ def until_first_step(arguments: Sequence[str]) -> None:
         os._exit(0)  # not a normal end, which takes time of its own
 
     TrainStep.__call__ = stop_after
-    runpy.run_path(str(ROOT / "train.py"), run_name="__main__")
+    import train
+    from config import run_script
+
+    run_script(train.main)
 
 
 def start(line: Sequence[str], cache: Path) -> float:
