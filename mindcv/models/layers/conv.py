@@ -4,6 +4,7 @@ import functools
 
 import numpy as np
 from mindspore import Tensor, nn, ops
+from mindspore.ops.operations import _grad_ops
 
 from mindcv.runtime import on_cpu
 
@@ -102,7 +103,8 @@ class PointwiseConv2d(nn.Conv2d):
     On a CPU, oneDNN multiplies each image on its own, and a small map with many channels makes that a product of a
     large matrix with a few columns. There the whole batch goes through one matrix product: forward and backward take
     0.15 to 0.9 of the time at 1x1 to 7x7 with 512 to 2048 channels; with larger maps or fewer channels they take longer
-    than the convolution (benchmarks/pointwise_conv.py), hence the rule.
+    than the convolution (benchmarks/pointwise_conv.py), hence the rule. What is left to oneDNN gets its input gradient
+    from `_PointwiseProduct`.
     """
 
     def __init__(self, in_channels: int, out_channels: int, stride: int = 1) -> None:
@@ -112,11 +114,12 @@ class PointwiseConv2d(nn.Conv2d):
         # Every second row and column; a slice x[:, :, ::2, ::2] has a gradient that fails in Pynative (MindSpore 2.10).
         self.subsample = nn.AvgPool2d(1, stride, pad_mode="valid") if stride > 1 else nn.Identity()
         self.matmul = ops.MatMul(transpose_b=True)
+        self.convolve = _PointwiseProduct(in_channels, out_channels) if on_cpu() and stride == 1 else self.conv2d
 
     def construct(self, x: Tensor) -> Tensor:
         height, width = (x.shape[2] + self.step - 1) // self.step, (x.shape[3] + self.step - 1) // self.step
         if height * width > self.max_matmul_area:
-            out = self.conv2d(x, self.weight)
+            out = self.convolve(x, self.weight)
             return self.bias_add(out, self.bias) if self.has_bias else out
         x = self.subsample(x)
         if height * width == 1:
@@ -129,6 +132,28 @@ class PointwiseConv2d(nn.Conv2d):
         """(N, C_in) -> (N, C_out)."""
         out = self.matmul(rows, ops.reshape(self.weight, (self.out_channels, self.in_channels)))
         return out + self.bias if self.has_bias else out
+
+
+class _PointwiseProduct(nn.Cell):
+    """A 1x1 convolution of stride 1 of x (B, C_in, H, W) with a weight (C_out, C_in, 1, 1), and its gradient.
+
+    The input gradient is itself a 1x1 convolution, with the transposed weight. As such oneDNN computes it at the rate of
+    the forward pass; by its own backward primitive it takes up to 2.3 times as long on a CPU, at 14x14 with 512 to 1024
+    channels, and nowhere less (benchmarks/pointwise_conv.py).
+    """
+
+    def __init__(self, in_channels: int, out_channels: int) -> None:
+        super().__init__()
+        self.forward = ops.Conv2D(out_channels, 1)
+        self.input_gradient = ops.Conv2D(in_channels, 1)
+        self.weight_gradient = _grad_ops.Conv2DBackpropFilter(out_channels, 1)
+
+    def construct(self, x: Tensor, weight: Tensor) -> Tensor:
+        return self.forward(x, weight)
+
+    def bprop(self, x: Tensor, weight: Tensor, out: Tensor, gradient: Tensor) -> tuple[Tensor, Tensor]:
+        transposed = ops.transpose(weight, (1, 0, 2, 3))
+        return self.input_gradient(gradient, transposed), self.weight_gradient(gradient, x, weight.shape)
 
 
 def batch_norm(num_features: int) -> nn.BatchNorm2d:
