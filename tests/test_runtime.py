@@ -68,3 +68,24 @@ def test_setup_is_possible_after_an_operator_has_run():
     )
     ended = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
     assert (ended.stdout, ended.returncode) == ("CPU CPU\n", 0), ended.stderr
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="threads have no priority of their own elsewhere")
+@pytest.mark.parametrize("mode, lowered", [(0, False), (1, True)])
+def test_the_thread_that_waits_makes_way_for_those_that_compute_in_pynative_mode(mode, lowered):
+    source = f"""
+import os, threading
+import mindcv
+mindcv.setup_runtime(mode={mode}, device_target="CPU")
+from mindspore import Tensor, ops
+ops.ones((64, 64)).sum().asnumpy()
+own, of_kernels = os.getpriority(os.PRIO_PROCESS, threading.get_native_id()), set()
+for task in os.listdir("/proc/self/task"):
+    with open(f"/proc/self/task/{{task}}/comm") as name:
+        if name.read().startswith(("KernelThread", "ActorThread")):
+            of_kernels.add(os.getpriority(os.PRIO_PROCESS, int(task)))
+print(own, *of_kernels)
+"""
+    before = os.getpriority(os.PRIO_PROCESS, 0)
+    done = subprocess.run([sys.executable, "-c", source], cwd=ROOT, capture_output=True, text=True)
+    assert done.stdout.split() == [str(19 if lowered else before), str(before)], done.stderr
