@@ -20,6 +20,8 @@ from update_docs import update
 SCRIPTS = (
     "steps",
     "models",
+    "cost_model",
+    "roofline",
     "inference",
     "startup",
     "data_loading",

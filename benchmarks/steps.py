@@ -47,8 +47,10 @@ TARGETS = (
 CLASSES = 10
 
 
-def ours(model: str, side: int, batch: int, mode: int = 0, training: bool = True) -> Callable[[], dict[str, float]]:
-    """A step of this package: what train.py runs, or what validate.py runs."""
+def ours(
+    model: str, side: int, batch: int, mode: int = 0, training: bool = True, num_classes: int = CLASSES, **arch: Any
+) -> Callable[[], dict[str, float]]:
+    """A step of this package: what train.py runs, or what validate.py runs; `arch` as in `create_model`."""
     sys.path.insert(0, str(ROOT))
     import mindcv  # first: it sets what MindSpore reads
 
@@ -60,14 +62,14 @@ def ours(model: str, side: int, batch: int, mode: int = 0, training: bool = True
     from config import load_config
 
     imported = resident_mb()
-    network = mindcv.create_model(model, num_classes=CLASSES)
+    network = mindcv.create_model(model, num_classes=num_classes, **arch)
     images = Tensor(np.random.default_rng(0).standard_normal((batch, 3, side, side)).astype(np.float32))
     if not training:
         from mindcv.models.inference import prepare_for_inference
 
         network = prepare_for_inference(network).set_train(False)
         return lambda: {"result": float(network(images).asnumpy()[0, 0]), "imported_mb": imported}
-    labels = Tensor((np.arange(batch) % CLASSES).astype(np.int32))
+    labels = Tensor((np.arange(batch) % num_classes).astype(np.int32))
     options = ["--dataset=cifar10", "--opt=momentum", "--momentum=0.9", "--weight_decay=1e-4", "--loss=CE"]
     step, _ = build_step(load_config([f"--model={model}", *options], prog="train"), network, batches=100)
     step.set_train(True)

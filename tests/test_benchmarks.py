@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from mindspore import nn
 
 ROOT = Path(__file__).parent.parent
 BENCHMARKS = ROOT / "benchmarks"
@@ -181,6 +182,44 @@ def test_a_failing_script_does_not_hide_the_others(bench, tmp_path):
         )
     assert bench("run_all").run(("first", "second", "third"), [], tmp_path) == ["second"]
     assert sorted(path.stem for path in tmp_path.glob("*.ran")) == ["first", "second", "third"]
+
+
+PROFILE = """op_type,type_occurrences,execution_frequency(per-step),total_compute_time,avg_time(ms),percent
+
+Conv2D,48,24,4.0,0.0734825,0.03
+
+Add,48,24,1.0,0.005,0.01
+
+Mul,10,5,2.0,0.005,0.01
+
+Unheard,2,1,0.5,0.25,0.01
+"""
+
+
+def test_the_profiled_operators_are_grouped_and_none_is_lost(bench):
+    roofline = bench("roofline")
+    grouped = roofline.group_operators(PROFILE.splitlines())  # the times of two steps
+    assert list(grouped) == list(roofline.OPERATORS)
+    assert {kind: ms for kind, ms in grouped.items() if ms} == {
+        "convolution": 2.0,
+        "addition, product, sum": 1.5,
+        "other": 0.25,
+    }
+
+
+def test_an_operator_is_of_one_kind_only(bench):
+    names = [name for names in bench("roofline").OPERATORS.values() for name in names]
+    assert len(names) == len(set(names))
+
+
+@pytest.mark.parametrize("mode", ["pynative"], indirect=True)
+def test_the_least_work_of_a_step_is_that_counted_by_hand(bench, mode):
+    step_work = bench("step_work")
+    # (1, 3, 4, 4) -> convolution (1, 8, 4, 4) -> ReLU -> pooling (1, 8, 2, 2): in and out of each.
+    network = nn.SequentialCell(nn.Conv2d(3, 8, 1), nn.ReLU(), nn.MaxPool2d(2, 2))
+    expected = 3 * (48 + 128) + 5 * 128 + (2 * (128 + 32) + 32)
+    assert [step_work.count_maps(network, 4) for _ in range(2)] == [expected] * 2  # the hooks are gone afterwards
+    assert step_work.work(10, 100, 7, batch=2) == (6 * 10 * 2, 4 * (100 * 2 + 8 * 7))
 
 
 def test_both_layouts_of_the_digits_hold_the_same_classes(bench, tmp_path):
