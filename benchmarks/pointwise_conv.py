@@ -1,8 +1,12 @@
-"""1x1 convolution of a small map: one matrix product of the batch against MindSpore's convolution, with gradients.
+"""The three ways to compute a 1x1 convolution with its gradients, in turn.
 
     python benchmarks/pointwise_conv.py [--mode 1]
 
-Shows where the rule of `PointwiseConv2d` comes from: "rule" says which of the two it takes.
+- MindSpore: its convolution and the gradient it has for that.
+- convolution: the same, but for the gradient of the input, which is a convolution with the transposed weight.
+- product: one matrix product of the whole batch.
+
+Shows where the rule of `PointwiseConv2d` comes from: "rule" says which of the last two it takes.
 """
 
 import argparse
@@ -29,7 +33,11 @@ SHAPES = (  # batch, side of the map, C_in, C_out: what sknet50 has at 32x32 bat
     (8, 7, 1024, 2048),
     (8, 14, 1024, 512),
     (8, 14, 512, 1024),
+    (8, 14, 1024, 1024),
     (8, 28, 256, 512),
+    (8, 28, 512, 256),
+    (8, 56, 128, 256),
+    (8, 56, 256, 128),
 )
 
 
@@ -59,25 +67,23 @@ def main() -> None:
     parser.add_argument("--mode", type=int, default=0, choices=(0, 1), help="0: Graph, 1: Pynative")
     arguments = parser.parse_args()
     mindcv.setup_runtime(mode=arguments.mode, device_target="CPU")
-    print(f"{('Graph', 'Pynative')[arguments.mode]} mode, forward + backward, median of 9")
-    print("| map | channels | convolution | matrix product | product / convolution | rule |")
-    print("|---|---|---|---|---|---|")
+    print(f"{('Graph', 'Pynative')[arguments.mode]} mode, forward + backward, median of 9; ratios: to MindSpore's")
+    print("| map | channels | MindSpore, ms | convolution, ms | product, ms | convolution | product | rule |")
+    print("|---|---|---|---|---|---|---|---|")
     for batch, side, in_channels, out_channels in SHAPES:
-        convolution, product = (PointwiseConv2d(in_channels, out_channels) for _ in range(2))
+        plain, convolution, product = (PointwiseConv2d(in_channels, out_channels) for _ in range(3))
         rule = "product" if side * side <= product.max_matmul_area else "convolution"
-        convolution.max_matmul_area, product.max_matmul_area = 0, side * side
-        steps = [Gradient(convolution), Gradient(product)]
+        plain.convolve = plain.conv2d
+        plain.max_matmul_area, convolution.max_matmul_area, product.max_matmul_area = 0, 0, side * side
+        steps = [Gradient(layer) for layer in (plain, convolution, product)]
         x = Tensor(np.random.default_rng(0).standard_normal((batch, in_channels, side, side)).astype(np.float32))
         for step in steps:
             seconds(step, x)
-        pairs = [[seconds(step, x) for step in steps] for _ in range(9)]
-        first, second = (1000 * statistics.median(column) for column in zip(*pairs, strict=True))
-        ratio = statistics.median(b / a for a, b in pairs)
-        print(
-            f"| {batch} x {side} x {side} | {in_channels} -> {out_channels} | {first:.1f} ms | {second:.1f} ms | "
-            f"{ratio:.2f} | {rule} |",
-            flush=True,
-        )
+        rounds = [[seconds(step, x) for step in steps] for _ in range(9)]
+        times = [f"{1000 * statistics.median(column):.1f}" for column in zip(*rounds, strict=True)]
+        ratios = [f"{statistics.median(each[which] / each[0] for each in rounds):.2f}" for which in (1, 2)]
+        cells = (f"{batch} x {side} x {side}", f"{in_channels} -> {out_channels}", *times, *ratios, rule)
+        print(f"| {' | '.join(cells)} |", flush=True)
 
 
 if __name__ == "__main__":

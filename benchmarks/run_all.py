@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from harness import RESULTS, ROOT
+from summary import summarize
 from update_docs import update
 
 # In this order. Each takes --smoke and --out.
@@ -52,6 +53,7 @@ def main() -> int:
     arguments = parser.parse_args()
     options = [f"--out={arguments.out}", *(["--smoke"] if arguments.smoke else [])]
     failed = run(arguments.only or SCRIPTS, options)
+    summarize(arguments.out)
     if not arguments.smoke and arguments.out == RESULTS:
         print(*update(RESULTS), sep="\n")
     if failed:

@@ -2,7 +2,8 @@
 
     python benchmarks/steps.py [--case 224x224] [--only graph --only torch]
 
-- graph, pynative: `sknet50`, the step as train.py builds it, which also looks at every gradient for infinities.
+- graph, pynative: `sknet50`, the step as train.py builds it, which also looks at every gradient for infinities; graph,
+  recompute: with --recompute.
 - torch: timm's `skresnext50_32x4d`, the same network, PyTorch eager in its default layout.
 - mindcv graph, mindcv pynative: the same network of MindCV's own blocks (its selective kernel stacks the branches,
   takes a softmax and sums), with groups=32 as in the paper; MindSpore's TrainOneStepCell, as MindCV's train.py has it.
@@ -34,6 +35,7 @@ WORKERS: dict[str, tuple[str, dict[str, Any]]] = {
     "graph": ("ours", {"mode": 0}),
     "torch": ("torch", {}),
     "pynative": ("ours", {"mode": 1}),
+    "graph, recompute": ("ours", {"mode": 0, "recompute": True}),
     "mindcv graph": ("mindcv", {"mode": 0}),
     "mindcv pynative": ("mindcv", {"mode": 1}),
 }
@@ -48,7 +50,15 @@ CLASSES = 10
 
 
 def ours(
-    model: str, side: int, batch: int, mode: int = 0, training: bool = True, num_classes: int = CLASSES, **arch: Any
+    model: str,
+    side: int,
+    batch: int,
+    *,
+    mode: int = 0,
+    training: bool = True,
+    recompute: bool = False,
+    num_classes: int = CLASSES,
+    **arch: Any,
 ) -> Callable[[], dict[str, float]]:
     """A step of this package: what train.py runs, or what validate.py runs; `arch` as in `create_model`."""
     sys.path.insert(0, str(ROOT))
@@ -71,6 +81,7 @@ def ours(
         return lambda: {"result": float(network(images).asnumpy()[0, 0]), "imported_mb": imported}
     labels = Tensor((np.arange(batch) % num_classes).astype(np.int32))
     options = ["--dataset=cifar10", "--opt=momentum", "--momentum=0.9", "--weight_decay=1e-4", "--loss=CE"]
+    options += ["--recompute"] * recompute
     step, _ = build_step(load_config([f"--model={model}", *options], prog="train"), network, batches=100)
     step.set_train(True)
 

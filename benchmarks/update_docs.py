@@ -13,7 +13,7 @@ from pathlib import Path
 
 from harness import RESULTS, ROOT
 
-DOCUMENTS = (ROOT / "README.md",)
+DOCUMENTS = (ROOT / "README.md", ROOT / "docs" / "performance.md")
 _PLACE = re.compile(r"(<!-- table: ([\w-]+) -->\n).*?(<!-- end of table -->)", re.DOTALL)
 _BEGIN, _END = re.compile(r"<!-- table: "), re.compile(r"<!-- end of table -->")
 

@@ -15,6 +15,7 @@ from mindspore import Tensor, nn
 
 MODES = {0: ms.GRAPH_MODE, 1: ms.PYNATIVE_MODE}
 DEVICES = ("Ascend", "GPU", "CPU")  # best first
+_PRIORITY_OF_CALLER = 10  # as `nice` has them: 0 is the usual one, 19 the lowest
 
 
 def setup_runtime(*, mode: int = 0, device_target: str = "auto", seed: int = 42) -> str:
@@ -93,13 +94,13 @@ def _make_way_for_kernels() -> None:
     """Lower the priority of this thread below that of MindSpore's compute threads, for good (Linux only).
 
     In Pynative mode the thread that calls an operator waits for it in a loop of sched_yield (MindSpore 2.10), on one of
-    the cores that compute. At the lowest priority it gives that core up: a training step of sknet50 takes 0.7 to 0.8 of
-    the time on two cores, and nothing is lost where it computes itself, since the others then sleep
-    (benchmarks/steps.py). Threads and processes that this one starts later inherit its priority.
+    the cores that compute. At a low priority it gives that core up: a training step of sknet50 takes 0.7 to 0.8 of the
+    time on two cores (benchmarks/steps.py). Where other programs keep all cores busy this mode is slow either way; at
+    the lowest priority it would hardly go on. Threads and processes started later inherit the priority.
     """
     if sys.platform == "linux":
         (Tensor(0) + 1).asnumpy()  # starts the compute threads, which keep the priority of now
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 19)
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _PRIORITY_OF_CALLER)
 
 
 def _try_device(device: str) -> bool:

@@ -10,12 +10,14 @@ import mindspore as ms
 import pytest
 import tiny
 
+from mindcv import runtime
 from mindcv.models import create_model
 from mindcv.runtime import setup_runtime
 
 if "PYTEST_XDIST_WORKER" in os.environ:
     # The workers share the cores, and MindSpore's threads spin while they wait for each other.
     ms.device_context.cpu.op_tuning.threads_num(1)
+    runtime._make_way_for_kernels = lambda: None  # there are none then, and the other workers would take the cores
 
 # Nothing of the user's own: neither are compiled networks taken from there, nor left there.
 _cache = tempfile.TemporaryDirectory(prefix="mindcv-tests-")

@@ -114,7 +114,7 @@ class PointwiseConv2d(nn.Conv2d):
         # Every second row and column; a slice x[:, :, ::2, ::2] has a gradient that fails in Pynative (MindSpore 2.10).
         self.subsample = nn.AvgPool2d(1, stride, pad_mode="valid") if stride > 1 else nn.Identity()
         self.matmul = ops.MatMul(transpose_b=True)
-        self.convolve = _PointwiseProduct(in_channels, out_channels) if on_cpu() and stride == 1 else self.conv2d
+        self.convolve = _PointwiseProduct(self.conv2d, in_channels) if on_cpu() and stride == 1 else self.conv2d
 
     def construct(self, x: Tensor) -> Tensor:
         height, width = (x.shape[2] + self.step - 1) // self.step, (x.shape[3] + self.step - 1) // self.step
@@ -137,19 +137,19 @@ class PointwiseConv2d(nn.Conv2d):
 class _PointwiseProduct(nn.Cell):
     """A 1x1 convolution of stride 1 of x (B, C_in, H, W) with a weight (C_out, C_in, 1, 1), and its gradient.
 
-    The input gradient is itself a 1x1 convolution, with the transposed weight. As such oneDNN computes it at the rate of
-    the forward pass; by its own backward primitive it takes up to 2.3 times as long on a CPU, at 14x14 with 512 to 1024
-    channels, and nowhere less (benchmarks/pointwise_conv.py).
+    The input gradient is itself a 1x1 convolution, with the transposed weight. As such oneDNN computes it at the rate
+    of the forward pass; by its own backward primitive it takes up to 2.3 times as long on a CPU, at 14x14 with 512 to
+    1024 channels, and nowhere less (benchmarks/pointwise_conv.py).
     """
 
-    def __init__(self, in_channels: int, out_channels: int) -> None:
+    def __init__(self, convolution: ops.Conv2D, in_channels: int) -> None:
         super().__init__()
-        self.forward = ops.Conv2D(out_channels, 1)
+        self.convolution = convolution
         self.input_gradient = ops.Conv2D(in_channels, 1)
-        self.weight_gradient = _grad_ops.Conv2DBackpropFilter(out_channels, 1)
+        self.weight_gradient = _grad_ops.Conv2DBackpropFilter(convolution.out_channel, 1)
 
     def construct(self, x: Tensor, weight: Tensor) -> Tensor:
-        return self.forward(x, weight)
+        return self.convolution(x, weight)
 
     def bprop(self, x: Tensor, weight: Tensor, out: Tensor, gradient: Tensor) -> tuple[Tensor, Tensor]:
         transposed = ops.transpose(weight, (1, 0, 2, 3))

@@ -1,0 +1,122 @@
+"""The figures that count, each beside what it should be at most, out of the tables that the other scripts have left.
+
+    python benchmarks/summary.py [--out benchmarks/results]
+
+Runs nothing; a table that is not there is passed over. Ratios are medians of the ratios of neighbouring measurements.
+"""
+
+import argparse
+import json
+import statistics
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import end_to_end
+import inference
+import models
+import startup
+import steps
+from harness import RESULTS, Table, ratio
+
+Rows = list[dict[str, Any]]
+Figure = tuple[str, Sequence[float], float, str]  # what, (median, lowest, highest), the most it should be, unit
+STEP = {"graph": "Graph", "pynative": "Pynative", "torch": "PyTorch eager"}
+
+
+def of_steps(rows: Rows) -> Iterator[Figure]:
+    by_place = {(row["case"], row["name"]): row for row in rows}
+    for upper, lower, limits in steps.TARGETS:
+        what = f"training step, {STEP[upper]} / {STEP.get(lower, lower.replace('mindcv', 'MindCV, '))}"
+        for case, limit in limits.items():
+            if (case, upper) in by_place and (case, lower) in by_place:
+                pair = (by_place[case, name]["seconds"] for name in (upper, lower))
+                yield f"{what}, {case}", ratio(*pair), limit, ""
+    peaks = [by_place.get(("224x224", name), {}).get("last", {}).get("peak_mb") for name in ("graph", "torch")]
+    if all(peaks):
+        yield "peak memory of the step, Graph / PyTorch, 224x224", [peaks[0] / peaks[1]] * 3, 1.0, ""
+
+
+def of_inference(rows: Rows) -> Iterator[Figure]:
+    seconds = {(row["case"], row["name"]): row["seconds"] for row in rows}
+    for name, limit in inference.TARGETS.items():
+        what = {"graph": "inference", "onnx, ours": "exported ONNX in onnxruntime"}[name]
+        for case in dict.fromkeys(row["case"] for row in rows):
+            if (case, name) in seconds and (case, "torch") in seconds:
+                yield f"{what} / PyTorch eager, {case}", ratio(seconds[case, name], seconds[case, "torch"]), limit, ""
+
+
+def of_startup(rows: Rows) -> Iterator[Figure]:
+    for row in rows:
+        if "ratio" in row:
+            yield f"second start / first, {row['cells'][0]}", row["ratio"], startup.TARGET, ""
+
+
+def of_data_loading(rows: Rows) -> Iterator[Figure]:
+    seconds = {(row["case"], row["who"]): row["seconds"] for row in rows}
+    for case in dict.fromkeys(row["case"] for row in rows):
+        for who, what, limit in (("torch", "torchvision's", 0.5), ("mindcv", "MindCV's", 1.0)):
+            if (case, who) in seconds:
+                yield f"data pipeline / {what}, {case}", ratio(seconds[case, "ours"], seconds[case, who]), limit, ""
+        if (case, "ours randaug") in seconds:
+            pair = ratio(seconds[case, "ours randaug"], seconds[case, "ours"])
+            yield f"data pipeline with RandAugment / without, {case}", pair, 2.0, ""
+
+
+def of_data_wait(rows: Rows) -> Iterator[Figure]:
+    for row in rows:
+        shares = [100 * share for share in row["waited"]]
+        figures = statistics.median(shares), min(shares), max(shares)
+        yield f"waiting for data, {row['case']}", figures, 100 * row["target"], " %"
+
+
+def of_end_to_end(rows: Rows) -> Iterator[Figure]:
+    seconds = {row["name"]: row["seconds"] for row in rows}
+    for name, limit in end_to_end.TARGETS.items():
+        if "ours" in seconds and name in seconds:
+            yield f"the whole of train.py / {end_to_end.TITLES[name]}", ratio(seconds["ours"], seconds[name]), limit, ""
+
+
+def of_models(rows: Rows) -> Iterator[Figure]:
+    for row in rows:
+        if "torch" in row["seconds"]:
+            pair = ratio(row["seconds"]["ours"], row["seconds"]["torch"])
+            yield f"{row['cells'][0]} / PyTorch eager, {row['cells'][1]}", pair, models.LIMIT, ""
+
+
+SOURCES = {
+    "steps": of_steps,
+    "inference": of_inference,
+    "startup": of_startup,
+    "data_loading": of_data_loading,
+    "data_wait": of_data_wait,
+    "end_to_end": of_end_to_end,
+    "models": of_models,
+}
+
+
+def summarize(out: Path) -> Table:
+    """Write OUT/summary.md and .json out of the other tables in OUT."""
+    title = "Medians (lowest - highest); docs/performance.md has the tables behind them."
+    table = Table(out, "summary", title, ["what", "measured", "at most", ""])
+    for name, figures in SOURCES.items():
+        path = out / f"{name}.json"
+        if not path.exists():
+            continue
+        measured = json.loads(path.read_text())
+        table.smoke = table.smoke or measured["smoke"]
+        for what, (median, lowest, highest), limit, unit in figures(measured["rows"]):
+            shown = f"{median:.2f}{unit} ({lowest:.2f} - {highest:.2f})"
+            verdict = "met" if median <= limit else "missed"
+            table.add(what, shown, f"{limit:g}{unit}", verdict, median=median, limit=limit, source=name)
+    return table
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, default=RESULTS, help="folder with the tables")
+    summarize(parser.parse_args().out)
+
+
+if __name__ == "__main__":
+    main()
