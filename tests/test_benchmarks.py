@@ -222,6 +222,28 @@ def test_the_least_work_of_a_step_is_that_counted_by_hand(bench, mode):
     assert step_work.work(10, 100, 7, batch=2) == (6 * 10 * 2, 4 * (100 * 2 + 8 * 7))
 
 
+def test_the_summary_holds_what_was_measured_against_what_it_should_be(bench, tmp_path):
+    def row(name, *seconds, peak):
+        return {"case": "224x224", "name": name, "seconds": seconds, "last": {"peak_mb": peak}}
+
+    rows = [row("graph", 2.0, 3.0, 2.0, peak=300), row("torch", 2.0, 2.0, 2.0, peak=200)]
+    (tmp_path / "steps.json").write_text(json.dumps({"smoke": False, "rows": rows}))
+    bench("summary").summarize(tmp_path)
+    lines = (tmp_path / "summary.md").read_text().splitlines()
+    assert lines[2:4] == [
+        "| training step, Graph / PyTorch eager, 224x224 | 1.00 (1.00 - 1.50) | 1 | met |",
+        "| peak memory of the step, Graph / PyTorch, 224x224 | 1.50 (1.50 - 1.50) | 1 | missed |",
+    ]
+    assert (tmp_path / "highlights.md").read_text().splitlines()[:4] == lines[:4]
+
+
+def test_the_summary_of_a_smoke_run_stays_out_of_the_documents(bench, tmp_path):
+    measured = {"smoke": True, "rows": [{"cells": ["sknet50: train-32x32"], "ratio": [0.5, 0.4, 0.6]}]}
+    (tmp_path / "startup.json").write_text(json.dumps(measured))
+    bench("summary").summarize(tmp_path)
+    assert json.loads((tmp_path / "summary.json").read_text())["smoke"]
+
+
 def test_both_layouts_of_the_digits_hold_the_same_classes(bench, tmp_path):
     end_to_end = bench("end_to_end")
     end_to_end.write_cifar10(tmp_path / "cifar", 200, 50)
