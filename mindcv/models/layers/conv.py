@@ -138,8 +138,8 @@ class _PointwiseProduct(nn.Cell):
     """A 1x1 convolution of stride 1 of x (B, C_in, H, W) with a weight (C_out, C_in, 1, 1), and its gradient.
 
     The input gradient is itself a 1x1 convolution, with the transposed weight. As such oneDNN computes it at the rate
-    of the forward pass; by its own backward primitive it takes up to 2.3 times as long on a CPU, at 14x14 with 512 to
-    1024 channels, and nowhere less (benchmarks/pointwise_conv.py).
+    of the forward pass, by its own backward primitive more slowly on a CPU: forward and backward take 0.7 to 1.0 of the
+    time on maps of 14x14 and larger (benchmarks/pointwise_conv.py).
     """
 
     def __init__(self, convolution: ops.Conv2D, in_channels: int) -> None:
