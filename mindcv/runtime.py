@@ -100,7 +100,9 @@ def _make_way_for_kernels() -> None:
     """
     if sys.platform == "linux":
         (Tensor(0) + 1).asnumpy()  # starts the compute threads, which keep the priority of now
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _PRIORITY_OF_CALLER)
+        thread = threading.get_native_id()
+        if os.getpriority(os.PRIO_PROCESS, thread) < _PRIORITY_OF_CALLER:  # nobody but root may go back up
+            os.setpriority(os.PRIO_PROCESS, thread, _PRIORITY_OF_CALLER)
 
 
 def _try_device(device: str) -> bool:

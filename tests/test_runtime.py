@@ -71,12 +71,12 @@ def test_setup_is_possible_after_an_operator_has_run():
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="threads have no priority of their own elsewhere")
-@pytest.mark.parametrize("mode, lowered", [(0, False), (1, True)])
-def test_the_thread_that_waits_makes_way_for_those_that_compute_in_pynative_mode(mode, lowered):
+@pytest.mark.parametrize("mode, before, expected", [(0, 5, 5), (1, 5, 10), (1, 15, 15)])
+def test_the_thread_that_waits_makes_way_for_those_that_compute_in_pynative_mode(mode, before, expected):
     source = f"""
 import os, threading, time
 import mindcv
-before = os.getpriority(os.PRIO_PROCESS, 0)
+os.setpriority(os.PRIO_PROCESS, 0, {before})
 mindcv.setup_runtime(mode={mode}, device_target="CPU")
 from mindspore import ops
 ops.ones((64, 64)).sum().asnumpy()
@@ -85,12 +85,14 @@ def priorities():
     for task in os.listdir("/proc/self/task"):
         with open(f"/proc/self/task/{{task}}/comm") as name:
             if name.read().startswith(("KernelThread", "ActorThread")):
-                yield os.getpriority(os.PRIO_PROCESS, int(task)) - before
+                yield os.getpriority(os.PRIO_PROCESS, int(task))
 
 deadline = time.monotonic() + 10
 while not [*priorities()] and time.monotonic() < deadline:
     time.sleep(0.1)  # until they have given themselves their names
-print(os.getpriority(os.PRIO_PROCESS, threading.get_native_id()) - before, {{*priorities()}})
+print(os.getpriority(os.PRIO_PROCESS, threading.get_native_id()), {{*priorities()}})
 """
+    if os.getpriority(os.PRIO_PROCESS, 0) > before and os.geteuid() != 0:
+        pytest.skip("this process runs at a low priority, and may not raise that of another")
     done = subprocess.run([sys.executable, "-c", source], cwd=ROOT, capture_output=True, text=True)
-    assert done.stdout == f"{10 if lowered else 0} {{0}}\n", done.stderr
+    assert done.stdout == f"{expected} {{{before}}}\n", done.stderr
