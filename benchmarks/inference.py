@@ -20,7 +20,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from harness import ROOT, Table, Worker, interleave, parse_arguments, peer_python, ratio, serve, spread, spread_of_ratio
+from harness import ROOT, Table, Worker, interleave, parse_arguments, peer_python, serve, spread, spread_of_ratio
 
 CASES = {"224x224,b8": (224, 8), "32x32,b32": (32, 32), "224x224,b1": (224, 1)}  # image side, batch
 SMOKE = {"32x32,b2": (32, 2)}
@@ -33,7 +33,7 @@ WORKERS: dict[str, tuple[str, dict[str, Any]]] = {
     "graph, as trained": ("ours", {"mode": 0, "prepared": False}),
     "pynative": ("ours", {"mode": 1}),
 }
-# The most of PyTorch eager's time that each should take.
+# The most of PyTorch eager's time that each should take; summary.py compares.
 TARGETS = {"graph": 0.8, "onnx, ours": 0.6}
 # MindSpore 2.10 runs reference code for most convolutions where there is AVX-512, unless told to do without; the others
 # may use all instructions that there are. Whatever the caller has set.
@@ -163,11 +163,6 @@ def measure(table: Table, case: str, side: int, batch: int, names: list[str], ar
             first=first[name],
             last=last[name],
         )
-    for name, limit in TARGETS.items():
-        if not arguments.smoke and name in seconds and "torch" in seconds:
-            found = ratio(seconds[name], seconds["torch"])[0]
-            verdict = "met" if found <= limit else "MISSED"
-            print(f"{case}: {name} / torch {found:.2f}, to be at most {limit}: {verdict}")
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:

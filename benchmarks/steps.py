@@ -23,7 +23,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from harness import ROOT, Table, Worker, interleave, parse_arguments, peer_python, ratio, serve, spread, spread_of_ratio
+from harness import ROOT, Table, Worker, interleave, parse_arguments, peer_python, serve, spread, spread_of_ratio
 
 CASES = {"224x224": (224, 8), "32x32": (32, 32)}  # image side, batch
 SMOKE = {"32x32": (32, 2)}
@@ -39,7 +39,7 @@ WORKERS: dict[str, tuple[str, dict[str, Any]]] = {
     "mindcv graph": ("mindcv", {"mode": 0}),
     "mindcv pynative": ("mindcv", {"mode": 1}),
 }
-# What is divided by what, and the most that it should be in each case.
+# What is divided by what, and the most that it should be in each case; summary.py compares.
 TARGETS = (
     ("graph", "torch", {"224x224": 1.0, "32x32": 1.0}),
     ("graph", "mindcv graph", {"224x224": 0.75, "32x32": 0.75}),
@@ -230,12 +230,6 @@ def measure(
             first=first[name],
             last=last[name],
         )
-    for upper, lower, limits in TARGETS:
-        if not arguments.smoke and upper in seconds and lower in seconds:
-            found, limit = ratio(seconds[upper], seconds[lower])[0], limits[case]
-            print(
-                f"{step}: {upper} / {lower} {found:.2f}, to be at most {limit}: {'met' if found <= limit else 'MISSED'}"
-            )
 
 
 def measure_as_installed(table: Table, case: str, side: int, batch: int) -> None:

@@ -71,8 +71,9 @@ def test_setup_is_possible_after_an_operator_has_run():
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="threads have no priority of their own elsewhere")
-@pytest.mark.parametrize("mode, before, expected", [(0, 5, 5), (1, 5, 10), (1, 15, 15)])
-def test_the_thread_that_waits_makes_way_for_those_that_compute_in_pynative_mode(mode, before, expected):
+@pytest.mark.parametrize("mode, before, lowest", [(0, 5, 5), (1, 5, 10), (1, 15, 15)])
+def test_the_thread_that_waits_makes_way_for_those_that_compute_in_pynative_mode(mode, before, lowest):
+    before = max(before, os.getpriority(os.PRIO_PROCESS, 0))  # which the new process starts with, and may not raise
     source = f"""
 import os, threading, time
 import mindcv
@@ -92,7 +93,5 @@ while not [*priorities()] and time.monotonic() < deadline:
     time.sleep(0.1)  # until they have given themselves their names
 print(os.getpriority(os.PRIO_PROCESS, threading.get_native_id()), {{*priorities()}})
 """
-    if os.getpriority(os.PRIO_PROCESS, 0) > before and os.geteuid() != 0:
-        pytest.skip("this process runs at a low priority, and may not raise that of another")
     done = subprocess.run([sys.executable, "-c", source], cwd=ROOT, capture_output=True, text=True)
-    assert done.stdout == f"{expected} {{{before}}}\n", done.stderr
+    assert done.stdout == f"{max(before, lowest)} {{{before}}}\n", done.stderr

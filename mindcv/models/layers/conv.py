@@ -104,7 +104,7 @@ class PointwiseConv2d(nn.Conv2d):
     large matrix with a few columns. There the whole batch goes through one matrix product: forward and backward take
     0.15 to 0.9 of the time at 1x1 to 7x7 with 512 to 2048 channels; with larger maps or fewer channels they take longer
     than the convolution (benchmarks/pointwise_conv.py), hence the rule. What is left to oneDNN gets its input gradient
-    from `_PointwiseProduct`.
+    from `_PointwiseConvolution`.
     """
 
     def __init__(self, in_channels: int, out_channels: int, stride: int = 1) -> None:
@@ -114,7 +114,7 @@ class PointwiseConv2d(nn.Conv2d):
         # Every second row and column; a slice x[:, :, ::2, ::2] has a gradient that fails in Pynative (MindSpore 2.10).
         self.subsample = nn.AvgPool2d(1, stride, pad_mode="valid") if stride > 1 else nn.Identity()
         self.matmul = ops.MatMul(transpose_b=True)
-        self.convolve = _PointwiseProduct(self.conv2d, in_channels) if on_cpu() and stride == 1 else self.conv2d
+        self.convolve = _PointwiseConvolution(self.conv2d, in_channels) if on_cpu() and stride == 1 else self.conv2d
 
     def construct(self, x: Tensor) -> Tensor:
         height, width = (x.shape[2] + self.step - 1) // self.step, (x.shape[3] + self.step - 1) // self.step
@@ -134,7 +134,7 @@ class PointwiseConv2d(nn.Conv2d):
         return out + self.bias if self.has_bias else out
 
 
-class _PointwiseProduct(nn.Cell):
+class _PointwiseConvolution(nn.Cell):
     """A 1x1 convolution of stride 1 of x (B, C_in, H, W) with a weight (C_out, C_in, 1, 1), and its gradient.
 
     The input gradient is itself a 1x1 convolution, with the transposed weight. As such oneDNN computes it at the rate
