@@ -18,6 +18,7 @@ called outside of a Cell are not cached (it returns wrong ones).
 
 import atexit
 import contextlib
+import gc
 import logging
 import os
 import shutil
@@ -147,6 +148,9 @@ class _GraphCache:
         if call in self.seen or _GraphCache.is_broken:
             return self.plain(cell, *inputs)
         self.seen.add(call)
+        # MindSpore numbers the inputs' shapes, collects garbage, and compiles. A dead Cell with inputs of these shapes
+        # takes their number along: the next call finds none and compiles once more. So: before they are numbered.
+        gc.collect()
         try:
             key = graph_digest(cell, inputs)
             store = GraphStore(self.folder)

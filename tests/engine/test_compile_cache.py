@@ -238,8 +238,15 @@ class Batches:
             yield rng.standard_normal((size, 3, 8, 8)).astype(np.float32), rng.integers(0, 10, size).astype(np.int32)
 
 
-def test_three_epochs_with_validation_compile_three_graphs(tiny_network, tmp_path, tried):
+@pytest.mark.parametrize("before", ["nothing", "a dead one"])
+def test_three_epochs_with_validation_compile_three_graphs(before, tiny_network, tmp_path, tried):
     network = tiny_network()
+    if before == "a dead one":
+        dead = TrainStep(network, create_loss(), create_optimizer(network, lr=[0.1] * 2), guard=True)
+        for images, labels in Batches(True).epoch(0):
+            dead(Tensor(images), Tensor(labels))
+        del dead
+        network = tiny_network()
     optimizer = create_optimizer(network, lr=[0.1] * 6)
     step = TrainStep(network, create_loss(), optimizer, guard=True)
     trainer = Trainer(step, functools.partial(evaluate, network, Batches(False), progress=False), progress=False)
