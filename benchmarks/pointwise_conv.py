@@ -1,12 +1,13 @@
 """The three ways to compute a 1x1 convolution with its gradients, in turn.
 
-    python benchmarks/pointwise_conv.py [--mode 1]
+    python benchmarks/pointwise_conv.py [--mode 1] [--forward]
 
 - MindSpore: its convolution and the gradient it has for that.
 - convolution: the same, but for the gradient of the input, which is a convolution with the transposed weight.
 - product: one matrix product of the whole batch.
 
-Shows where the rule of `PointwiseConv2d` comes from: "rule" says which of the last two it takes.
+Shows where the rule of `PointwiseConv2d` comes from: "rule" says which of the last two it takes. With `--forward` as in
+evaluation, where the first two are the same.
 """
 
 import argparse
@@ -29,6 +30,8 @@ SHAPES = (  # batch, side of the map, C_in, C_out: what sknet50 has at 32x32 bat
     (32, 2, 512, 1024),
     (32, 1, 1024, 2048),
     (32, 1, 2048, 1024),
+    (32, 3, 1024, 1024),
+    (32, 4, 512, 1024),
     (8, 7, 2048, 1024),
     (8, 7, 1024, 2048),
     (8, 14, 1024, 512),
@@ -57,25 +60,29 @@ class Gradient(nn.Cell):
 
 def seconds(step: nn.Cell, x: Tensor) -> float:
     start = time.perf_counter()
-    value, (slope, weights) = step(x)
-    value.asnumpy(), slope.asnumpy(), weights[0].asnumpy()
+    step(x)
+    ms.runtime.synchronize()
     return time.perf_counter() - start
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--mode", type=int, default=0, choices=(0, 1), help="0: Graph, 1: Pynative")
+    parser.add_argument("--forward", action="store_true", help="without gradients")
     arguments = parser.parse_args()
+    training = not arguments.forward
     mindcv.setup_runtime(mode=arguments.mode, device_target="CPU")
-    print(f"{('Graph', 'Pynative')[arguments.mode]} mode, forward + backward, median of 9; ratios: to MindSpore's")
+    what = "forward + backward" if training else "forward"
+    print(f"{('Graph', 'Pynative')[arguments.mode]} mode, {what}, median of 9; ratios: to MindSpore's")
     print("| map | channels | MindSpore, ms | convolution, ms | product, ms | convolution | product | rule |")
     print("|---|---|---|---|---|---|---|---|")
     for batch, side, in_channels, out_channels in SHAPES:
-        plain, convolution, product = (PointwiseConv2d(in_channels, out_channels) for _ in range(3))
-        rule = "product" if side * side <= product.max_matmul_area else "convolution"
+        layers = [PointwiseConv2d(in_channels, out_channels).set_train(training) for _ in range(3)]
+        plain, convolution, product = layers
+        rule = "product" if product.multiplies(side * side) else "convolution"
         plain.convolve = plain.conv2d
-        plain.max_matmul_area, convolution.max_matmul_area, product.max_matmul_area = 0, 0, side * side
-        steps = [Gradient(layer) for layer in (plain, convolution, product)]
+        plain.max_matmul_area, convolution.max_matmul_area, product.max_matmul_area = 0, 0, 5 * side * side
+        steps = [Gradient(layer) if training else layer for layer in layers]
         x = Tensor(np.random.default_rng(0).standard_normal((batch, in_channels, side, side)).astype(np.float32))
         for step in steps:
             seconds(step, x)

@@ -1,6 +1,7 @@
 """Device, execution mode and seed: the only file that touches MindSpore's context."""
 
 import atexit
+import contextlib
 import logging
 import os
 import random
@@ -35,6 +36,8 @@ def setup_runtime(*, mode: int = 0, device_target: str = "auto", seed: int = 42)
     ms.set_context(mode=MODES[mode])
     ms.set_seed(seed)
     device = _choose_device(device_target)
+    if device == "CPU":
+        _keep_memory_in_one_block()
     if device == "CPU" and mode == 1:
         # Asynchronous dispatch puts its threads to sleep between operators; waking them costs more than it hides. In
         # step with them, an SK layer of 128 x 56 x 56 takes 0.34 s instead of 2.3 s, forward and backward
@@ -88,6 +91,20 @@ def _choose_device(device_target: str) -> str:
             "only if its driver and libraries are installed. Use --device_target=auto to take the best one present."
         )
     return device_target
+
+
+def _keep_memory_in_one_block() -> None:
+    """Let MindSpore's memory pool reserve more at once than a step needs (Linux only, where a reserve costs nothing).
+
+    By default it grows by blocks of 1 GB, and one step after another fills them in another order, so that in the end
+    most pages of all blocks have been used: a training step of sknet50 at 224x224, batch 8, has 1.5 GB in use at most,
+    and held 2.2 GB. Half of what is asked for goes to a pool of MindSpore's that stays empty. Where so much may not be
+    reserved (`ulimit -v`), the pool grows as before.
+    """
+    if sys.platform == "linux":
+        machine = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30
+        with contextlib.suppress(RuntimeError):  # set before: by an earlier call, or by the caller, whose choice holds
+            ms.runtime.set_memory(init_size=f"{machine:.2f}GB")
 
 
 def _make_way_for_kernels() -> None:

@@ -3,27 +3,10 @@
 Everything else in a network exports as it is: convolutions, batch norm, selective kernels, average pooling.
 """
 
-from mindspore import Tensor, nn, ops
+from mindspore import nn
 
 from mindcv.models.inference import edge_padded, replace_cells
-from mindcv.models.layers import SqueezeExcite, global_average
-
-
-class BroadcastSqueezeExcite(nn.Cell):
-    """A squeeze-and-excitation layer that never computes with the batch size: (B, C, H, W) -> (B, C, H, W).
-
-    Args:
-        layer: whose weights it takes.
-    """
-
-    def __init__(self, layer: SqueezeExcite) -> None:
-        super().__init__()
-        self.reduce, self.expand = layer.reduce, layer.expand
-
-    def construct(self, x: Tensor) -> Tensor:
-        gate = ops.relu(self.reduce(global_average(x)))
-        gate = ops.sigmoid(self.expand(gate))
-        return x * ops.reshape(gate, (-1, x.shape[1], 1, 1))
+from mindcv.models.layers.rows import BlendRows, ScaleRows, TiledBlendRows, TiledScaleRows
 
 
 def make_exportable(network: nn.Cell) -> nn.Cell:
@@ -40,8 +23,10 @@ def make_exportable(network: nn.Cell) -> nn.Cell:
 
 def _exportable(cell: nn.Cell) -> nn.Cell | None:
     """The cell to put in the place of one that does not export; None to leave it."""
-    if isinstance(cell, SqueezeExcite):
-        return BroadcastSqueezeExcite(cell)
+    if isinstance(cell, TiledScaleRows):
+        return ScaleRows()
+    if isinstance(cell, TiledBlendRows):
+        return BlendRows()
     if isinstance(cell, nn.MaxPool2d) and cell.use_pad:
         pool = edge_padded(cell)
         if pool is None:

@@ -1,12 +1,15 @@
 """The formulations that export compute what the network's layers compute."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 from mindspore import Tensor, nn
 
 from mindcv.export.formulation import make_exportable
 from mindcv.models.inference import EdgePaddedMaxPool
-from mindcv.models.layers import SqueezeExcite
+from mindcv.models.layers import SelectiveKernel, SqueezeExcite
+from mindcv.models.layers.rows import BlendRows, ScaleRows, TiledBlendRows, TiledScaleRows
 
 
 class Holder(nn.Cell):
@@ -18,16 +21,21 @@ class Holder(nn.Cell):
         return self.cell(x)
 
 
-def test_squeeze_excite_is_exactly_the_same(mode):
-    layer = SqueezeExcite(16)
+@pytest.mark.parametrize(
+    "layer", [SqueezeExcite, partial(SelectiveKernel, 16), partial(SelectiveKernel, 16, branches=3)]
+)
+def test_attention_is_written_with_plain_products(layer, mode):
+    layer = layer(16).set_train(False)
     for parameter in layer.get_parameters():
-        values = np.random.default_rng(parameter.size).standard_normal(parameter.shape)
+        values = np.random.default_rng(parameter.size).uniform(0.1, 1, parameter.shape)
         parameter.set_data(Tensor(values.astype(np.float32)))
     x = Tensor(np.random.default_rng(2).standard_normal((3, 16, 5, 7)).astype(np.float32))
     expected = layer(x).asnumpy()
-    holder = make_exportable(Holder(layer))
-    assert holder.cell is not layer
-    np.testing.assert_array_equal(holder(x).asnumpy(), expected)
+    layer = make_exportable(layer).set_train(False)
+    kinds = {type(cell) for _, cell in layer.cells_and_names()}
+    assert kinds & {ScaleRows, BlendRows}
+    assert not kinds & {TiledScaleRows, TiledBlendRows}
+    np.testing.assert_allclose(layer(x).asnumpy(), expected, rtol=1e-5, atol=1e-6)
 
 
 def test_layers_inside_containers_are_found():

@@ -72,7 +72,7 @@ def test_global_average_is_the_mean_over_height_and_width(mode):
 def test_pointwise_convolution_equals_numpy_either_way_with_its_gradients(mode, stride, side, as_product):
     rng = np.random.default_rng(side)
     x = rng.standard_normal((3, 6, side, side)).astype(np.float32)
-    layer = PointwiseConv2d(6, 4, stride)
+    layer = PointwiseConv2d(6, 4, stride).set_train()
     layer.max_matmul_area = side * side if as_product else 0
     weight = layer.weight.asnumpy()[:, :, 0, 0].copy()
 
@@ -92,5 +92,11 @@ def test_pointwise_convolution_equals_numpy_either_way_with_its_gradients(mode, 
 
 
 def test_only_small_maps_with_many_channels_become_a_matrix_product():
-    assert PointwiseConv2d(2048, 1024).max_matmul_area == 51  # 7x7 and smaller
-    assert PointwiseConv2d(64, 256).max_matmul_area == 3
+    def largest_sides(in_channels, out_channels):
+        layer = PointwiseConv2d(in_channels, out_channels)
+        return [
+            max(side for side in range(20) if layer.set_train(train).multiplies(side**2)) for train in (True, False)
+        ]
+
+    assert largest_sides(2048, 1024) == [7, 3]
+    assert largest_sides(64, 256) == [1, 0]

@@ -103,13 +103,13 @@ class PointwiseConv2d(nn.Conv2d):
     On a CPU, oneDNN multiplies each image on its own, and a small map with many channels makes that a product of a
     large matrix with a few columns. There the whole batch goes through one matrix product: forward and backward take
     0.15 to 0.9 of the time at 1x1 to 7x7 with 512 to 2048 channels; with larger maps or fewer channels they take longer
-    than the convolution (benchmarks/pointwise_conv.py), hence the rule. What is left to oneDNN gets its input gradient
-    from `_PointwiseConvolution`.
+    than the convolution (benchmarks/pointwise_conv.py), hence the rule. Forward alone gains up to 3x3, a fifth of that
+    area. What is left to oneDNN gets its input gradient from `_PointwiseConvolution`.
     """
 
     def __init__(self, in_channels: int, out_channels: int, stride: int = 1) -> None:
         super().__init__(in_channels, out_channels, 1, stride, pad_mode="valid", has_bias=False)
-        self.max_matmul_area = min(in_channels, out_channels) // 20 if on_cpu() else 0
+        self.max_matmul_area = min(in_channels, out_channels) // 20 if on_cpu() else 0  # in training
         self.step = stride
         # Every second row and column; a slice x[:, :, ::2, ::2] has a gradient that fails in Pynative (MindSpore 2.10).
         self.subsample = nn.AvgPool2d(1, stride, pad_mode="valid") if stride > 1 else nn.Identity()
@@ -118,7 +118,7 @@ class PointwiseConv2d(nn.Conv2d):
 
     def construct(self, x: Tensor) -> Tensor:
         height, width = (x.shape[2] + self.step - 1) // self.step, (x.shape[3] + self.step - 1) // self.step
-        if height * width > self.max_matmul_area:
+        if not self.multiplies(height * width):
             out = self.convolve(x, self.weight)
             return self.bias_add(out, self.bias) if self.has_bias else out
         x = self.subsample(x)
@@ -127,6 +127,10 @@ class PointwiseConv2d(nn.Conv2d):
         rows = ops.reshape(ops.transpose(x, (0, 2, 3, 1)), (-1, self.in_channels))  # (B * H * W, C_in)
         out = ops.reshape(self.multiply(rows), (-1, height, width, self.out_channels))
         return ops.transpose(out, (0, 3, 1, 2))
+
+    def multiplies(self, area: int) -> bool:
+        """Whether an output map of so many positions comes from a matrix product."""
+        return area <= (self.max_matmul_area if self.training else self.max_matmul_area // 5)
 
     def multiply(self, rows: Tensor) -> Tensor:
         """(N, C_in) -> (N, C_out)."""

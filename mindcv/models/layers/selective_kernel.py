@@ -7,6 +7,7 @@ from mindspore import Tensor, nn, ops
 
 from mindcv.models.layers.conv import ConvNormAct, batch_norm, conv2d
 from mindcv.models.layers.pooling import global_average
+from mindcv.models.layers.rows import blend_rows, scale_rows
 
 
 class SKSplit(nn.Cell):
@@ -84,6 +85,7 @@ class SKSelect(nn.Cell):
         self.branches = branches
         self.channels = channels
         self.conv = conv2d(reduced_channels, branches * channels, 1)
+        self.blend, self.scale = blend_rows(), scale_rows()
 
     def attention(self, descriptor: Tensor) -> Tensor:
         """(B, d, 1, 1) -> (B, M, C), a softmax over the branches: sums to 1 over M."""
@@ -103,14 +105,13 @@ class SKSelect(nn.Cell):
             # a third of the memory traffic of stack, multiply, sum (benchmarks/sk_layer.py).
             first_logit, second_logit = ops.split(ops.reshape(self.conv(descriptor), (-1, 2 * channels)), channels, 1)
             weight = ops.reshape(ops.sigmoid(first_logit - second_logit), (-1, 1))
-            first, second = ops.reshape(features[0], rows), ops.reshape(features[1], rows)
-            selected = second + weight * (first - second)
+            selected = self.blend(ops.reshape(features[0], rows), ops.reshape(features[1], rows), weight)
         else:
             weights = self.attention(descriptor)
-            selected = ops.reshape(features[0], rows) * ops.reshape(weights[:, 0], (-1, 1))
+            selected = self.scale(ops.reshape(features[0], rows), ops.reshape(weights[:, 0], (-1, 1)))
             for m in range(1, self.branches):
                 weight = ops.reshape(weights[:, m], (-1, 1))
-                selected = selected + ops.reshape(features[m], rows) * weight
+                selected = selected + self.scale(ops.reshape(features[m], rows), weight)
         return ops.reshape(selected, (-1, channels, height, width))
 
 

@@ -3,6 +3,7 @@
 from mindspore import Tensor, nn, ops
 
 from mindcv.models.layers.pooling import global_average
+from mindcv.models.layers.rows import scale_rows
 
 
 class SqueezeExcite(nn.Cell):
@@ -18,11 +19,12 @@ class SqueezeExcite(nn.Cell):
         hidden = max(8, int(channels / reduction + 4) // 8 * 8)
         self.reduce = nn.Dense(channels, hidden)
         self.expand = nn.Dense(hidden, channels)
+        self.scale = scale_rows()
 
     def construct(self, x: Tensor) -> Tensor:
         gate = ops.relu(self.reduce(global_average(x)))  # (B, C) -> (B, hidden)
         gate = ops.sigmoid(self.expand(gate))  # (B, C)
-        # The product on a (B * C, H * W) view keeps the reduction in its gradient on the last axis, which is fast.
-        batch, channels, height, width = x.shape
-        flat = ops.reshape(x, (batch * channels, height * width)) * ops.reshape(gate, (batch * channels, 1))
-        return ops.reshape(flat, (batch, channels, height, width))
+        # -1 is the batch size times the channels: an exported network's batch size is known only at run time.
+        _, channels, height, width = x.shape
+        scaled = self.scale(ops.reshape(x, (-1, height * width)), ops.reshape(gate, (-1, 1)))
+        return ops.reshape(scaled, (-1, channels, height, width))

@@ -1,0 +1,39 @@
+"""Products of rows with one number each: the form for a CPU, held to the plain one."""
+
+import numpy as np
+import pytest
+from mindspore import Tensor, ops
+
+from mindcv.models.layers import rows
+
+PAIRS = [(rows.TiledScaleRows, rows.ScaleRows, 1), (rows.TiledBlendRows, rows.BlendRows, 2)]
+
+
+@pytest.mark.parametrize("shape", [(6, 35), (4, 1), (1, 9)], ids=str)
+@pytest.mark.parametrize(("tiled", "plain", "maps"), PAIRS)
+def test_both_forms_compute_the_same_forward_and_backward(tiled, plain, maps, shape, mode):
+    rng = np.random.default_rng(shape[1])
+    inputs = [Tensor(rng.standard_normal(shape).astype(np.float32)) for _ in range(maps)]
+    inputs.append(Tensor(rng.standard_normal((shape[0], 1)).astype(np.float32)))
+    weight = Tensor(rng.standard_normal(shape).astype(np.float32))
+    results = []
+    for form in (tiled, plain):
+        gradients = ops.GradOperation(get_all=True, sens_param=True)(form())(*inputs, weight)
+        results.append([part.asnumpy() for part in (form()(*inputs), *gradients)])
+    assert len(results[0]) == maps + 2
+    for ours, expected in zip(*results, strict=True):
+        assert ours.shape == expected.shape
+        np.testing.assert_allclose(ours, expected, rtol=1e-5, atol=1e-5)
+
+
+def test_a_blend_is_one_of_the_two_where_the_weight_says_so():
+    first, second = (Tensor(np.full((1, 4), value, np.float32)) for value in (3.0, -7.0))
+    for weight, expected in ((1.0, 3.0), (0.0, -7.0), (0.5, -2.0)):
+        blended = rows.TiledBlendRows()(first, second, Tensor([[weight]]))
+        np.testing.assert_array_equal(blended.asnumpy(), np.full((1, 4), expected, np.float32))
+
+
+def test_the_device_decides(monkeypatch):
+    assert [type(cell) for cell in (rows.scale_rows(), rows.blend_rows())] == [rows.TiledScaleRows, rows.TiledBlendRows]
+    monkeypatch.setattr(rows, "on_cpu", lambda: False)
+    assert [type(cell) for cell in (rows.scale_rows(), rows.blend_rows())] == [rows.ScaleRows, rows.BlendRows]
