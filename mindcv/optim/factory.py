@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from mindspore import Parameter, nn
 
 from mindcv.optim.adamw import AdamW
+from mindcv.optim.momentum import momentum as plain_momentum
 from mindcv.optim.param_groups import create_param_groups
 from mindcv.registry import Registry
 
@@ -99,7 +100,7 @@ def create_optimizer(
 @OPTIMIZERS.register("momentum")
 def _sgd(groups: list[dict], settings: OptimizerSettings) -> nn.Optimizer:
     if not settings.use_nesterov:
-        return nn.Momentum(groups, settings.lr, settings.momentum)
+        return plain_momentum(groups, settings.lr, settings.momentum)
     if settings.momentum == 0:
         raise ValueError("use_nesterov needs a momentum above 0; got momentum 0.")
     # nn.Momentum(use_nesterov=True) is ignored on CPU (MindSpore 2.10). nn.SGD is right, but keeps two states for each

@@ -2,7 +2,7 @@
 
 On a CPU MindSpore 2.10 broadcasts by tables of indices, 16 bytes for each number of the result: 0.7 GB in a training
 step of sknet50 at 224x224, batch 8. Repeating the factor along its row (`Tile`) and multiplying what has one shape
-takes no table, and less time: blending two maps 0.45 to 0.9 of it forward, 0.7 to 0.8 with the gradient
+takes no table, and less time: blending two large maps 0.5 to 0.7 of it forward, 0.7 to 0.9 with the gradient
 (benchmarks/rows.py). The gradient is written out because that of `Tile` is slow. Other devices broadcast well.
 """
 
