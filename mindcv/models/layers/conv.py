@@ -30,7 +30,8 @@ class SpatialConv2d(nn.Conv2d):
     little. There the layer is the linear map that it is: a matrix product of all (channel, position) pairs in with all
     of them out, for each group. On maps of 2x2 and 1x1 forward and backward take 0.1 to 0.5 of the time (where other
     programs compete for the cores, not if there are groups), on 4x4 at best 0.7, on 8x8 more than twice
-    (benchmarks/small_maps.py), hence the rule.
+    (benchmarks/small_maps.py), hence the rule. On maps of 28x28 and larger, convolutions with groups have gradients of
+    their own: see `_Convolution`.
     """
 
     def __init__(
@@ -48,6 +49,11 @@ class SpatialConv2d(nn.Conv2d):
             has_bias=False,
         )
         self.max_matmul_pairs = 16 if on_cpu() else 0  # of positions in and out
+        self.min_area_of_own_gradient = 28 * 28
+        own_gradient = on_cpu() and stride == 1 and groups > 1
+        self.convolve = (
+            _Convolution(self.conv2d, in_channels, kernel_size, dilation, groups) if own_gradient else self.conv2d
+        )
         self.geometry = (kernel_size, stride, dilation)
         self.multiply = ops.MatMul()
         self.multiply_transposed = ops.MatMul(transpose_b=True)
@@ -59,7 +65,7 @@ class SpatialConv2d(nn.Conv2d):
         out_height, out_width = (height + stride - 1) // stride, (width + stride - 1) // stride
         pairs = height * width * out_height * out_width
         if pairs > self.max_matmul_pairs:
-            out = self.conv2d(x, self.weight)
+            out = (self.convolve if height * width >= self.min_area_of_own_gradient else self.conv2d)(x, self.weight)
             return self.bias_add(out, self.bias) if self.has_bias else out
         # (C_out * C_in / G, k * k) taps of the kernel -> (G, C_out / G * positions, C_in / G * positions)
         rows, columns = self.out_channels // self.group, self.in_channels // self.group
@@ -104,7 +110,7 @@ class PointwiseConv2d(nn.Conv2d):
     large matrix with a few columns. There the whole batch goes through one matrix product: forward and backward take
     0.15 to 0.9 of the time at 1x1 to 7x7 with 512 to 2048 channels; with larger maps or fewer channels they take longer
     than the convolution (benchmarks/pointwise_conv.py), hence the rule. Forward alone gains up to 3x3, a fifth of that
-    area. What is left to oneDNN gets its input gradient from `_PointwiseConvolution`.
+    area. What is left to oneDNN gets its input gradient from `_Convolution`.
     """
 
     def __init__(self, in_channels: int, out_channels: int, stride: int = 1) -> None:
@@ -114,7 +120,7 @@ class PointwiseConv2d(nn.Conv2d):
         # Every second row and column; a slice x[:, :, ::2, ::2] has a gradient that fails in Pynative (MindSpore 2.10).
         self.subsample = nn.AvgPool2d(1, stride, pad_mode="valid") if stride > 1 else nn.Identity()
         self.matmul = ops.MatMul(transpose_b=True)
-        self.convolve = _PointwiseConvolution(self.conv2d, in_channels) if on_cpu() and stride == 1 else self.conv2d
+        self.convolve = _Convolution(self.conv2d, in_channels, 1, 1, 1) if on_cpu() and stride == 1 else self.conv2d
 
     def construct(self, x: Tensor) -> Tensor:
         height, width = (x.shape[2] + self.step - 1) // self.step, (x.shape[3] + self.step - 1) // self.step
@@ -138,26 +144,63 @@ class PointwiseConv2d(nn.Conv2d):
         return out + self.bias if self.has_bias else out
 
 
-class _PointwiseConvolution(nn.Cell):
-    """A 1x1 convolution of stride 1 of x (B, C_in, H, W) with a weight (C_out, C_in, 1, 1), and its gradient.
+class _Convolution(nn.Cell):
+    """A convolution of stride 1 that keeps the size, and its gradient, on a CPU.
 
-    The input gradient is itself a 1x1 convolution, with the transposed weight. As such oneDNN computes it at the rate
-    of the forward pass, by its own backward primitive more slowly on a CPU: forward and backward take 0.7 to 1.0 of the
-    time on maps of 14x14 and larger (benchmarks/pointwise_conv.py).
+    (B, C_in, H, W), (C_out, C_in / G, k, k) -> (B, C_out, H, W)
+
+    - The gradient of the input is itself a convolution, with the kernels turned round and in- and outputs exchanged. As
+      such oneDNN computes it at the rate of the forward pass, by its own backward primitive more slowly.
+    - With few channels in a group the gradient of the weight is a product of narrow matrices. That of a convolution
+      with a quarter of the groups holds the wanted numbers on its diagonal, in less time.
+
+    A 1x1 convolution with its gradients takes 0.7 to 1.0 of the time on maps of 14x14 and larger, a 3x3 one with groups
+    about 0.85 on 56x56 and 28x28 (benchmarks/pointwise_conv.py, benchmarks/grouped_conv.py).
     """
 
-    def __init__(self, convolution: ops.Conv2D, in_channels: int) -> None:
+    def __init__(self, convolution: ops.Conv2D, in_channels: int, kernel_size: int, dilation: int, groups: int) -> None:
         super().__init__()
         self.convolution = convolution
-        self.input_gradient = ops.Conv2D(in_channels, 1)
-        self.weight_gradient = _grad_ops.Conv2DBackpropFilter(convolution.out_channel, 1)
+        self.in_channels, self.out_channels, self.kernel_size = in_channels, convolution.out_channel, kernel_size
+        self.groups, self.merged = groups, 4 if groups % 4 == 0 and in_channels // groups <= 4 else 1
+        padding = dilation * (kernel_size - 1) // 2
+        geometry = {"pad_mode": "pad", "pad": padding, "dilation": dilation}
+        self.input_gradient = ops.Conv2D(in_channels, kernel_size, group=groups, **geometry)
+        self.weight_gradient = _grad_ops.Conv2DBackpropFilter(
+            self.out_channels,
+            (kernel_size, kernel_size),
+            pad_list=(padding,) * 4,
+            group=groups // self.merged,
+            **geometry,
+        )
+        self.turn = ops.ReverseV2([3])
+        diagonal = np.eye(self.merged, dtype=np.float32).reshape(1, self.merged, 1, self.merged, 1)
+        self.diagonal = Tensor(diagonal)
 
     def construct(self, x: Tensor, weight: Tensor) -> Tensor:
         return self.convolution(x, weight)
 
     def bprop(self, x: Tensor, weight: Tensor, out: Tensor, gradient: Tensor) -> tuple[Tensor, Tensor]:
-        transposed = ops.transpose(weight, (1, 0, 2, 3))
-        return self.input_gradient(gradient, transposed), self.weight_gradient(gradient, x, weight.shape)
+        return self.input_gradient(gradient, self.adjoint(weight)), self.to_weight(x, weight, gradient)
+
+    def adjoint(self, weight: Tensor) -> Tensor:
+        """(C_out, C_in / G, k, k) -> (C_in, C_out / G, k, k)."""
+        if self.groups == self.kernel_size == 1:
+            return ops.transpose(weight, (1, 0, 2, 3))
+        per_group = self.out_channels // self.groups, self.in_channels // self.groups
+        kernels = ops.transpose(ops.reshape(weight, (self.groups, *per_group, self.kernel_size**2)), (0, 2, 1, 3))
+        return ops.reshape(self.turn(kernels), (self.in_channels, -1, self.kernel_size, self.kernel_size))
+
+    def to_weight(self, x: Tensor, weight: Tensor, gradient: Tensor) -> Tensor:
+        if self.merged == 1:
+            return self.weight_gradient(gradient, x, weight.shape)
+        rows, columns = self.out_channels // self.groups, weight.shape[1]
+        shape = (self.out_channels, self.merged * columns, self.kernel_size, self.kernel_size)
+        blocks = ops.reshape(
+            self.weight_gradient(gradient, x, shape),
+            (-1, self.merged, rows, self.merged, columns * self.kernel_size**2),
+        )
+        return ops.reshape((blocks * self.diagonal).sum(3), weight.shape)
 
 
 def batch_norm(num_features: int) -> nn.BatchNorm2d:
