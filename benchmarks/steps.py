@@ -2,8 +2,9 @@
 
     python benchmarks/steps.py [--case 224x224] [--only graph --only torch]
 
-- graph, pynative: `sknet50`, the step as train.py builds it, which also looks at every gradient for infinities; graph,
-  recompute: with --recompute.
+- graph, pynative: `sknet50`, the step as train.py builds it, which also looks at every gradient for infinities. Graph,
+  second start: with the compiled graphs that the first one has kept; graph, recompute: with --recompute; pynative,
+  usual priority: with the priority of the calling thread left as it is.
 - torch: timm's `skresnext50_32x4d`, the same network, PyTorch eager in its default layout.
 - mindcv graph, mindcv pynative: the same network of MindCV's own blocks (its selective kernel stacks the branches,
   takes a softmax and sums), with groups=32 as in the paper; MindSpore's TrainOneStepCell, as MindCV's train.py has it.
@@ -18,7 +19,9 @@ what it held when its framework was imported and nothing built.
 import argparse
 import json
 import sys
+import tempfile
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -32,9 +35,11 @@ SMOKE = {"32x32": (32, 2)}
 ALL_INSTRUCTIONS, FAST_FOR_MINDSPORE = {"ONEDNN_MAX_CPU_ISA": "DEFAULT"}, {"ONEDNN_MAX_CPU_ISA": "AVX2"}
 ENVIRONMENTS = {"ours": FAST_FOR_MINDSPORE, "torch": ALL_INSTRUCTIONS, "mindcv": FAST_FOR_MINDSPORE}
 WORKERS: dict[str, tuple[str, dict[str, Any]]] = {
-    "graph": ("ours", {"mode": 0}),
+    "graph": ("ours", {"mode": 0, "keeps_graphs": True}),
     "torch": ("torch", {}),
+    "graph, second start": ("ours", {"mode": 0, "keeps_graphs": True}),
     "pynative": ("ours", {"mode": 1}),
+    "pynative, usual priority": ("ours", {"mode": 1, "makes_way": False}),
     "graph, recompute": ("ours", {"mode": 0, "recompute": True}),
     "mindcv graph": ("mindcv", {"mode": 0}),
     "mindcv pynative": ("mindcv", {"mode": 1}),
@@ -57,13 +62,24 @@ def ours(
     mode: int = 0,
     training: bool = True,
     recompute: bool = False,
+    makes_way: bool = True,
+    graphs: str | None = None,
     num_classes: int = CLASSES,
     **arch: Any,
 ) -> Callable[[], dict[str, float]]:
-    """A step of this package: what train.py runs, or what validate.py runs; `arch` as in `create_model`."""
+    """A step of this package: what train.py runs, or what validate.py runs; `arch` as in `create_model`.
+
+    Args:
+        makes_way: whether Pynative mode lowers the priority of the calling thread.
+        graphs: folder for compiled graphs; None: none are kept.
+    """
     sys.path.insert(0, str(ROOT))
     import mindcv  # first: it sets what MindSpore reads
+    from mindcv import runtime
+    from mindcv.engine import compiled_graphs_kept
 
+    if not makes_way:
+        runtime._make_way_for_kernels = lambda: None
     mindcv.setup_runtime(mode=mode, device_target="CPU")
     import numpy as np
     from mindspore import Tensor
@@ -84,8 +100,10 @@ def ours(
     options += ["--recompute"] * recompute
     step, _ = build_step(load_config([f"--model={model}", *options], prog="train"), network, batches=100)
     step.set_train(True)
+    kept = ExitStack()  # for as long as `run` lives
+    kept.enter_context(compiled_graphs_kept(Path(graphs) if graphs else None))
 
-    def run() -> dict[str, float]:
+    def run(kept: ExitStack = kept) -> dict[str, float]:
         loss, finite = step(images, labels)
         assert finite.asnumpy()
         return {"result": float(loss.asnumpy()), "imported_mb": imported}
@@ -197,18 +215,18 @@ def measure(
 ) -> None:
     """All steps of one case, in turn."""
     model = "skresnet18" if arguments.smoke else "sknet50"
-    kinds = {name: WORKERS[name] for name in names}
+    kinds = {name: (WORKERS[name][0], dict(WORKERS[name][1])) for name in names}
     peers = {"torch": "skresnext50_32x4d"}
     workers, first = {}, {}
-    try:
+    with ExitStack() as stack:
+        graphs = stack.enter_context(tempfile.TemporaryDirectory())
         for name, (kind, what) in kinds.items():  # one after the other: compiling alone
-            workers[name] = step_worker(kind, model=peers.get(kind, model), side=side, batch=batch, **what)
-            first[name] = workers[name].ask()
+            keeps = {"graphs": graphs} if what.pop("keeps_graphs", False) else {}
+            worker = step_worker(kind, model=peers.get(kind, model), side=side, batch=batch, **what, **keeps)
+            workers[name] = stack.enter_context(worker)
+            first[name] = worker.ask()
         seconds = interleave(workers, arguments.rounds)
         last = {name: worker.ask() for name, worker in workers.items()}
-    finally:
-        for worker in workers.values():
-            worker.close()
     step = f"{case}, batch {batch}"
     for name in names:
         peak, imported = last[name]["peak_mb"], last[name]["imported_mb"]

@@ -39,9 +39,12 @@ def of_steps(rows: Rows) -> Iterator[Figure]:
             if (case, upper) in by_place and (case, lower) in by_place:
                 pair = (by_place[case, name]["seconds"] for name in (upper, lower))
                 yield f"{what}, {case}", ratio(*pair), limit, ""
-    peaks = [by_place.get(("224x224", name), {}).get("last", {}).get("peak_mb") for name in ("graph", "torch")]
-    if all(peaks):
-        yield "peak memory of the step, Graph / PyTorch, 224x224", [peaks[0] / peaks[1]] * 3, 1.0, ""
+    peaks = {
+        name: row["last"]["peak_mb"] for (case, name), row in by_place.items() if case == "224x224" and "last" in row
+    }
+    for name, what in {"graph": "Graph", "graph, second start": "Graph, second start", "pynative": "Pynative"}.items():
+        if name in peaks and "torch" in peaks:
+            yield f"peak memory of the step, {what} / PyTorch, 224x224", [peaks[name] / peaks["torch"]] * 3, 1.0, ""
 
 
 def of_inference(rows: Rows) -> Iterator[Figure]:

@@ -31,7 +31,7 @@ MAY_IMPORT = {
     "models": {"runtime", "checkpoint", "weights"},
     "data": set(),
     "loss": set(),
-    "optim": set(),
+    "optim": {"runtime"},
     "scheduler": set(),
     "engine": {"runtime", "checkpoint"},
     "export": {"runtime", "checkpoint", "models"},

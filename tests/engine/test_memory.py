@@ -34,6 +34,7 @@ from mindcv.models import create_model
 from mindcv.optim import create_optimizer
 from mindcv.runtime import setup_runtime
 
+resource.setrlimit(resource.RLIMIT_AS, (1 << 45, resource.RLIM_INFINITY))  # any: nothing is reserved then
 tiny.register()
 setup_runtime(mode=int(sys.argv[1]), device_target="CPU")
 network = create_model(tiny.NAME, num_classes=10)

@@ -18,7 +18,8 @@ from mindcv.report import format_predictions, write_predictions
 from mindcv.weights.catalog import weight_records
 
 ROOT = Path(config.__file__).parent
-SOURCES = [path for path in sorted(ROOT.rglob("*.py")) if not {".venv", "build"} & set(path.relative_to(ROOT).parts)]
+OTHERS = {".venv", ".bench", "build"}  # not this repository's
+SOURCES = [path for path in sorted(ROOT.rglob("*.py")) if not OTHERS & set(path.relative_to(ROOT).parts)]
 # Tests that make pickles, most of them to do harm, and show that they are refused.
 ATTACKS = {"test_torch_attacks.py", "test_torch_file.py", "test_datasets.py", "torch_format.py", "make_torch_files.py"}
 
