@@ -53,7 +53,7 @@ def run_out(work, spare):
     else:
         print("enough")
 
-run_out(lambda: step(images, labels)[0].asnumpy(), 300)
+run_out(lambda: step(images, labels)[0].asnumpy(), 600)  # enough to compile
 run_out(lambda: list(loader.epoch(0)), 1500)
 run_out(lambda: np.ones((600, 1 << 20)), 300)
 """
