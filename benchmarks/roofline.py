@@ -54,9 +54,9 @@ OPERATORS = {  # MindSpore's names; whatever has none of them is "other"
     "pooling, with gradient": {
         *("MaxPool", "MaxPoolGrad", "MaxPool3DWithArgmax", "MaxPool3DGradWithArgmax", "AvgPool", "AvgPoolGrad")
     },
-    "addition, product, sum": {"Add", "AddN", "Mul", "Sub", "Neg", "Tile", "ReduceSum"},
+    "addition, product, sum": {"Add", "AddExt", "AddN", "Lerp", "Mul", "Sub", "Neg", "Tile", "ReduceSum"},
     "update": {"ApplyMomentum"},
-    "copy": {"Reshape", "Transpose", "Concat", "Cast", "TensorMove", "Split"},
+    "copy": {"Reshape", "ReverseV2", "Transpose", "Concat", "Cast", "TensorMove", "Split"},
     "other": set(),
 }
 
