@@ -117,9 +117,9 @@ def _make_way_for_kernels() -> None:
     """Lower the priority of this thread below that of MindSpore's compute threads, for good (Linux only).
 
     In Pynative mode the thread that calls an operator waits for it in a loop of sched_yield (MindSpore 2.10), on one of
-    the cores that compute. At a low priority it gives that core up: a training step of sknet50 takes 0.75 to 0.9 of the
-    time on two cores. Where other programs keep all cores busy this mode is slow either way, and at a low priority
-    slower still, which is why it is not the lowest one. Threads and processes started later inherit it.
+    the cores that compute. At a low priority it gives that core up: a training step of sknet50 takes 0.8 to 0.95 of the
+    time on two cores (benchmarks/steps.py). Where other programs keep all cores busy this mode is slow either way, and
+    slower still at a low priority, hence not the lowest one. Threads and processes started later inherit it.
     """
     if sys.platform == "linux":
         (Tensor(0) + 1).asnumpy()  # starts the compute threads, which keep the priority of now
