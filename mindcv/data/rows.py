@@ -99,7 +99,8 @@ class BadImages:
                 "`python validate.py --check_data` lists them."
             )
         with self._lock:
-            self._found.setdefault(where, reason)
+            if len(self._found) <= self._limit:  # threads that read ahead find more: every one gives the same message
+                self._found.setdefault(where, reason)
             if len(self._found) > self._limit:
                 raise ValueError(
                     f"{len(self._found)} images cannot be read, more than bad_image_limit={self._limit}. "

@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from mindcv.data import create_dataset, create_loader
+from mindcv.data.rows import BadImages
 
 # Pillow's warnings are silenced where mindcv is imported; pytest turns them into errors again.
 pytestmark = [
@@ -232,6 +233,19 @@ def test_more_bad_images_than_the_limit_end_the_run_with_advice(content, is_trai
     message = str(caught.value)
     assert "4 images cannot be read, more than bad_image_limit=3" in message
     assert message.count(str(tmp_path)) == 4 and "--check_data" in message
+
+
+def test_threads_that_find_more_bad_images_than_the_limit_give_the_same_message(tmp_path):
+    dataset = write_good(tmp_path)
+    bad_images = BadImages(dataset, "skip", 3, replace=True)
+    messages = []
+    for position in range(6):
+        try:
+            bad_images.add(position, "broken")
+        except ValueError as error:
+            messages.append(str(error))
+    assert len(messages) == 3 and len(set(messages)) == 1
+    assert messages[0].startswith("4 images cannot be read, more than bad_image_limit=3")
 
 
 def test_a_split_without_any_good_image_is_refused_in_training(tmp_path):
