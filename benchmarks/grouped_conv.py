@@ -4,10 +4,10 @@ python benchmarks/grouped_conv.py
 """
 
 import sys
-import time
+from functools import partial
 
 import numpy as np
-from harness import ROOT, Table, parse_arguments, spread, spread_of_ratio
+from harness import ROOT, Table, milliseconds_in_turn, parse_arguments, spread, spread_of_ratio
 
 sys.path.insert(0, str(ROOT))
 CASES = (  # batch, channels, side, groups, dilation
@@ -25,7 +25,7 @@ def main() -> None:
     import mindcv
 
     mindcv.setup_runtime(mode=0, device_target="CPU")
-    from mindspore import Tensor, ops, runtime
+    from mindspore import Tensor, ops
 
     from mindcv.models.layers import conv2d
 
@@ -43,14 +43,7 @@ def main() -> None:
             ops.GradOperation(get_all=True, get_by_list=True, sens_param=True)(layer, layer.trainable_params())
             for layer in layers
         ]
-        times: tuple[list[float], list[float]] = ([], [])
-        for turn in range(arguments.rounds + 1):
-            for call, milliseconds in zip(gradients, times, strict=True):
-                start = time.perf_counter()
-                call(x, gradient)
-                runtime.synchronize()
-                if turn:  # the first one compiles
-                    milliseconds.append(1000 * (time.perf_counter() - start))
+        times = milliseconds_in_turn([partial(call, x, gradient) for call in gradients], arguments.rounds)
         cells = (", ".join(map(str, case)), *(spread(t, 1) for t in times), spread_of_ratio(*times), rule)
         table.add(*cells, milliseconds=times)
 

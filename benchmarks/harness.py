@@ -150,6 +150,24 @@ def interleave(workers: Mapping[str, Worker], rounds: int, warmup: int = 1) -> d
     return seconds
 
 
+def milliseconds_in_turn(calls: Sequence[Callable[[], Any]], rounds: int) -> tuple[list[float], ...]:
+    """Milliseconds of `rounds` runs of each of MindSpore's calls, taken in turn in this process.
+
+    The first run of each compiles and does not count.
+    """
+    from mindspore import runtime
+
+    times: tuple[list[float], ...] = tuple([] for _ in calls)
+    for turn in range(rounds + 1):
+        for call, milliseconds in zip(calls, times, strict=True):
+            start = time.perf_counter()
+            call()
+            runtime.synchronize()
+            if turn:
+                milliseconds.append(1000 * (time.perf_counter() - start))
+    return times
+
+
 def ratio(ours: Sequence[float], theirs: Sequence[float]) -> tuple[float, float, float]:
     """Median, lowest and highest of the ratios of neighbouring measurements."""
     ratios = [a / b for a, b in zip(ours, theirs, strict=True)]

@@ -4,10 +4,10 @@ python benchmarks/momentum.py
 """
 
 import sys
-import time
+from functools import partial
 
 import numpy as np
-from harness import ROOT, Table, parse_arguments, spread, spread_of_ratio
+from harness import ROOT, Table, milliseconds_in_turn, parse_arguments, spread, spread_of_ratio
 
 sys.path.insert(0, str(ROOT))
 
@@ -18,7 +18,7 @@ def main() -> None:
 
     mindcv.setup_runtime(mode=0, device_target="CPU")
     import mindspore as ms
-    from mindspore import Tensor, nn, runtime
+    from mindspore import Tensor, nn
 
     from mindcv.optim.momentum import FusedDecayMomentum
 
@@ -32,14 +32,7 @@ def main() -> None:
         gradients = tuple(Tensor(rng.standard_normal(p.shape).astype(np.float32) * 1e-3) for p in parameters)
         rates = [0.1] * (arguments.rounds + 1)
         optimizers = [kind(parameters, rates, 0.9, 1e-4) for kind in (FusedDecayMomentum, nn.Momentum)]
-        times: tuple[list[float], list[float]] = ([], [])
-        for turn in range(arguments.rounds + 1):
-            for optimizer, milliseconds in zip(optimizers, times, strict=True):
-                start = time.perf_counter()
-                optimizer(gradients)
-                runtime.synchronize()
-                if turn:  # the first one compiles
-                    milliseconds.append(1000 * (time.perf_counter() - start))
+        times = milliseconds_in_turn([partial(optimizer, gradients) for optimizer in optimizers], arguments.rounds)
         table.add(mode, *(spread(t, 1) for t in times), spread_of_ratio(*times), milliseconds=times)
     ms.set_context(mode=ms.GRAPH_MODE)
 

@@ -4,7 +4,7 @@
 
 - MindSpore: its convolution and the gradient it has for that.
 - convolution: the same, but for the gradient of the input, which is a convolution with the transposed weight.
-- product: one matrix product of the whole batch.
+- joined: the batch as one image, whose positions are those of all images.
 
 Shows where the rule of `PointwiseConv2d` comes from: "rule" says which of the last two it takes. With `--forward` as in
 evaluation, where the first two are the same.
@@ -74,14 +74,14 @@ def main() -> None:
     mindcv.setup_runtime(mode=arguments.mode, device_target="CPU")
     what = "forward + backward" if training else "forward"
     print(f"{('Graph', 'Pynative')[arguments.mode]} mode, {what}, median of 9; ratios: to MindSpore's")
-    print("| map | channels | MindSpore, ms | convolution, ms | product, ms | convolution | product | rule |")
+    print("| map | channels | MindSpore, ms | convolution, ms | joined, ms | convolution | joined | rule |")
     print("|---|---|---|---|---|---|---|---|")
     for batch, side, in_channels, out_channels in SHAPES:
         layers = [PointwiseConv2d(in_channels, out_channels).set_train(training) for _ in range(3)]
-        plain, convolution, product = layers
-        rule = "product" if product.multiplies(side * side) else "convolution"
+        plain, convolution, joined = layers
+        rule = "joined" if joined.joins(side * side) else "convolution"
         plain.convolve = plain.conv2d
-        plain.max_matmul_area, convolution.max_matmul_area, product.max_matmul_area = 0, 0, 5 * side * side
+        plain.max_area_to_join, convolution.max_area_to_join, joined.max_area_to_join = 0, 0, 5 * side * side
         steps = [Gradient(layer) if training else layer for layer in layers]
         x = Tensor(np.random.default_rng(0).standard_normal((batch, in_channels, side, side)).astype(np.float32))
         for step in steps:

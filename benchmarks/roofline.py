@@ -52,7 +52,7 @@ OPERATORS = {  # MindSpore's names; whatever has none of them is "other"
     "batch norm, gradient": {"BatchNormGrad"},
     "ReLU, with gradient": {"ReLU", "ReluGrad"},
     "pooling, with gradient": {
-        *("MaxPool", "MaxPoolGrad", "MaxPool3DWithArgmax", "MaxPool3DGradWithArgmax", "AvgPool", "AvgPoolGrad")
+        *("MaxPool", "MaxPoolGrad", "MaxPoolWithArgmax", "MaxPoolGradWithArgmax", "AvgPool", "AvgPoolGrad")
     },
     "addition, product, sum": {"Add", "AddExt", "AddN", "Lerp", "Mul", "Sub", "Neg", "Tile", "ReduceSum"},
     "update": {"ApplyMomentum"},

@@ -4,10 +4,10 @@ python benchmarks/rows.py
 """
 
 import sys
-import time
+from functools import partial
 
 import numpy as np
-from harness import ROOT, Table, parse_arguments, spread, spread_of_ratio
+from harness import ROOT, Table, milliseconds_in_turn, parse_arguments, spread, spread_of_ratio
 
 sys.path.insert(0, str(ROOT))
 CASES = ((8, 128, 56), (8, 512, 14), (8, 1024, 7), (32, 128, 8), (32, 1024, 1))  # batch, channels, side
@@ -18,7 +18,7 @@ def main() -> None:
     import mindcv
 
     mindcv.setup_runtime(mode=0, device_target="CPU")
-    from mindspore import Tensor, ops, runtime
+    from mindspore import Tensor, ops
 
     from mindcv.models.layers.rows import BlendRows, ScaleRows, TiledBlendRows, TiledScaleRows
 
@@ -37,20 +37,14 @@ def main() -> None:
             )
             inputs.append(Tensor(rng.random((batch * channels, 1)).astype(np.float32)))
             calls = {
-                "forward": [(form(), inputs) for form in forms],
+                "forward": [partial(form(), *inputs) for form in forms],
                 "with gradient": [
-                    (ops.GradOperation(get_all=True, sens_param=True)(form()), [*inputs, gradient]) for form in forms
+                    partial(ops.GradOperation(get_all=True, sens_param=True)(form()), *inputs, gradient)
+                    for form in forms
                 ],
             }
             for part, pair in calls.items():
-                times: tuple[list[float], list[float]] = ([], [])
-                for turn in range(arguments.rounds + 1):
-                    for (call, values), milliseconds in zip(pair, times, strict=True):
-                        start = time.perf_counter()
-                        call(*values)
-                        runtime.synchronize()
-                        if turn:  # the first one compiles
-                            milliseconds.append(1000 * (time.perf_counter() - start))
+                times = milliseconds_in_turn(pair, arguments.rounds)
                 table.add(
                     f"{name}, {part}",
                     ", ".join(map(str, case)),

@@ -4,10 +4,10 @@ python benchmarks/small_maps.py
 """
 
 import sys
-import time
+from functools import partial
 
 import numpy as np
-from harness import ROOT, Table, parse_arguments, spread, spread_of_ratio
+from harness import ROOT, Table, milliseconds_in_turn, parse_arguments, spread, spread_of_ratio
 
 sys.path.insert(0, str(ROOT))
 CASES = (  # batch, channels, side, groups
@@ -42,13 +42,7 @@ def main() -> None:
             gradients.append(
                 ops.GradOperation(get_all=True, get_by_list=True, sens_param=True)(conv, conv.trainable_params())
             )
-        times: tuple[list[float], list[float]] = ([], [])
-        for turn in range(arguments.rounds + 1):
-            for gradient, seconds in zip(gradients, times, strict=True):
-                start = time.perf_counter()
-                gradient(x, x)[1][0].asnumpy()
-                if turn:  # the first one compiles
-                    seconds.append(1000 * (time.perf_counter() - start))
+        times = milliseconds_in_turn([partial(gradient, x, x) for gradient in gradients], arguments.rounds)
         table.add(
             ", ".join(map(str, case)), *(spread(t, 1) for t in times), spread_of_ratio(*times), milliseconds=times
         )

@@ -34,7 +34,7 @@ from mindspore.graph import api
 from mindcv.engine.graph_digest import graph_digest
 from mindcv.engine.graph_store import GraphStore
 from mindcv.engine.graph_surroundings import Undescribable, check_sources
-from mindcv.runtime import on_cpu
+from mindcv.runtime import on_cpu, return_free_memory
 
 _HASH_LENGTH = 64  # of the program's hash, which MindSpore keeps beside its graphs and compares
 _ENABLE, _PATH = "MS_COMPILER_CACHE_ENABLE", "MS_COMPILER_CACHE_PATH"
@@ -175,6 +175,8 @@ class _GraphCache:
         try:
             with work.in_use():
                 self.plain(cell, *inputs)
+            gc.collect()
+            return_free_memory()
         except BaseException as error:
             work.missed = True  # how far MindSpore came, and with it the number of the next graph, is unknown
             work.clear()

@@ -8,8 +8,9 @@ Everything else in a network exports as it is: convolutions, batch norm, average
 
 from mindspore import Tensor, nn, ops
 
-from mindcv.models.inference import edge_padded, replace_cells
+from mindcv.models.inference import inference_pool, replace_cells
 from mindcv.models.layers import SqueezeExcite
+from mindcv.models.layers.pooling import ArgmaxPool
 from mindcv.models.layers.selective_kernel import SKFuse, SKSelect
 
 
@@ -86,8 +87,8 @@ def _exportable(cell: nn.Cell) -> nn.Cell | None:
     for kind, exportable in _FORMULATIONS.items():
         if isinstance(cell, kind):
             return exportable(cell)
-    if isinstance(cell, nn.MaxPool2d) and cell.use_pad:
-        pool = edge_padded(cell)
+    if isinstance(cell, ArgmaxPool) or (isinstance(cell, nn.MaxPool2d) and cell.use_pad):
+        pool = inference_pool(cell)
         if pool is None:
             raise ValueError(
                 f"{cell} cannot be exported: of the padded max poolings only those with padding=1, and no dilation or "

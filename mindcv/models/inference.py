@@ -5,6 +5,7 @@ from collections.abc import Callable
 from mindspore import Tensor, nn, ops
 
 from mindcv.models.fold import fold_batch_norm
+from mindcv.models.layers.pooling import ArgmaxPool
 from mindcv.runtime import on_cpu
 
 
@@ -40,12 +41,19 @@ def prepare_for_inference(network: nn.Cell, *, fold_bn: bool = True) -> nn.Cell:
     if fold_bn:
         fold_batch_norm(network)
     if on_cpu():
-        replace_cells(network, edge_padded)
+        replace_cells(network, inference_pool)
     return network
 
 
-def edge_padded(cell: nn.Cell) -> EdgePaddedMaxPool | None:
-    """The faster form of a max pooling with padding 1, and neither dilation nor ceil_mode; None for all other cells."""
+def inference_pool(cell: nn.Cell) -> nn.Cell | None:
+    """The faster form of a max pooling where no gradient is wanted; None for all other cells.
+
+    One that is padded has such a form if it has padding 1, and neither dilation nor ceil_mode.
+    """
+    if isinstance(cell, ArgmaxPool) and cell.pad_mode == "same":
+        return nn.MaxPool2d(cell.kernel_size, cell.stride, pad_mode="same")
+    if isinstance(cell, ArgmaxPool):
+        return EdgePaddedMaxPool(cell.kernel_size, cell.stride) if cell.padding == 1 else None
     if not (isinstance(cell, nn.MaxPool2d) and cell.use_pad):
         return None
     pool = cell.max_pool

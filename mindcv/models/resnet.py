@@ -13,7 +13,7 @@ from typing import Any
 from mindspore import Tensor, nn
 
 from mindcv.models.factory import register_variants
-from mindcv.models.layers import ConvNormAct, Dropout, DropPath, SqueezeExcite, global_average
+from mindcv.models.layers import ConvNormAct, Dropout, DropPath, SqueezeExcite, global_average, max_pool
 from mindcv.models.layers.init import init_weights
 
 _CONV_3X3 = partial(ConvNormAct, kernel_size=3)
@@ -221,7 +221,7 @@ def _make_stem(kind: str, in_channels: int, pool_padding: str) -> tuple[nn.Cell,
         raise ValueError(f"stem_pool must be 'pad' or 'same', got {pool_padding!r}.")
     if kind == "cifar":
         return ConvNormAct(in_channels, 64, 3), nn.Identity()
-    pool = nn.MaxPool2d(3, 2, pad_mode=pool_padding, padding=1 if pool_padding == "pad" else 0)
+    pool = max_pool(3, 2, pool_padding, 1 if pool_padding == "pad" else 0)
     if kind == "conv7":
         return ConvNormAct(in_channels, 64, 7, stride=2), pool
     assert kind == "deep", kind

@@ -7,7 +7,7 @@ from mindspore import Tensor, nn
 from random_weights import random_network
 
 from mindcv.models import prepare_for_inference
-from mindcv.models.inference import EdgePaddedMaxPool, edge_padded, replace_cells
+from mindcv.models.inference import EdgePaddedMaxPool, inference_pool, replace_cells
 
 SIZES = [(2, 8, 8, 8), (1, 8, 7, 9), (2, 8, 2, 3), (1, 8, 1, 1)]
 # Two blocks with what the full networks have; 256 planes send 1x1 convolutions through their matrix product.
@@ -24,15 +24,15 @@ def images(size=24):
 def test_padded_max_pooling_is_exactly_the_same_for_any_sign(mode, kernel, shape):
     x = np.random.default_rng(1).standard_normal(shape).astype(np.float32) - 2  # padding with zeros would show
     pool = nn.MaxPool2d(kernel, 2, pad_mode="pad", padding=1)
-    np.testing.assert_array_equal(edge_padded(pool)(Tensor(x)).asnumpy(), pool(Tensor(x)).asnumpy())
+    np.testing.assert_array_equal(inference_pool(pool)(Tensor(x)).asnumpy(), pool(Tensor(x)).asnumpy())
 
 
 @pytest.mark.parametrize(
     "options", [{"padding": 2}, {"padding": (1, 0)}, {"padding": 1, "ceil_mode": True}, {"padding": 1, "dilation": 2}]
 )
 def test_other_poolings_are_not_touched(options):
-    assert edge_padded(nn.MaxPool2d(5, 2, pad_mode="pad", **options)) is None
-    assert edge_padded(nn.MaxPool2d(3, 2, pad_mode="same")) is None
+    assert inference_pool(nn.MaxPool2d(5, 2, pad_mode="pad", **options)) is None
+    assert inference_pool(nn.MaxPool2d(3, 2, pad_mode="same")) is None
 
 
 @pytest.mark.parametrize("name", NETWORKS)
@@ -69,7 +69,8 @@ def test_cells_in_every_place_are_replaced_and_parameters_keep_their_names():
 
 
 def test_other_devices_keep_their_own_pooling(monkeypatch):
-    monkeypatch.setattr("mindcv.models.inference.on_cpu", lambda: False)
+    for module in ("mindcv.models.inference", "mindcv.models.layers.pooling"):
+        monkeypatch.setattr(f"{module}.on_cpu", lambda: False)
     network = prepare_for_inference(random_network("resnet18", **SHORT))
     assert isinstance(network.pool, nn.MaxPool2d) and network.pool.use_pad
 

@@ -68,12 +68,12 @@ def test_global_average_is_the_mean_over_height_and_width(mode):
 
 @pytest.mark.parametrize("stride", [1, 2])
 @pytest.mark.parametrize("side", [1, 2, 5])
-@pytest.mark.parametrize("as_product", [True, False])
-def test_pointwise_convolution_equals_numpy_either_way_with_its_gradients(mode, stride, side, as_product):
+@pytest.mark.parametrize("joined", [True, False])
+def test_pointwise_convolution_equals_numpy_either_way_with_its_gradients(mode, stride, side, joined):
     rng = np.random.default_rng(side)
     x = rng.standard_normal((3, 6, side, side)).astype(np.float32)
     layer = PointwiseConv2d(6, 4, stride).set_train()
-    layer.max_matmul_area = side * side if as_product else 0
+    layer.max_area_to_join = side * side if joined else 0
     weight = layer.weight.asnumpy()[:, :, 0, 0].copy()
 
     def loss(x):
@@ -91,12 +91,10 @@ def test_pointwise_convolution_equals_numpy_either_way_with_its_gradients(mode, 
     np.testing.assert_allclose(weight_slopes[0].asnumpy()[:, :, 0, 0], expected_slope, rtol=1e-4, atol=1e-4)
 
 
-def test_only_small_maps_with_many_channels_become_a_matrix_product():
+def test_only_small_maps_with_many_channels_are_joined():
     def largest_sides(in_channels, out_channels):
         layer = PointwiseConv2d(in_channels, out_channels)
-        return [
-            max(side for side in range(20) if layer.set_train(train).multiplies(side**2)) for train in (True, False)
-        ]
+        return [max(side for side in range(20) if layer.set_train(train).joins(side**2)) for train in (True, False)]
 
     assert largest_sides(2048, 1024) == [7, 3]
     assert largest_sides(64, 256) == [1, 0]

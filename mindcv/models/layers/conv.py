@@ -107,41 +107,35 @@ class PointwiseConv2d(nn.Conv2d):
     """A 1x1 convolution: (B, C_in, H, W) -> (B, C_out, H/s, W/s). Built without bias; folding a batch norm adds one.
 
     On a CPU, oneDNN multiplies each image on its own, and a small map with many channels makes that a product of a
-    large matrix with a few columns. There the whole batch goes through one matrix product: forward and backward take
-    0.15 to 0.9 of the time at 1x1 to 7x7 with 512 to 2048 channels; with larger maps or fewer channels they take longer
-    than the convolution (benchmarks/pointwise_conv.py), hence the rule. Forward alone gains up to 3x3, a fifth of that
-    area. What is left to oneDNN gets its input gradient from `_Convolution`.
+    large matrix with a few columns. There the batch is joined into one image of B * H * W positions: forward and
+    backward take 0.2 to 0.8 of the time at 1x1 to 7x7 with 512 to 2048 channels; with larger maps or fewer channels
+    exchanging the axes takes longer than is saved (benchmarks/pointwise_conv.py), hence the rule. Forward alone gains
+    up to 3x3, a fifth of that area. What is not joined gets its input gradient from `_Convolution`.
     """
 
     def __init__(self, in_channels: int, out_channels: int, stride: int = 1) -> None:
         super().__init__(in_channels, out_channels, 1, stride, pad_mode="valid", has_bias=False)
-        self.max_matmul_area = min(in_channels, out_channels) // 20 if on_cpu() else 0  # in training
+        self.max_area_to_join = min(in_channels, out_channels) // 20 if on_cpu() else 0  # in training
         self.step = stride
         # Every second row and column; a slice x[:, :, ::2, ::2] has a gradient that fails in Pynative (MindSpore 2.10).
         self.subsample = nn.AvgPool2d(1, stride, pad_mode="valid") if stride > 1 else nn.Identity()
-        self.matmul = ops.MatMul(transpose_b=True)
+        self.conv2d_of_all = ops.Conv2D(out_channels, 1)
         self.convolve = _Convolution(self.conv2d, in_channels, 1, 1, 1) if on_cpu() and stride == 1 else self.conv2d
 
     def construct(self, x: Tensor) -> Tensor:
         height, width = (x.shape[2] + self.step - 1) // self.step, (x.shape[3] + self.step - 1) // self.step
-        if not self.multiplies(height * width):
+        if not self.joins(height * width):
             out = self.convolve(x, self.weight)
             return self.bias_add(out, self.bias) if self.has_bias else out
-        x = self.subsample(x)
-        if height * width == 1:
-            return ops.reshape(self.multiply(ops.reshape(x, (-1, self.in_channels))), (-1, self.out_channels, 1, 1))
-        rows = ops.reshape(ops.transpose(x, (0, 2, 3, 1)), (-1, self.in_channels))  # (B * H * W, C_in)
-        out = ops.reshape(self.multiply(rows), (-1, height, width, self.out_channels))
-        return ops.transpose(out, (0, 3, 1, 2))
+        x = ops.transpose(ops.reshape(self.subsample(x), (-1, self.in_channels, height * width)), (1, 0, 2))
+        out = self.conv2d_of_all(ops.reshape(x, (1, self.in_channels, -1, 1)), self.weight)
+        out = self.bias_add(out, self.bias) if self.has_bias else out
+        out = ops.transpose(ops.reshape(out, (self.out_channels, -1, height * width)), (1, 0, 2))
+        return ops.reshape(out, (-1, self.out_channels, height, width))
 
-    def multiplies(self, area: int) -> bool:
-        """Whether an output map of so many positions comes from a matrix product."""
-        return area <= (self.max_matmul_area if self.training else self.max_matmul_area // 5)
-
-    def multiply(self, rows: Tensor) -> Tensor:
-        """(N, C_in) -> (N, C_out)."""
-        out = self.matmul(rows, ops.reshape(self.weight, (self.out_channels, self.in_channels)))
-        return out + self.bias if self.has_bias else out
+    def joins(self, area: int) -> bool:
+        """Whether the images of a batch become one where an output map has so many positions."""
+        return area <= (self.max_area_to_join if self.training else self.max_area_to_join // 5)
 
 
 class _Convolution(nn.Cell):
