@@ -1,6 +1,7 @@
-"""Every SK network, loss and optimizer compiles to primitives that Ascend, GPU and CPU all have."""
+"""Every SK network, loss and optimizer, as it is built for other devices, compiles to primitives that all have."""
 
 import re
+import sys
 
 import numpy as np
 import pytest
@@ -10,6 +11,16 @@ from portability import graph_primitives, not_portable, supported_platforms
 from mindcv.loss import LOSSES, create_loss
 from mindcv.models import create_model, list_models
 from mindcv.optim import OPTIMIZERS, create_optimizer
+
+
+@pytest.fixture(autouse=True)
+def another_device(monkeypatch):
+    """Layers and optimizers are built as for Ascend and GPU: what they are on a CPU only a CPU has to have."""
+    homes = [module for name, module in sys.modules.items() if name.startswith("mindcv.") and hasattr(module, "on_cpu")]
+    assert {"mindcv.models.layers.conv", "mindcv.optim.momentum"} <= {module.__name__ for module in homes}
+    for module in homes:
+        monkeypatch.setattr(module, "on_cpu", lambda: False)
+
 
 _compiled = {}  # printed network -> its primitives: sknet26, sknet50, sknet101 shrink to the same one
 
@@ -32,6 +43,7 @@ def shrunken_primitives(name):
 def test_sk_models_are_portable_forward_and_backward(name):
     primitives = shrunken_primitives(name)
     assert {"Conv2D", "Conv2DBackpropInput", "Conv2DBackpropFilter", "BatchNormGrad", "ReluGrad"} <= primitives
+    assert "MaxPoolWithArgmax" not in primitives  # which is for a CPU
     assert not not_portable(primitives)
 
 

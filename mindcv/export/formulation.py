@@ -3,13 +3,17 @@
 Attention is written with (B, C, 1, 1) factors: onnxruntime keeps feature maps in blocks of channels as long as nothing
 gives them another shape, and takes 0.93 of the time that it takes for the rows that suit MindSpore (sknet50, batch 8).
 
-Everything else in a network exports as it is: convolutions, batch norm, average pooling.
+Small maps are convolved like all others: joined images and matrix products suit MindSpore on a CPU, where the file may
+never run; onnxruntime takes 0.8 of the time for one image of 32x32 without them, 1.07 for 32 images.
+
+Everything else in a network exports as it is.
 """
 
 from mindspore import Tensor, nn, ops
 
 from mindcv.models.inference import inference_pool, replace_cells
 from mindcv.models.layers import SqueezeExcite
+from mindcv.models.layers.conv import PointwiseConv2d, SpatialConv2d
 from mindcv.models.layers.pooling import ArgmaxPool
 from mindcv.models.layers.selective_kernel import SKFuse, SKSelect
 
@@ -79,6 +83,11 @@ def make_exportable(network: nn.Cell) -> nn.Cell:
         ValueError: for a pooling layer that no formulation exists for.
     """
     replace_cells(network, _exportable)
+    for _, cell in network.cells_and_names():
+        if isinstance(cell, PointwiseConv2d):
+            cell.max_area_to_join = 0
+        if isinstance(cell, SpatialConv2d):
+            cell.max_matmul_pairs = 0
     return network
 
 

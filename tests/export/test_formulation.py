@@ -8,7 +8,7 @@ from mindspore import Tensor, nn
 
 from mindcv.export.formulation import make_exportable
 from mindcv.models.inference import EdgePaddedMaxPool
-from mindcv.models.layers import SelectiveKernel, SqueezeExcite
+from mindcv.models.layers import SelectiveKernel, SqueezeExcite, conv2d
 from mindcv.models.layers.selective_kernel import SKFuse, SKSelect
 
 
@@ -45,6 +45,16 @@ def test_layers_inside_containers_are_found():
 def test_padded_max_pooling_is_replaced():
     holder = make_exportable(Holder(nn.MaxPool2d(3, 2, pad_mode="pad", padding=1)))
     assert isinstance(holder.cell, EdgePaddedMaxPool)
+
+
+@pytest.mark.parametrize(("kernel_size", "groups"), [(1, 1), (3, 32)])
+def test_small_maps_are_convolved_like_all_others(kernel_size, groups):
+    layer, exported = (conv2d(64, 64, kernel_size, groups=groups).set_train(False) for _ in range(2))
+    exported.weight.set_data(layer.weight)
+    holder = make_exportable(Holder(exported))
+    assert not exported.joins(1) if kernel_size == 1 else exported.max_matmul_pairs == 0
+    x = Tensor(np.random.default_rng(3).standard_normal((2, 64, 1, 1)).astype(np.float32))
+    np.testing.assert_allclose(holder(x).asnumpy(), layer(x).asnumpy(), rtol=1e-5, atol=1e-5)
 
 
 def test_poolings_that_export_stay():
