@@ -5,9 +5,11 @@
 Both frameworks' profilers add up the seconds of their operators: ours as benchmarks/roofline.py has them, PyTorch's as
 torch.profiler's own time of every operator, all that SGD calls being the update. The parts are made of what both have:
 PyTorch has one operator for both gradients of a convolution, and MindSpore computes some convolutions as products.
-What remains of the steps that are not profiled passes between operators: there PyTorch hands out work, and runs its
-garbage of temporary maps back to the system. Ours has parts of its own: the statistics of batch norm are copied and
-every gradient is summed, to find numbers that are not finite (`TrainStep`).
+Ours adds and copies more: every gradient is summed and the statistics of batch norm are kept, to find numbers that are
+not finite and to undo their step (`TrainStep`).
+
+"Between operators" is what is left of a step that is not profiled, the median over the turns. A profiler makes
+operators look a little longer, so it can be below zero.
 """
 
 import argparse
@@ -44,7 +46,6 @@ PARTS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     ),
     "copies": (("copy",), ("aten::copy_", "aten::cat", "aten::clone", "aten::fill_", "aten::zero_")),
     "update": (("update",), ("Optimizer",)),
-    "other": (("other",), ()),
 }
 
 
@@ -77,13 +78,16 @@ def _name(event: Any) -> str:
 
 
 def group_torch(operators: Iterable[tuple[str, float]]) -> dict[str, float]:
-    """Milliseconds per step of each of PARTS; the operators are names and microseconds, of all profiled steps."""
+    """Milliseconds per step of each of PARTS; the operators are names and microseconds, of all profiled steps.
+
+    What has no part is PyTorch's bookkeeping, and counts as time between operators.
+    """
     kinds = {name: part for part, (_, names) in PARTS.items() for name in names}
     total = dict.fromkeys(PARTS, 0.0)
     for name, microseconds in operators:
         beginnings = [beginning for beginning in kinds if name.startswith(beginning)]
-        part = kinds[max(beginnings, key=len)] if beginnings else "other"
-        total[part] += microseconds / 1000 / roofline.PROFILED_STEPS
+        if beginnings:
+            total[kinds[max(beginnings, key=len)]] += microseconds / 1000 / roofline.PROFILED_STEPS
     return total
 
 
@@ -129,8 +133,9 @@ def measure(table: Table, cases: dict[str, dict[str, Any]], arguments: argparse.
 def medians(answers: list[dict[str, Any]]) -> dict[str, float]:
     """Milliseconds of every part, of what is between them, and of the whole step."""
     parts = {part: statistics.median(answer["parts"][part] for answer in answers) for part in PARTS}
+    between = statistics.median(1000 * answer["seconds"] - sum(answer["parts"].values()) for answer in answers)
     whole = 1000 * statistics.median(answer["seconds"] for answer in answers)
-    return {**parts, "between operators": whole - sum(parts.values()), "the whole step": whole}
+    return {**parts, "between operators": between, "the whole step": whole}
 
 
 def main() -> None:

@@ -207,6 +207,24 @@ def test_the_profiled_operators_are_grouped_and_none_is_lost(bench):
     }
 
 
+def test_pytorchs_operators_are_grouped_by_the_longest_beginning(bench):
+    parts = bench("parts")
+    operators = [
+        ("aten::native_batch_norm", 2000.0),
+        ("aten::native_batch_norm_backward", 4000.0),
+        ("aten::mul_", 1000.0),
+        ("Optimizer", 6000.0),
+        ("aten::empty", 500.0),
+    ]
+    grouped = parts.group_torch(operators)  # microseconds of two steps
+    assert {part: ms for part, ms in grouped.items() if ms} == {
+        "batch norm": 1.0,
+        "batch norm, gradient": 2.0,
+        "additions, products, sums": 0.5,
+        "update": 3.0,
+    }
+
+
 def test_an_operator_is_of_one_kind_only(bench):
     names = [name for names in bench("roofline").OPERATORS.values() for name in names]
     assert len(names) == len(set(names))
