@@ -77,7 +77,7 @@ def _train(config: Config, weights: Checkpoint | None, run: Checkpoint | None, s
     if frozen:
         print(frozen)
     saver = SaveCheckpoints(store, state, *describe_run(config, network, train_loader), on_error=options.on_save_error)
-    with Interruption() as interruption:
+    with Interruption(computes_here=config.runtime.mode == 1) as interruption:
 
         def stop() -> bool:
             return interruption.signum is not None

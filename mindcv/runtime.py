@@ -6,6 +6,7 @@ import ctypes
 import logging
 import os
 import random
+import signal
 import sys
 import threading
 from collections.abc import Mapping
@@ -132,7 +133,11 @@ def _make_way_for_kernels() -> None:
     slower still at a low priority, hence not the lowest one. Threads and processes started later inherit it.
     """
     if sys.platform == "linux":
-        (Tensor(0) + 1).asnumpy()  # starts the compute threads, which keep the priority of now
+        # Starts the compute threads, which keep the priority of now, and block what the thread that starts them blocks:
+        # signal handlers are not for threads that compute (see `Interruption`).
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM))
+        (Tensor(0) + 1).asnumpy()
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
         thread = threading.get_native_id()
         if os.getpriority(os.PRIO_PROCESS, thread) < _PRIORITY_OF_CALLER:  # nobody but root may go back up
             os.setpriority(os.PRIO_PROCESS, thread, _PRIORITY_OF_CALLER)

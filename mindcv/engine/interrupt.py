@@ -40,9 +40,17 @@ class Interruption:
 
     MindSpore replaces the handler of SIGINT in every step by one that sends the process a SIGTERM instead. It is put
     back within about a millisecond, if `signum` is read after every step; a SIGINT in between counts as a SIGTERM.
+
+    Args:
+        computes_here: the main thread itself computes, as it does in Pynative mode. Then a signal handler that runs on
+            it, whatever the handler does, corrupts the heap once in ten to a hundred times (MindSpore 2.10, oneDNN's
+            kernels), and the step that was to be finished crashes. So the main thread blocks both signals, and the
+            system delivers them to the thread that reads; `setup_runtime` sees to it that MindSpore's own threads block
+            them too. Programs that `subprocess` starts meanwhile inherit the mask; forked children do not.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, computes_here: bool = False) -> None:
+        self._blocks = set(SIGNALS) if computes_here else set()
         self._signum: int | None = None
         self._reader: threading.Thread | None = None
         self._guarding = threading.Lock()
@@ -65,6 +73,7 @@ class Interruption:
         for signum in SIGNALS:
             signal.siginterrupt(signum, False)  # else a system call inside MindSpore would fail with EINTR
         self._installed = {signum: _get_action(signum) for signum in SIGNALS}
+        self._blocks -= signal.pthread_sigmask(signal.SIG_BLOCK, self._blocks)
         _active.add(self)
         self._reader = threading.Thread(target=self._read_signals, args=(received,), name="signals", daemon=True)
         self._reader.start()
@@ -86,8 +95,10 @@ class Interruption:
         for signum, handler in self._previous.items():
             signal.signal(signum, handler)
         signal.set_wakeup_fd(self._previous_fd)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, self._blocks)
 
     def _read_signals(self, received: socket.socket) -> None:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
         first, hunts = 0.0, 0
         with received:
             while True:

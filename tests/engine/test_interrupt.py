@@ -28,8 +28,8 @@ spec.loader.exec_module(interrupt)
 LONG_C_CALL = "hashlib.pbkdf2_hmac('sha256', b'', b'', 2 * 10**9)"  # half an hour without a Python handler
 SENTENCE = "finishing the step under way, then saving; once more ends the process at once"
 
-TRAIN = f"""
-import sys
+SETUP = f"""
+import select, sys
 sys.path[:0] = [{str(ROOT)!r}, {str(ROOT / "tests")!r}]
 import mindcv
 from itertools import count
@@ -49,10 +49,14 @@ network = create_model(tiny.NAME, num_classes=10)
 step = TrainStep(network, create_loss(), create_optimizer(network, lr=0.01))
 step.set_train(True)
 digits = create_dataset("digits")
+"""
 
+TRAIN = (
+    SETUP
+    + """
 def run(name, batch_size, first):
     loader = create_loader(digits, is_training=True, batch_size=batch_size, image_resize=64, num_parallel_workers=1)
-    with Interruption() as interruption:
+    with Interruption(computes_here=sys.argv[1] == "1") as interruption:
         for index, (images, labels) in enumerate(batch for epoch in count() for batch in loader.epoch(epoch)):
             if index == first:
                 print(name, flush=True)
@@ -68,6 +72,22 @@ run("step", 24, first=1)
 run("compile", 16, first=0)
 run("twice", 16, first=1)
 """
+)
+
+STORM = (
+    SETUP
+    + """
+from mindcv.engine import interrupt
+interrupt.SAME_REQUEST_SECONDS = float("inf")  # however many there are, they are one request
+images, labels = next(iter(create_loader(digits, is_training=True, batch_size=16, image_resize=64).epoch(0)))
+with Interruption(computes_here=sys.argv[1] == "1"):
+    step(Tensor(images), Tensor(labels))
+    print("storm", flush=True)
+    while not select.select([sys.stdin], [], [], 0)[0]:
+        step(Tensor(images), Tensor(labels))[0].asnumpy()
+print("unharmed", flush=True)
+"""
+)
 
 
 def start(code, *arguments, **options):
@@ -95,6 +115,30 @@ def test_training_hears_both_signals_in_steps_and_compilation_and_mindspore_neit
         process.send_signal(signal.SIGINT)
         assert process.communicate(timeout=20)[0] == ""
         assert process.returncode == 130
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [0, 1], ids=["graph", "pynative"])
+def test_however_many_signals_come_training_goes_on_unharmed(number):
+    # A handler on the thread that computes corrupts the heap in Pynative mode: without the mask all of five crashed.
+    with start(STORM, number, stdin=subprocess.PIPE) as process:
+        assert process.stdout.readline() == "storm\n"
+        for _ in range(300):
+            process.send_signal(signal.SIGTERM)
+            time.sleep(0.005)
+        assert process.communicate("enough\n", timeout=60)[0] == f"SIGTERM: {SENTENCE}\nunharmed\n"
+    assert process.returncode == 0
+
+
+def test_the_mask_is_that_of_before_afterwards_and_in_a_forked_child():
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+    with Interruption(computes_here=True):
+        assert set(SIGNALS) <= signal.pthread_sigmask(signal.SIG_BLOCK, ())
+        pid = os.fork()
+        if pid == 0:
+            os._exit(int(signal.pthread_sigmask(signal.SIG_BLOCK, ()) != before))
+        assert os.waitpid(pid, 0)[1] == 0
+    assert signal.pthread_sigmask(signal.SIG_BLOCK, ()) == before
 
 
 def wait_for(condition):
