@@ -22,7 +22,7 @@ class ArgmaxPool(nn.Cell):
     """`nn.MaxPool2d` for training on a CPU: (B, C, H, W) -> (B, C, H', W').
 
     MindSpore has one operator for padded maxima, a three-dimensional one, and for those that are not padded one whose
-    gradient is slow. This one needs its padding written out, and takes 0.3 to 0.7 of the time of either, forward and
+    gradient is slow. This one needs its padding written out, and takes 0.5 to 0.7 of the time of either, forward and
     backward (benchmarks/max_pool.py).
 
     Args:
