@@ -120,7 +120,7 @@ def test_training_hears_both_signals_in_steps_and_compilation_and_mindspore_neit
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [0, 1], ids=["graph", "pynative"])
 def test_however_many_signals_come_training_goes_on_unharmed(number):
-    # A handler on the thread that computes corrupts the heap in Pynative mode: without the mask all of five crashed.
+    # A handler on the thread that computes corrupts the heap in Pynative mode: without the mask every run crashed.
     with start(STORM, number, stdin=subprocess.PIPE) as process:
         assert process.stdout.readline() == "storm\n"
         for _ in range(300):

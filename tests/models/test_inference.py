@@ -10,7 +10,7 @@ from mindcv.models import prepare_for_inference
 from mindcv.models.inference import EdgePaddedMaxPool, inference_pool, replace_cells
 
 SIZES = [(2, 8, 8, 8), (1, 8, 7, 9), (2, 8, 2, 3), (1, 8, 1, 1)]
-# Two blocks with what the full networks have; 256 planes send 1x1 convolutions through their matrix product.
+# Two blocks with what the full networks have; with 256 planes the maps of 1x1 convolutions are joined.
 SHORT = {"layers": (1, 1), "planes": (64, 256)}
 NETWORKS = {"tiny_sknet": {}, "skresnext50_32x4d": SHORT, "skresnet50d": SHORT, "seresnext50_32x4d": SHORT}
 
