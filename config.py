@@ -6,15 +6,12 @@ origin, a value is text that `Option.parse` turns into a checked value, so a YAM
 same rules.
 """
 
-import io
 import operator
 import os
-import re
 import sys
-import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, is_dataclass
-from typing import Any, Literal, NoReturn
+from typing import Any, Literal
 
 from mindcv.options import help_pages
 from mindcv.options.command_line import COMMAND_LINE, read_command_line
@@ -34,7 +31,6 @@ from mindcv.options.sections import (
     Train,
 )
 from mindcv.options.yaml_file import Setting, read_yaml, write_yaml
-from mindcv.report.predictions import printable
 from mindcv.version import __version__
 
 ROOT = os.path.dirname(os.path.abspath(__file__))
@@ -167,33 +163,6 @@ def load_config(
     sections = {n: kind(**{f.name: values[f.name] for f in fields(kind)}) for n, kind in SECTIONS.items()}
     sources = {key: sources[key] for key in OPTIONS}
     return Config(**sections, sources=sources, notices=tuple(notices), given_keys=given)
-
-
-def run_script(main: Callable[[Sequence[str] | None], Any], argv: Sequence[str] | None = None) -> NoReturn:
-    """Runs `main(argv)` and exits, with the number it returns, or 0.
-
-    A user's mistake is a sentence and exit code 2; a traceback is shown only with --debug.
-    """
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")  # a file's name may be no text at all
-    line = " ".join(sys.argv[1:] if argv is None else argv).lower()
-    debug = re.search(r"(?:^|\s)(?:--debug|(?:--)?debug=(?:true|1|yes|on))(?=\s|$)(?!\s+(?:false|0|no|off)\b)", line)
-    try:
-        code = main(argv)
-    except (ValueError, OSError) as error:
-        if debug:
-            traceback.print_exc()
-        lines = map(printable, str(error).split("\n"))  # a file's name in it could steer the terminal
-        print("error:", "\n".join(lines), file=sys.stderr)
-        sys.exit(2)
-    except MemoryError:
-        print("error: there is not enough memory for what was asked", file=sys.stderr)
-        sys.exit(2)
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        sys.exit(130)
-    sys.exit(code if isinstance(code, int) else 0)
 
 
 def _read_line(argv: Sequence[str], prog: str) -> list[Setting]:

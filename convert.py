@@ -9,7 +9,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import mindcv  # noqa: F401  (sets what MindSpore reads when it is imported)
-from config import load_config, run_script
+from config import load_config
+from mindcv.console import say
+from mindcv.script import run_script
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -43,7 +45,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
     count = sum(array.size for array in weights.values())
     origin = f"the average of {len(inputs)} checkpoints" if config.files.average else str(source.path)
-    print(f"{output}: {info['model']['model']}, {len(weights)} arrays, {count:,} numbers, from {origin}")
+    say(f"{output}: {info['model']['model']}, {len(weights)} arrays, {count:,} numbers, from {origin}")
 
 
 if __name__ == "__main__":

@@ -4,7 +4,9 @@ from collections.abc import Sequence
 from functools import partial
 
 import mindcv  # noqa: F401  (sets what MindSpore reads when it is imported)
-from config import load_config, run_script
+from config import load_config
+from mindcv.console import say
+from mindcv.script import run_script
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -35,7 +37,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     )
     batch = "any batch size" if files.dynamic_batch else "batches of 1"
     folded = f", {export.num_folded} batch norms folded" if config.model.fold_bn else ""
-    print(
+    say(
         f"{config.model.model}, {export.num_parameters:,} numbers{folded}, {batch}, {image.in_channels} x "
         f"{image.image_resize} x {image.image_resize} images: {export.path}, {export.num_bytes / 1e6:.1f} MB\n"
         f"loaded again and compared with the network on random images: logits differ by {export.difference:.1e} of the "

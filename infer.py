@@ -4,7 +4,9 @@ import shutil
 from collections.abc import Sequence
 
 import mindcv  # noqa: F401  (sets what MindSpore reads when it is imported)
-from config import load_config, run_script
+from config import load_config
+from mindcv.console import say
+from mindcv.script import run_script
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -17,7 +19,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     # MindSpore takes seconds to import; --help and a mistyped flag should not wait for it.
     from build import build_to_infer, class_names_of, graph_folder
     from mindcv.data import ImageFiles, create_transforms, find_images
-    from mindcv.engine import compiled_graphs_kept, predict
+    from mindcv.engine import compiled_graphs_kept, compiling_shown, predict
     from mindcv.report import check_predictions_path, format_predictions, write_predictions
     from mindcv.runtime import setup_runtime
     from start import read_start
@@ -31,14 +33,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     network = build_to_infer(config, weights)
     transforms = create_transforms(is_training=False, **vars(config.image))
     batches = ImageFiles(paths, transforms, config.data.batch_size, config.data.num_parallel_workers)
-    with compiled_graphs_kept(graph_folder(config)):
+    with compiled_graphs_kept(graph_folder(config)) as kept, compiling_shown(kept=kept):
         result = predict(network, batches, class_names_of(weights), files.topk)
 
-    print(format_predictions(result.predictions, result.failures, shutil.get_terminal_size().columns))
-    print(f"\n{len(result.predictions):,} of {len(paths):,} images predicted in {result.seconds:.1f} s")
+    say(format_predictions(result.predictions, result.failures, shutil.get_terminal_size().columns))
+    say(f"\n{len(result.predictions):,} of {len(paths):,} images predicted in {result.seconds:.1f} s")
     if files.output:
         write_predictions(files.output, result.predictions, result.failures)
-        print(f"written to {files.output}")
+        say(f"written to {files.output}")
     return 1 if result.failures else 0
 
 

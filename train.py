@@ -7,7 +7,9 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 import mindcv  # noqa: F401  (sets what MindSpore reads when it is imported)
-from config import Config, load_config, run_script
+from config import Config, load_config
+from mindcv.console import say
+from mindcv.script import run_script
 
 if TYPE_CHECKING:
     from mindcv.checkpoint import Checkpoint, CheckpointStore
@@ -26,12 +28,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     store.check_writable()
     if run and run.info["epoch"] >= config.train.epoch_size:
         reached = run.info["training"]["progress"]
-        print(complete(store.folder, reached["epoch"], reached["best_epoch"], reached["best_top1"]))
+        say(complete(store.folder, reached["epoch"], reached["best_epoch"], reached["best_top1"]))
         return 0
     config, weights = (config, run) if run else read_start(config, argv, "train")
     with store.claim() as lock:
         if lock.took_over:
-            print(lock.took_over)
+            say(lock.took_over)
         return _train(config, weights, run, store)
 
 
@@ -46,6 +48,7 @@ def _train(config: Config, weights: Checkpoint | None, run: Checkpoint | None, s
         Trainer,
         TrainState,
         compiled_graphs_kept,
+        compiling_shown,
         describe_position,
         evaluate,
         memory_explained,
@@ -67,15 +70,14 @@ def _train(config: Config, weights: Checkpoint | None, run: Checkpoint | None, s
     progress = open_folder(config, run, state, store, train_loader)
     metrics = MetricsFile(store.folder / "metrics.csv", progress.history, on_error=options.on_save_error)
     bad_images = BadImagesFile(store.folder / "bad_images.csv", train_loader, eval_loader)
-    print(
-        f"{config.model.model}, {sum(parameter.size for parameter in network.trainable_params()):,} parameters, on "
-        f"{device}, {('Graph', 'Pynative')[runtime.mode]} mode; {config.data.dataset}: "
-        f"{len(train_loader.dataset):,} images to train"
+    say(
+        f"{config.model.model}: {sum(parameter.size for parameter in network.trainable_params()):,} parameters, on "
+        f"{device}, {('Graph', 'Pynative')[runtime.mode]} mode\n"
+        f"{config.data.dataset}: {len(train_loader.dataset):,} images to train"
         + (f", {len(eval_loader.dataset):,} to validate" if eval_loader else "")
-        + f". The first step of each kind {'compiles the network' if runtime.mode == 0 else 'takes longer'}."
     )
     if frozen:
-        print(frozen)
+        say(frozen)
     saver = SaveCheckpoints(store, state, *describe_run(config, network, train_loader), on_error=options.on_save_error)
     with Interruption(computes_here=config.runtime.mode == 1) as interruption:
 
@@ -92,9 +94,14 @@ def _train(config: Config, weights: Checkpoint | None, run: Checkpoint | None, s
             on_nan=options.on_nan,
             nan_limit=options.nan_limit,
             stop=stop,
+            log_interval=options.log_interval,
         )
         try:
-            with memory_explained(config.data.batch_size), compiled_graphs_kept(graph_folder(config)):
+            with (
+                memory_explained(config.data.batch_size),
+                compiled_graphs_kept(graph_folder(config)) as kept,
+                compiling_shown(kept=kept),
+            ):
                 trainer.fit(train_loader, epochs=options.epoch_size, learning_rates=learning_rates, progress=progress)
         finally:
             bad_images.update()
@@ -103,13 +110,13 @@ def _train(config: Config, weights: Checkpoint | None, run: Checkpoint | None, s
         where = describe_position(progress, len(train_loader) // step.accumulate_steps * step.accumulate_steps)
         signum, is_saved = interruption.signum, store.last.exists()
         model = config.model.model
-        print(interrupted(model, store.folder, signum, where, is_saved=is_saved, problem=saver.problem))
+        say(interrupted(model, store.folder, signum, where, is_saved=is_saved, problem=saver.problem))
         return 128 + interruption.signum
     if saver.problem:
         raise OSError(f"training is finished, but its last checkpoint is missing: {saver.problem}")
     best = (progress.best_epoch, progress.best_top1, progress.best_top5) if progress.best_epoch else None
     checkpoint = store.best if best else store.last
-    print(finished(store.folder, checkpoint, best=best, bad_steps=progress.bad_steps, bad_images=len(bad_images)))
+    say(finished(store.folder, checkpoint, best=best, bad_steps=progress.bad_steps, bad_images=len(bad_images)))
     return 0
 
 

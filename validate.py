@@ -11,7 +11,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import mindcv  # noqa: F401  (sets what MindSpore reads when it is imported)
-from config import load_config, run_script
+from config import load_config
+from mindcv.console import say
+from mindcv.script import run_script
 
 if TYPE_CHECKING:
     from config import Config
@@ -28,7 +30,7 @@ def main(argv: Sequence[str] | None = None) -> Evaluation | int:
 
     # MindSpore takes seconds to import; --help and a mistyped flag should not wait for it.
     from build import build_loader, build_to_infer, graph_folder
-    from mindcv.engine import compiled_graphs_kept, evaluate, memory_explained
+    from mindcv.engine import compiled_graphs_kept, compiling_shown, evaluate, memory_explained
     from mindcv.report import format_bad_images
     from mindcv.runtime import setup_runtime
     from start import read_start
@@ -40,21 +42,25 @@ def main(argv: Sequence[str] | None = None) -> Evaluation | int:
 
     loader = build_loader(config, is_training=False)
     network = build_to_infer(config, weights, loader.dataset.class_names)
-    with memory_explained(loader.batch_size), compiled_graphs_kept(graph_folder(config)):
+    with (
+        memory_explained(loader.batch_size),
+        compiled_graphs_kept(graph_folder(config)) as kept,
+        compiling_shown(kept=kept),
+    ):
         result = evaluate(network, loader)
 
     left_out = ""
     if result.num_bad:
         listed = format_bad_images([*loader.bad_images.items()], shown=5)
         left_out = f"; {result.num_bad:,} unreadable left out:\n{listed}"
-    print(
+    say(
         f"{config.model.model} on {config.data.dataset}, split {loader.dataset.split}: {result.num_examples:,} images "
         f"in {result.seconds:.1f} s{left_out}\n"
         f"top-1 {result.top1:.2f} %  top-5 {result.top5:.2f} %  loss {result.loss:.4f}"
     )
     if "top1" in weights.info.get("metrics", {}):
         saved = weights.info["metrics"]
-        print(
+        say(
             f"while training (epoch {weights.info['epoch']}): top-1 {saved['top1']:.2f} %  "
             f"top-5 {saved['top5']:.2f} %  loss {saved['loss']:.4f}"
         )
@@ -73,15 +79,15 @@ def check_data(config: Config) -> int:
         start = time.perf_counter()
         found = check_dataset(dataset, config.data.num_parallel_workers)
         seconds = time.perf_counter() - start
-        print(
+        say(
             f"{split}: {len(dataset):,} images, {len(found):,} bad, {seconds:.1f} s, "
             f"{len(dataset) / seconds:,.0f} images/s"
         )
         bad += found
     if bad:
-        print(format_bad_images(bad))
+        say(format_bad_images(bad))
         write_bad_images(BAD_IMAGES, bad)
-        print(f"all of them with their reasons: {os.path.abspath(BAD_IMAGES)}")
+        say(f"all of them with their reasons: {os.path.abspath(BAD_IMAGES)}")
     return 1 if bad else 0
 
 

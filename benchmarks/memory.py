@@ -81,7 +81,7 @@ def train(task: dict) -> None:
     samples, leaked = [], []
     step.set_train(True)
     for index, (images, labels) in zip(range(1, task["steps"] + 1), batches(), strict=False):
-        loss, _ = step(Tensor(images), Tensor(labels))
+        loss, *_ = step(Tensor(images), Tensor(labels))
         loss.asnumpy()
         if task["leak_kb"]:
             leaked.append(np.ones(task["leak_kb"] * 1024, np.uint8))

@@ -35,14 +35,14 @@ def until_first_step(arguments: Sequence[str]) -> None:
     step = TrainStep.__call__
 
     def stop_after(self, *batch):
-        loss, _ = step(self, *batch)
+        loss, *_ = step(self, *batch)
         loss.asnumpy()
         print(f"\nfirst step done at {time.monotonic()}", flush=True)
         os._exit(0)  # not a normal end, which takes time of its own
 
     TrainStep.__call__ = stop_after
     import train
-    from config import run_script
+    from mindcv.script import run_script
 
     run_script(train.main)
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from config import run_script
+from mindcv.script import run_script
 
 
 def small_run(folder, *extra) -> list[str]:

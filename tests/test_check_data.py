@@ -18,10 +18,10 @@ from script_runs import fails, small_run
 
 import train
 import validate
-from config import run_script
 from mindcv.data import check_dataset, create_dataset
 from mindcv.data.dataset import ArrayDataset
 from mindcv.report import write_bad_images
+from mindcv.script import run_script
 
 ROOT = Path(__file__).parent.parent
 

@@ -9,7 +9,8 @@ import pytest
 from config_lines import train
 
 import config
-from config import OPTIONS, load_config, run_script
+from config import OPTIONS, load_config
+from mindcv.script import run_script
 
 ROOT = Path(config.__file__).parent
 

@@ -5,8 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
-from tqdm import tqdm
-
+from mindcv import console
 from mindcv.checkpoint import publish
 from mindcv.engine.progress import EpochResult
 
@@ -18,17 +17,17 @@ class EpochLog:
         self.epochs = epochs
 
     def on_epoch_end(self, result: EpochResult) -> None:
+        evaluation = result.evaluation
+        val_loss = f" (val {evaluation.loss:.4f})" if evaluation else ""
         line = (
-            f"epoch {result.epoch:{len(str(self.epochs))}d}/{self.epochs}  loss {result.train_loss:.4f}  "
-            f"lr {result.lr:.2e}  {result.images_per_second:.1f} images/s  {result.seconds:.1f} s"
+            f"epoch {result.epoch:{len(str(self.epochs))}d}/{self.epochs}  loss {result.train_loss:.4f}{val_loss}  "
+            f"lr {result.lr:.2g}  {result.images_per_second:.0f} img/s"
         )
-        if result.evaluation:
-            evaluation = result.evaluation
+        if evaluation:
             line += (
-                f"  |  top-1 {evaluation.top1:.2f} %  top-5 {evaluation.top5:.2f} %  val loss {evaluation.loss:.4f}  "
-                f"{evaluation.seconds:.1f} s{'  best' if result.is_best else ''}"
+                f"  top-1 {evaluation.top1:.2f} %  top-5 {evaluation.top5:.2f} %{'  best' if result.is_best else ''}"
             )
-        tqdm.write(line)
+        console.say(line)
 
 
 class MetricsFile:
@@ -84,7 +83,7 @@ class MetricsFile:
             problem = f"could not write {self.path}: {error.strerror or error}. The checkpoints beside it are intact."
             if self.on_error == "stop":
                 raise OSError(problem) from error
-            tqdm.write(f"warning: {problem}")
+            console.warn(problem)
 
 
 def _row(result: EpochResult) -> tuple[object, ...]:

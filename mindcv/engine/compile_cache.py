@@ -31,6 +31,7 @@ import mindspore as ms
 from mindspore import Tensor, nn
 from mindspore.graph import api
 
+from mindcv.engine.compiling import loading_compiled_network
 from mindcv.engine.graph_digest import graph_digest
 from mindcv.engine.graph_store import GraphStore
 from mindcv.engine.graph_surroundings import Undescribable, check_sources
@@ -173,6 +174,8 @@ class _GraphCache:
             _give_up(self.folder, error)
             return self.plain(cell, *inputs)
         try:
+            if graph:
+                loading_compiled_network()
             with work.in_use():
                 self.plain(cell, *inputs)
             gc.collect()
@@ -211,7 +214,7 @@ def _give_up(folder: Path, error: OSError) -> None:
 
 
 @contextlib.contextmanager
-def compiled_graphs_kept(folder: Path | None) -> Iterator[None]:
+def compiled_graphs_kept(folder: Path | None) -> Iterator[bool]:
     """Within, the graphs of Cells called in Graph mode come from `folder` if they are there, and are kept there.
 
     What a Cell computes does not change by a bit. On a CPU only: on other devices nobody has tried. Where the cache of
@@ -219,14 +222,16 @@ def compiled_graphs_kept(folder: Path | None) -> Iterator[None]:
 
     Args:
         folder: of this user; made if it is missing. None: no cache.
+    Yields:
+        Whether they are kept.
     """
     own = os.environ.get(_ENABLE) or os.environ.get(_PATH) or ms.get_context("enable_compile_cache")
     if folder is None or own or not on_cpu():
-        yield
+        yield False
         return
     cache, plain = _GraphCache(Path(folder)), nn.Cell.compile
     nn.Cell.compile = lambda cell, *inputs, **keywords: cache.compile(cell, *inputs, **keywords)
     try:
-        yield
+        yield True
     finally:
         nn.Cell.compile = plain

@@ -1,14 +1,14 @@
 """Evaluation that counts every example once, whatever the batch size."""
 
-import sys
-import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 from mindspore import Tensor, nn
-from tqdm import tqdm
+
+from mindcv import console
+from mindcv.engine.compiling import clock
 
 
 class Batches(Protocol):
@@ -32,7 +32,7 @@ class Evaluation:
         top5: per cent of examples whose label is among the five highest.
         loss: plain cross-entropy in nats per example, without label smoothing.
         num_examples: how many were counted.
-        seconds: time taken.
+        seconds: time taken, without compiling.
         num_bad: how many were left out because their image could not be read.
     """
 
@@ -57,7 +57,7 @@ def evaluate(
         network: (B, C, H, W) -> (B, num_classes); its training flag is restored afterwards.
         loader: the split, not shuffled and without dropping the last batch. An example with a label below 0 stands in
             for an image that could not be read: it is left out.
-        progress: show a bar on a terminal.
+        progress: show a bar, or lines where no bar can be seen.
         stop: asked after each batch.
 
     Returns:
@@ -68,22 +68,20 @@ def evaluate(
     """
     was_training = network.training
     network.set_train(False)
-    start = time.perf_counter()
+    start = clock()
     ranks, losses, num_bad = [], [], 0
-    bar = tqdm(
-        loader.epoch(0), total=len(loader), desc="validate", unit="batch", leave=False, disable=hide_bar(progress)
-    )
-    for images, labels in bar:
-        if stop():
-            bar.close()
-            network.set_train(was_training)
-            return None
-        logits = network(Tensor(pad_batch(images, loader.batch_size))).asnumpy()[: len(labels)].astype(np.float64)
-        good = labels >= 0
-        num_bad += len(labels) - int(np.count_nonzero(good))
-        logits, labels = logits[good], labels[good]
-        ranks.append(label_ranks(logits, labels))
-        losses.append(cross_entropy(logits, labels))
+    with console.Progress("validate", len(loader), "batch", shown=progress, clock=clock) as shown:
+        for images, labels in loader.epoch(0):
+            if stop():
+                network.set_train(was_training)
+                return None
+            logits = network(Tensor(pad_batch(images, loader.batch_size))).asnumpy()[: len(labels)].astype(np.float64)
+            good = labels >= 0
+            num_bad += len(labels) - int(np.count_nonzero(good))
+            logits, labels = logits[good], labels[good]
+            ranks.append(label_ranks(logits, labels))
+            losses.append(cross_entropy(logits, labels))
+            shown.advance()
     network.set_train(was_training)
     ranks, losses = np.concatenate(ranks), np.concatenate(losses)
     if len(ranks) == 0:
@@ -93,7 +91,7 @@ def evaluate(
         top5=100.0 * float(np.mean(ranks < 5)),
         loss=float(np.mean(losses)),
         num_examples=len(ranks),
-        seconds=time.perf_counter() - start,
+        seconds=clock() - start,
         num_bad=num_bad,
     )
 
@@ -115,8 +113,3 @@ def pad_batch(images: np.ndarray, batch_size: int) -> np.ndarray:
     """Fill (B, C, H, W) images up with zeros to (batch_size, C, H, W): one shape for the compiled graph."""
     missing = batch_size - len(images)
     return images if missing == 0 else np.concatenate([images, np.zeros((missing, *images.shape[1:]), images.dtype)])
-
-
-def hide_bar(progress: bool) -> bool:
-    """Whether a progress bar stays away: it was not asked for, or nobody watches."""
-    return not (progress and sys.stderr.isatty())

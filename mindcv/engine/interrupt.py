@@ -1,17 +1,15 @@
 """Ctrl-C and termination requests that let the step under way finish."""
 
-import contextlib
 import ctypes
 import os
 import signal
 import socket
-import sys
 import threading
 import time
 import weakref
 from types import FrameType, TracebackType
 
-from tqdm import tqdm
+from mindcv import console
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 # `timeout` sends its signal to the process and then to the whole group: the same request twice, microseconds apart.
@@ -172,7 +170,4 @@ def _set_action(signum: int, action: bytes) -> None:
 
 def _announce(signum: int) -> None:
     name = signal.Signals(signum).name
-    line = f"{name}: finishing the step under way, then saving; once more ends the process at once"
-    with contextlib.suppress(OSError, ValueError):  # the terminal is gone, stderr is closed: nobody to tell
-        tqdm.write(line, file=sys.stderr)  # around a progress bar, if there is one
-        sys.stderr.flush()
+    console.tell_error(f"{name}: finishing the current step, then saving; once more ends the process at once")

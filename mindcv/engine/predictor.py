@@ -1,6 +1,5 @@
 """Predictions for images without labels."""
 
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,9 +7,10 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 from mindspore import Tensor, nn
-from tqdm import tqdm
 
-from mindcv.engine.evaluator import hide_bar, pad_batch
+from mindcv import console
+from mindcv.engine.compiling import clock
+from mindcv.engine.evaluator import pad_batch
 
 
 class UnlabelledBatches(Protocol):
@@ -48,7 +48,7 @@ class Predictions:
     Attributes:
         predictions: one per image that the network could judge, in the order of the files.
         failures: (path, reason) of every other file, in their order.
-        seconds: time taken.
+        seconds: time taken, without compiling.
     """
 
     predictions: list[Prediction]
@@ -69,7 +69,7 @@ def predict(
         batches: the images.
         class_names: one per logit.
         topk: candidates per image; all classes if there are fewer. Equal logits rank by class index.
-        progress: show a bar on a terminal.
+        progress: show a bar, or lines where no bar can be seen.
     Raises:
         ValueError: if topk is below 1, or the network does not have one logit per class name.
     """
@@ -77,31 +77,31 @@ def predict(
         raise ValueError(f"topk must be at least 1; got {topk}.")
     was_training = network.training
     network.set_train(False)
-    start = time.perf_counter()
+    start = clock()
     predictions: list[Prediction] = []
     not_finite: dict[int, str] = {}
-    bar = tqdm(batches, total=len(batches), desc="predict", unit="batch", leave=False, disable=hide_bar(progress))
     try:
-        for positions, images in bar:
-            logits = network(Tensor(pad_batch(images, batches.batch_size))).asnumpy()[: len(images)].astype(np.float64)
-            if logits.shape[1] != len(class_names):
-                raise ValueError(
-                    f"the network tells {logits.shape[1]} classes apart, but {len(class_names)} are named."
-                )
-            for position, row in zip(positions.tolist(), logits, strict=True):
-                if np.isfinite(row).all():
-                    predictions.append(Prediction(batches.paths[position], _best(row, class_names, topk)))
-                else:
-                    not_finite[position] = "the network's output for it is not finite (NaN or infinity)"
+        with console.Progress("predict", len(batches), "batch", shown=progress, clock=clock) as shown:
+            for positions, images in batches:
+                logits = network(Tensor(pad_batch(images, batches.batch_size))).asnumpy()[: len(images)]
+                if logits.shape[1] != len(class_names):
+                    raise ValueError(
+                        f"the network tells {logits.shape[1]} classes apart, but {len(class_names)} are named."
+                    )
+                for position, row in zip(positions.tolist(), logits.astype(np.float64), strict=True):
+                    if np.isfinite(row).all():
+                        predictions.append(Prediction(batches.paths[position], _best(row, class_names, topk)))
+                    else:
+                        not_finite[position] = "the network's output for it is not finite (NaN or infinity)"
+                shown.advance()
     finally:
-        bar.close()
         network.set_train(was_training)
     failures = sorted({**batches.unreadable, **not_finite}.items())
     assert len(predictions) + len(failures) == len(batches.paths), "every file is accounted for"
     return Predictions(
         predictions=predictions,
         failures=[(batches.paths[position], reason) for position, reason in failures],
-        seconds=time.perf_counter() - start,
+        seconds=clock() - start,
     )
 
 

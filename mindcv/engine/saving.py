@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 import numpy as np
-from tqdm import tqdm
 
+from mindcv import console
 from mindcv.checkpoint import CheckpointStore, read_checkpoint
 from mindcv.engine.progress import EpochResult, Progress, TrainState
 
@@ -90,7 +90,7 @@ class SaveCheckpoints:
             self.problem = str(error)
             if self.on_error == "stop":
                 raise OSError(f"{error}. {self._what_is_left()}") from error
-            tqdm.write(f"warning: {error}. Training goes on without this checkpoint. {self._what_is_left()}")
+            console.warn(f"{error}. Training goes on without this checkpoint. {self._what_is_left()}")
             if result and result.is_best:
                 progress.set_best(*self._best_on_disk())
         else:

@@ -5,6 +5,7 @@ have no branches.
 """
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import mindspore as ms
 from mindspore import Parameter, ParameterTuple, Tensor, nn, ops
@@ -37,8 +38,23 @@ def _sum_rows(gradient: Tensor) -> Tensor:
     return gradient.reshape((gradient.shape[0], -1)).sum(-1) if gradient.ndim > 1 else gradient
 
 
+class StepResult(NamedTuple):
+    """Outcome of one call of the training step.
+
+    Attributes:
+        loss: () float32.
+        finite: () bool. Without `guard` it tells of the loss only, which can be finite although an input is not: ReLU
+            may make 0 of NaN (it does on a CPU).
+        updated: whether the optimizer was called.
+    """
+
+    loss: Tensor
+    finite: Tensor
+    updated: bool
+
+
 class TrainStep(nn.Cell):
-    """Forward, backward and update: (B, C, H, W) images and labels -> the batch's loss, and whether all is finite.
+    """Forward, backward and update: (B, C, H, W) images and labels -> `StepResult`.
 
     With `guard`, a call with a NaN or an infinity in its loss, a gradient or a batch norm statistic leaves no trace:
     parameters, statistics, optimizer states (with the count of updates) and accumulated gradients keep their bits. Only
@@ -54,11 +70,6 @@ class TrainStep(nn.Cell):
         accumulate_steps: number of calls whose gradients are averaged into one update. The optimizer, its learning rate
             and clipping see updates only: k batches of n give what one batch of k * n gives, batch norm aside.
         guard: undo calls that are not finite. Changes no bit of those that are.
-
-    Returns:
-        loss: () float32.
-        finite: () bool. Without `guard` it tells of the loss only, which can be finite although an input is not: ReLU
-            may make 0 of NaN (it does on a CPU).
     """
 
     def __init__(
@@ -88,17 +99,25 @@ class TrainStep(nn.Cell):
             self.update_from_sums = _UpdateFromSums(self.sums, self.added, self.update)
             self.count = _Count(self.calls)
 
-    def __call__(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    @property
+    def updates(self) -> int:
+        """How often the optimizer was called: the position in its list of learning rates."""
+        return int(self.optimizer.global_step.asnumpy()[0])
+
+    def __call__(self, images: Tensor, labels: Tensor) -> StepResult:
         loss, finite, before, *gradients = self.backward(images, labels)
+        updated = False
         if self.guard and not finite.asnumpy():
             self.restore(before)
         elif self.accumulate_steps == 1:
             self.update(*gradients)
+            updated = True
         else:
             self.accumulate(*gradients)
         if self.accumulate_steps > 1 and self.count() % self.accumulate_steps == 0 and self.added.asnumpy() > 0:
             self.update_from_sums()
-        return loss, finite
+            updated = True
+        return StepResult(loss, finite, updated)
 
 
 class _Backward(nn.Cell):

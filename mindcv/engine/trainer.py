@@ -1,14 +1,13 @@
 """The training loop and nothing else."""
 
 import math
-import sys
-import time
 from collections.abc import Callable, Sequence
 from typing import Literal, Protocol
 
 from mindspore import Tensor
-from tqdm import tqdm
 
+from mindcv import console
+from mindcv.engine.compiling import clock
 from mindcv.engine.evaluator import Batches, Evaluation
 from mindcv.engine.progress import EpochResult, Progress
 from mindcv.engine.train_step import TrainStep
@@ -51,7 +50,8 @@ class Trainer:
             schedule go on.
         nan_limit: that many such steps in a run are tolerated.
         stop: asked after each step; once it is true, the run is saved and ends.
-        progress: show a bar on a terminal.
+        log_interval: steps between two progress lines; None: about one a minute, where no bar can be seen.
+        progress: show a bar or these lines.
     """
 
     def __init__(
@@ -66,6 +66,7 @@ class Trainer:
         on_nan: Literal["stop", "skip", "rollback"] = "stop",
         nan_limit: int = 20,
         stop: Callable[[], bool] = lambda: False,
+        log_interval: int | None = None,
         progress: bool = True,
     ) -> None:
         self.step = step
@@ -77,7 +78,10 @@ class Trainer:
         self.on_nan = on_nan
         self.nan_limit = nan_limit
         self.stop = stop
+        self.log_interval = log_interval
         self.show_progress = progress
+        self._pace: float | None = None  # seconds of a step
+        self._evaluation_seconds = 0.0  # of the last one
 
     def fit(
         self, loader: Batches, *, epochs: int, learning_rates: Sequence[float], progress: Progress | None = None
@@ -96,89 +100,92 @@ class Trainer:
             OSError: from the saver.
         """
         progress = progress or Progress()
+        self._updates = self.step.updates
         while progress.epoch < epochs and not self.stop():
             epoch = progress.epoch + 1
             finished = self._train_epoch(loader, progress, epochs, learning_rates)
-            is_final = epoch == epochs
-            due = self.evaluate is not None and (is_final or epoch % self.val_interval == 0)
+            due = self._is_validated(epoch, epochs)
             evaluation = self.evaluate() if due and finished else None
             if not finished or (due and evaluation is None):
                 break
+            self._evaluation_seconds = evaluation.seconds if evaluation else self._evaluation_seconds
             result = EpochResult(
                 epoch=epoch,
                 train_loss=progress.loss_sum / progress.counted if progress.counted else math.nan,
-                lr=learning_rates[self._update(progress, loader, progress.batch - 1)],
+                lr=learning_rates[max(self._updates - 1, 0)],
                 seconds=progress.seconds,
                 images_per_second=progress.batch * loader.batch_size / progress.seconds,
                 data_wait=progress.waited / progress.seconds,
                 evaluation=evaluation,
                 is_best=evaluation is not None and _is_best(epoch, evaluation.top1, progress),
-                is_final=is_final,
+                is_final=epoch == epochs,
             )
             progress.end_epoch(result)
             for callback in self.callbacks:
                 callback.on_epoch_end(result)
             if self.saver:
+                console.status("saving")
                 self.saver.save_epoch(result, progress)
+                console.status("")
         if self.saver and progress.epoch < epochs and (progress.epoch or progress.batch):
             self.saver.save_now(progress)
         return progress.history
 
-    def _updates(self, loader: Batches) -> int:
-        """Per epoch: an update takes `accumulate_steps` whole batches, the rest of the epoch is left."""
-        return len(loader) // self.step.accumulate_steps
-
-    def _update(self, progress: Progress, loader: Batches, batch: int) -> int:
-        """Which update of the run a batch belongs to: the optimizer does not count those that were left out."""
-        accumulate = self.step.accumulate_steps
-        left_out = progress.bad_steps if accumulate == 1 else 0  # of several batches one at least is good
-        return max(progress.epoch * self._updates(loader) + batch // accumulate - left_out, 0)
-
     def _train_epoch(self, loader: Batches, progress: Progress, epochs: int, learning_rates: Sequence[float]) -> bool:
         """Carry on the epoch under way; whether it came to its end."""
         self.step.set_train(True)
-        count = self._updates(loader) * self.step.accumulate_steps
+        # An update takes `accumulate_steps` whole batches; those left at the end of the epoch make none.
+        count = len(loader) // self.step.accumulate_steps * self.step.accumulate_steps
         if progress.batch >= count:
             return True
         batches = iter(loader.epoch(progress.epoch + 1, progress.batch))
-        first, before, start = progress.batch, progress.seconds, time.perf_counter()
-        bar = tqdm(
-            total=count,
-            initial=first,
-            desc=f"epoch {progress.epoch + 1}/{epochs}",
-            unit="step",
-            leave=False,
-            disable=not (self.show_progress and sys.stderr.isatty()),
-            bar_format="{desc} {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}{postfix}]",
+        first, before, start = progress.batch, progress.seconds, clock()
+        shown = console.Progress(
+            f"epoch {progress.epoch + 1}/{epochs}",
+            count,
+            "step",
+            start=first,
+            interval=self.log_interval,
+            shown=self.show_progress,
+            clock=clock,
+            pace=self._pace,
+            rest=lambda pace: self._seconds_after_epoch(pace * count, progress.epoch + 1, epochs),
         )
-        with bar:
+        with shown:
             while progress.batch < count:
-                asked = time.perf_counter()
+                asked = clock()
                 images, labels = next(batches)
-                progress.waited += time.perf_counter() - asked
+                progress.waited += clock() - asked
                 outcome = self.step(Tensor(images), Tensor(labels))
-                loss, finite = (float(part.asnumpy()) for part in outcome)
-                index = progress.batch
+                loss, finite = float(outcome.loss.asnumpy()), bool(outcome.finite.asnumpy())
+                lr = learning_rates[min(self._updates, len(learning_rates) - 1)]  # of the update this batch belongs to
+                self._updates += outcome.updated
                 progress.batch += 1
                 if finite:
                     progress.loss_sum += loss
                     progress.counted += 1
                 else:
                     self._face_bad_number(loss, progress, count)
-                now = time.perf_counter()
-                progress.seconds = before + now - start
-                lr = learning_rates[self._update(progress, loader, index)]
-                rate = (progress.batch - first) * loader.batch_size / (now - start)
+                progress.seconds = before + clock() - start
+                rate = (progress.batch - first) * loader.batch_size / (clock() - start)
                 mean = progress.loss_sum / max(progress.counted, 1)
-                bar.set_postfix_str(f"loss {mean:.4f}, lr {lr:.3g}, {rate:.0f} images/s", refresh=False)
-                bar.update()
+                shown.advance(f"loss {mean:.4f}, lr {lr:.2g}, {rate:.0f} img/s")
                 steps = progress.epoch * count + progress.batch
                 if self.saver and self.save_steps and steps % self.save_steps == 0:
                     self.saver.save_now(progress)
                 if self.stop():
                     break
         batches.close()
+        self._pace = shown.pace
         return progress.batch == count
+
+    def _seconds_after_epoch(self, epoch_seconds: float, epoch: int, epochs: int) -> float:
+        """From the last step of an epoch to the end of the run, if validations take as long as the last one."""
+        validations = sum(self._is_validated(later, epochs) for later in range(epoch, epochs + 1))
+        return (epochs - epoch) * epoch_seconds + validations * self._evaluation_seconds
+
+    def _is_validated(self, epoch: int, epochs: int) -> bool:
+        return self.evaluate is not None and (epoch == epochs or epoch % self.val_interval == 0)
 
     def _face_bad_number(self, loss: float, progress: Progress, count: int) -> None:
         progress.bad_steps += 1
@@ -200,7 +207,7 @@ class Trainer:
             assert self.saver is not None, "only a saver knows where to go back to"
             self.saver.roll_back()
         then = "skipped" if self.on_nan == "skip" else "back to the weights of the last checkpoint"
-        tqdm.write(f"{what} {where}: {then} ({progress.bad_steps} of at most {self.nan_limit})")
+        console.say(f"{what} {where}: {then} ({progress.bad_steps} of at most {self.nan_limit})")
 
 
 def _is_best(epoch: int, top1: float, progress: Progress) -> bool:

@@ -4,6 +4,7 @@ import re
 import sys
 from collections.abc import Callable, Collection, Mapping, Sequence
 
+from mindcv import console
 from mindcv.options.option import Option, brief, nearest, shorten
 from mindcv.options.yaml_file import Setting
 
@@ -46,7 +47,7 @@ def read_command_line(
         name = name.replace("-", "_").replace("__", "--", 1) if name.startswith("--") else name
         if name in answers:
             follows = bool(tokens) and not _begins_setting(tokens[0]) and not tokens[0].startswith("-")
-            print(answers[name](word if has_value else tokens[0] if follows else None), end="")
+            console.say(answers[name](word if has_value else tokens[0] if follows else None).rstrip("\n"))
             sys.exit(0)
         key, value = _split_token(token, flags)
         if key not in known:

@@ -30,7 +30,6 @@ UNAVAILABLE: dict[str, tuple[tuple[Any, ...], str]] = {
 # Settings of MindCV that cannot change a result here: accepted with a notice.
 WITHOUT_EFFECT = {
     "dataset_sink_mode": "data is always fed batch by batch",
-    "log_interval": "progress is shown continuously",
     "loss_scale": "training in float32 needs no loss scale",
     "loss_scale_type": "training in float32 needs no loss scale",
     "cutmix_prob": "mixup and cutmix are not available",

@@ -25,7 +25,7 @@ _WITHIN_AN_EPOCH = (
 _FREE = {
     *("debug", "compile_cache", "resume", "resume_opt", "ckpt_path", "pretrained"),
     *("dataset_download", "num_parallel_workers"),
-    *("ckpt_save_dir", "ckpt_save_interval", "ckpt_save_steps", "keep_checkpoint_max", "on_save_error"),
+    *("ckpt_save_dir", "ckpt_save_interval", "ckpt_save_steps", "keep_checkpoint_max", "on_save_error", "log_interval"),
     *("on_nan", "nan_limit", "on_bad_image", "bad_image_limit", "check_data", "val_while_train", "val_interval"),
     *("images", "topk", "output", "dynamic_batch", "fold_bn", "average"),
 }

@@ -163,6 +163,7 @@ class Schedule:
 _RESUME = "continue the run in ckpt_save_dir; auto: or start it; or continue from this file or folder"
 _ON_NAN = (*_STOP_SKIP, "rollback")
 _ON_SAVE_ERROR = ("stop", "continue")
+_LOG_INTERVAL = "steps between progress lines; none: about one a minute, where no bar can be seen"
 
 
 @dataclass(frozen=True)
@@ -176,6 +177,7 @@ class Train:
     ckpt_save_interval: int = option(1, "epochs between checkpoints", minimum=1)
     ckpt_save_steps: int | None = option(None, "batches between further checkpoints inside the epochs", minimum=1)
     keep_checkpoint_max: int = option(0, "newest epoch checkpoints kept beside best and last", minimum=0)
+    log_interval: int | None = option(None, _LOG_INTERVAL, minimum=1)
     clip_grad: bool = option(False, "clip the global norm of the gradient to clip_value")
     clip_value: float = option(15.0, "largest global norm of the gradient", above=0)
     gradient_accumulation_steps: int = option(1, "batches whose gradients make one update", minimum=1)

@@ -7,9 +7,9 @@ from itertools import islice
 from pathlib import Path
 from typing import Protocol
 
-from tqdm import tqdm
-
-from mindcv.report.predictions import _inert, printable
+from mindcv import console
+from mindcv.console import printable
+from mindcv.report.predictions import _inert
 
 SHOWN = 20
 
@@ -83,6 +83,6 @@ class BadImagesFile:
         try:
             write_bad_images(self.path, self._listed.items())
         except OSError as error:
-            tqdm.write(f"warning: could not write {self.path}: {error.strerror or error}")
+            console.warn(f"could not write {self.path}: {error.strerror or error}")
         else:
             self._unwritten = False

@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TextIO, TypeAlias
 
+from mindcv.console import printable
+
 # (path, best candidates first), a candidate being (class index, class name, probability in 0..1).
 Ranking: TypeAlias = tuple[Path, Sequence[tuple[int, str, float]]]
 Failure: TypeAlias = tuple[Path, str]  # (path, reason)
@@ -170,13 +172,6 @@ def _as_many_as_fit(candidates: Sequence[tuple[str, str]], width: int) -> str:
 
 def _percent(probability: float) -> str:
     return f"{100 * probability:5.1f} %"
-
-
-def printable(text: str) -> str:
-    """A text with what would break a line or steer the terminal escaped; a file name may hold any byte."""
-    if text.isprintable():
-        return text
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
 
 
 def _columns(text: str) -> int:

@@ -1,8 +1,9 @@
 """What a training says about itself: how it ends, and how to go on."""
 
-import shlex
 import signal
 from pathlib import Path
+
+from mindcv.console import command
 
 
 def interrupted(model: str, folder: Path, signum: int, where: str, *, is_saved: bool, problem: str | None) -> str:
@@ -14,8 +15,8 @@ def interrupted(model: str, folder: Path, signum: int, where: str, *, is_saved: 
         is_saved: whether there is anything to go on from.
         problem: why its state could not be saved, if so.
     """
-    command = shlex.join(["python", "train.py", f"--model={model}", f"--resume={folder}"])
-    then = f"continue with: {command}" if is_saved else "nothing is saved yet: start it again"
+    resume = command("train.py", f"--model={model}", f"--resume={folder}")
+    then = f"continue with: {resume}" if is_saved else "nothing is saved yet: start it again"
     lines = [f"interrupted by {signal.Signals(signum).name} at {where}", then]
     return "\n".join([f"this state could not be saved: {problem}"] * bool(problem) + lines)
 
@@ -41,7 +42,7 @@ def finished(
     if best:
         lines.append("best: epoch {}, top-1 {:.2f} %, top-5 {:.2f} %".format(*best))
     lines.append(f"written to {folder}: checkpoints, metrics.csv, config.yaml")
-    lines.append(f"validate with: {shlex.join(['python', 'validate.py', f'--ckpt_path={checkpoint}'])}")
+    lines.append(f"validate with: {command('validate.py', f'--ckpt_path={checkpoint}')}")
     return "\n".join(lines)
 
 

@@ -60,7 +60,7 @@ def run(name, batch_size, first):
         for index, (images, labels) in enumerate(batch for epoch in count() for batch in loader.epoch(epoch)):
             if index == first:
                 print(name, flush=True)
-            loss, _ = step(Tensor(images), Tensor(labels))
+            loss, *_ = step(Tensor(images), Tensor(labels))
             loss.asnumpy()
             if interruption.signum and name != "twice":
                 break

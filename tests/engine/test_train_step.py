@@ -266,7 +266,7 @@ def test_an_infinite_gradient_of_a_finite_loss_is_found(mode):
     step.network.classifier.weight.set_data(Tensor(np.zeros((3, 8), np.float32)))
     step.network.classifier.bias.set_data(Tensor(np.zeros(3, np.float32)))
     before = state_of(step)
-    loss, finite = step(GOOD[0][0], Tensor(np.zeros(4, np.float32)))  # the slope of a root at 0
+    loss, finite, _ = step(GOOD[0][0], Tensor(np.zeros(4, np.float32)))  # the slope of a root at 0
     assert (loss.asnumpy(), bool(finite.asnumpy())) == (0.0, False)
     assert_equal_states(state_of(step), before)
     assert run(step, [(GOOD[0][0], Tensor(np.ones(4, np.float32)))]) == [True]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from mindspore import Tensor
 
-from mindcv.engine import Evaluation, Progress, Trainer
+from mindcv.engine import Evaluation, Progress, StepResult, Trainer
 
 GRADIENT = -1.0  # stands for a step with a finite loss and an infinite gradient
 
@@ -16,6 +16,7 @@ class FakeStep:
 
     def __init__(self, losses, accumulate_steps=1):
         self.losses, self.accumulate_steps, self.calls = iter(losses), accumulate_steps, 0
+        self.updates, self._good = 0, 0  # good calls since the last update
 
     def set_train(self, mode):
         assert mode is True
@@ -23,8 +24,12 @@ class FakeStep:
     def __call__(self, images, labels):
         self.calls += 1
         loss = next(self.losses)
-        finite = math.isfinite(loss)
-        return Tensor(np.float32(0.5 if loss == GRADIENT else loss)), Tensor(finite and loss != GRADIENT)
+        finite = math.isfinite(loss) and loss != GRADIENT
+        self._good += finite
+        updated = self.calls % self.accumulate_steps == 0 and self._good > 0
+        if updated:
+            self.updates, self._good = self.updates + 1, 0
+        return StepResult(Tensor(np.float32(0.5 if loss == GRADIENT else loss)), Tensor(finite), updated)
 
 
 class FakeLoader:
@@ -138,6 +143,12 @@ def test_bad_steps_are_left_out_counted_and_told(capsys, policy, expected):
     printed = capsys.readouterr().out
     assert "loss became nan in epoch 1, step 2 of 5" in printed and "(1 of at most 2)" in printed
     assert "a gradient or running statistic is not finite in epoch 1, step 4 of 5" in printed
+
+
+def test_the_rate_shown_is_the_one_applied_when_an_accumulated_update_is_left_out():
+    step = FakeStep([1, 1, np.nan, np.nan, 1, 1], accumulate_steps=2)
+    [result] = Trainer(step, None, on_nan="skip").fit(FakeLoader(6), epochs=1, learning_rates=[3.0, 2.0, 1.0])
+    assert step.updates == 2 and result.lr == 2.0
 
 
 def test_more_bad_steps_than_the_limit_end_the_run():

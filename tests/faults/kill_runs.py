@@ -213,7 +213,7 @@ def _become_run(main: Any, argv: list[str], watch: str, fault: Fault | None, con
         sys.addaudithook(watcher.hear)
         fsync = os.fsync
         os.fsync = lambda descriptor: (watcher.meet("fsync", descriptor), fsync(descriptor))[1]
-        from config import run_script
+        from mindcv.script import run_script
 
         run_script(main, argv)
     except SystemExit as exit:

@@ -12,9 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import config
-from config import load_config, run_script
+from config import load_config
 from mindcv.data import find_images
 from mindcv.report import format_predictions, write_predictions
+from mindcv.script import run_script
 from mindcv.weights.catalog import weight_records
 
 ROOT = Path(config.__file__).parent

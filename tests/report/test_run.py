@@ -1,8 +1,17 @@
 """How a training says that it ends."""
 
+import sys
 from pathlib import Path
 
+import pytest
+
 from mindcv.report import complete, finished, interrupted
+
+
+@pytest.fixture(autouse=True)
+def python_of_the_tests_is_found_first(monkeypatch):
+    monkeypatch.setenv("PATH", str(Path(sys.executable).parent))
+    monkeypatch.chdir(Path(__file__).parents[2])
 
 
 def test_an_interrupted_run_names_the_command_that_goes_on():

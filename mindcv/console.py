@@ -1,0 +1,276 @@
+"""What a script says while it runs: lines, progress, and text that is safe on a terminal.
+
+Nothing here raises because nobody can read it: a closed pipe, a full disk or a lost terminal must never stand between
+a result and the file it belongs into.
+"""
+
+import contextlib
+import io
+import os
+import shlex
+import shutil
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import TextIO
+
+from tqdm import tqdm
+from tqdm.utils import ObjectWrapper
+
+COLUMNS = 100  # the longest line of our own, and the widest bar
+_LINE_SECONDS = 60.0  # between two progress lines where no bar can be seen
+_REDRAW_SECONDS = 0.1
+_lost: OSError | ValueError | None = None  # why a line could not be written to stdout
+
+
+def say(text: str) -> None:
+    """Print a text to stdout, above a progress bar if there is one, at once."""
+    global _lost
+    stream = sys.stdout
+    if stream is None:
+        return
+    try:
+        tqdm.write(text, file=stream)
+        stream.flush()
+    except (OSError, ValueError) as error:  # ValueError: the stream is closed
+        _lost = _lost or error
+
+
+def warn(text: str) -> None:
+    """`say` a warning."""
+    say(f"warning: {text}")
+
+
+def tell_error(text: str) -> None:
+    """Print a text to stderr, above a progress bar if there is one."""
+    if sys.stderr is not None:
+        with contextlib.suppress(OSError, ValueError):
+            tqdm.write(text, file=sys.stderr)
+            sys.stderr.flush()
+
+
+def printable(text: str) -> str:
+    """A text with what would break a line or steer the terminal escaped; a file name may hold any byte."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+
+
+def command(script: str, *arguments: str) -> str:
+    """The line that runs a script of this checkout from here, with the Python that is running now."""
+    found = shutil.which("python")
+    same = found and os.path.dirname(os.path.abspath(found)) == os.path.dirname(os.path.abspath(sys.executable))
+    python = "python" if same or not sys.executable else _nearby(sys.executable)
+    path = Path(__file__).parent.parent / script
+    return shlex.join([python, _nearby(path) if path.exists() else script, *arguments])
+
+
+def prepare_streams() -> None:
+    """Make stdin, stdout and stderr usable for a script.
+
+    A closed one becomes the null device: its number would else be given to the next file that is opened, and what
+    MindSpore's C++ side writes to stderr would land in it. Bytes of file names that are no text are escaped.
+    """
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:
+            opened = os.open(os.devnull, os.O_RDWR)  # the lowest number that is free
+            assert opened == number
+            setattr(sys, name, open(number, "r" if number == 0 else "w", closefd=False))  # noqa: SIM115
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def finish() -> str | None:
+    """Write out what is left. Call it last; stdout and stderr lead nowhere afterwards if they could not be written.
+
+    Returns:
+        Why output was lost, or None. A reader that left (`| head -1`) has seen what it wanted: that is None, too.
+    """
+    global _lost
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            if stream is not None:
+                stream.flush()
+        except (OSError, ValueError) as error:
+            if stream is sys.stdout:
+                _lost = _lost or error
+            _silence(stream)  # else the interpreter tries again at its exit, and fails with code 120
+    lost, _lost = _lost, None
+    if lost is None or isinstance(lost, BrokenPipeError):
+        return None
+    return getattr(lost, "strerror", None) or str(lost)
+
+
+class Progress:
+    """How far a loop has come: a bar where stderr is a terminal, else a line on stdout about once a minute.
+
+        with Progress("validate", total=10, unit="batch") as progress:
+            for batch in batches:
+                ...
+                progress.advance("3 bad")
+
+    Args:
+        title: what is done.
+        total: units in all; None if that is not known.
+        unit: what is counted, in the singular.
+        start: units that were done before.
+        interval: units between two lines. They are then printed beside a bar as well.
+        shown: False shows nothing.
+        clock: seconds, of which differences count.
+        pace: seconds per unit, expected until it is known.
+        rest: pace -> seconds of what follows after the loop, to be counted into the time left.
+    """
+
+    def __init__(
+        self,
+        title: str,
+        total: int | None,
+        unit: str,
+        *,
+        start: int = 0,
+        interval: int | None = None,
+        shown: bool = True,
+        clock: Callable[[], float] = time.perf_counter,
+        pace: float | None = None,
+        rest: Callable[[float], float] = lambda pace: 0.0,
+    ) -> None:
+        self.title, self.total, self.unit, self.count = title, total, unit, start
+        self._start, self._interval, self._shown, self._clock = start, interval, shown, clock
+        self.pace, self._rest, self._bar = pace, rest, None
+        if shown and watched():
+            with contextlib.suppress(OSError, ValueError):  # tqdm writes out stdout and stderr first
+                self._bar = tqdm(
+                    total=total,
+                    initial=start,
+                    desc=title,
+                    leave=False,
+                    file=_Forgiving(sys.stderr),
+                    ncols=_width(),
+                    nrows=20,  # else tqdm draws nothing where it takes the screen for one without rows
+                    bar_format="{desc} {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt}{postfix}",
+                    mininterval=_REDRAW_SECONDS,
+                )
+
+    def __enter__(self) -> "Progress":
+        global _active
+        self._outer, _active = _active, self
+        self._first, self._said = None, time.monotonic()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        global _active
+        _active = self._outer
+        if self._bar is not None:
+            self._bar.close()
+
+    def advance(self, note: str = "") -> None:
+        """Count a unit, and show a note beside it."""
+        self.count += 1
+        if self._first is None:
+            self._first = self._clock()  # the first unit often takes longer: it says nothing about the pace
+        else:
+            self.pace = (self._clock() - self._first) / (self.count - self._start - 1)
+        if not self._shown:
+            return
+        by_interval = self._interval is not None and self.count % self._interval == 0
+        by_time = self._interval is None and not _seen() and time.monotonic() - self._said >= _LINE_SECONDS
+        if self._bar is None and not (by_interval or by_time):
+            return
+        left = ""
+        if self.total is not None and self.pace is not None:
+            left = f"{duration(self.pace * (self.total - self.count) + self._rest(self.pace))} left"
+        text = ", ".join(filter(None, (note, left)))
+        if by_interval or by_time:
+            self._said = time.monotonic()
+            done = f"{self.count:,}" if self.total is None else f"{self.count:,} of {self.total:,}"
+            say(f"{self.title}, {self.unit} {done}: {text}" if text else f"{self.title}, {self.unit} {done}")
+        if self._bar is not None:
+            self._bar.set_postfix_str(text, refresh=False)
+            self._bar.update()
+
+    def remark(self, text: str) -> None:
+        """Show a text in place of the note, until the next unit."""
+        if self._bar is not None:
+            self._bar.set_postfix_str(text)
+
+
+_active: Progress | None = None  # the innermost loop
+
+
+def status(text: str) -> None:
+    """Show what is done just now beside the progress bar, or in a line that the next one replaces; "" ends it.
+
+    Only where stderr is a terminal.
+    """
+    if _active is not None and _active._bar is not None:
+        if text:
+            _active.remark(text)
+    elif watched():
+        with contextlib.suppress(OSError, ValueError):
+            width = _width() - 1
+            sys.stderr.write(f"\r{text:{width}.{width}}" if text else f"\r{'':{width}}\r")
+            sys.stderr.flush()
+
+
+def watched() -> bool:
+    """Whether stderr is a terminal, where a bar can be drawn."""
+    with contextlib.suppress(OSError, ValueError):
+        return sys.stderr is not None and sys.stderr.isatty()
+    return False
+
+
+def duration(seconds: float) -> str:
+    """Seconds as people read them: "0:07", "12:34", "3:25:45", "2 d 3:25:45"."""
+    minutes, rest = divmod(round(max(seconds, 0)), 60)
+    hours, minutes = divmod(minutes, 60)
+    days, hours = divmod(hours, 24)
+    text = f"{hours}:{minutes:02d}:{rest:02d}" if hours or days else f"{minutes}:{rest:02d}"
+    return f"{days} d {text}" if days else text
+
+
+class _Forgiving(ObjectWrapper):
+    """A stream whose failures are ignored: tqdm itself forgives a lost terminal only."""
+
+    def write(self, text: str) -> None:
+        with contextlib.suppress(OSError, ValueError):
+            self._wrapped.write(text)
+
+    def flush(self) -> None:
+        with contextlib.suppress(OSError, ValueError):
+            self._wrapped.flush()
+
+    def __eq__(self, other: object) -> bool:  # tqdm asks whether a bar is on the stream that it writes a line to
+        return self._wrapped is getattr(other, "_wrapped", other)
+
+    __hash__ = None
+
+
+def _width() -> int:
+    return min(shutil.get_terminal_size().columns, COLUMNS)
+
+
+def _seen() -> bool:
+    """Whether who reads stdout sees the bar as well."""
+    with contextlib.suppress(OSError, ValueError):
+        return watched() and sys.stdout is not None and sys.stdout.isatty()
+    return False
+
+
+def _silence(stream: TextIO) -> None:
+    with contextlib.suppress(OSError, ValueError):
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, stream.fileno())
+        os.close(null)
+
+
+def _nearby(path: str | Path) -> str:
+    """A path as seen from the current folder, if it lies below it."""
+    relative = os.path.relpath(path)
+    return os.path.abspath(path) if relative.startswith(os.pardir) else relative
