@@ -16,6 +16,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
     # MindSpore takes seconds to import; --help and a mistyped flag should not wait for it.
     from build import as_own_checkpoint, build_to_run
+    from mindcv.engine import compiling_shown
     from mindcv.export import check_export_path, export_network
     from mindcv.runtime import setup_runtime
     from mindcv.weights.average import strip_checkpoint
@@ -27,14 +28,15 @@ def main(argv: Sequence[str] | None = None) -> None:
     setup_runtime(mode=config.runtime.mode, device_target=config.runtime.device_target, seed=config.runtime.seed)
 
     image = config.image
-    export = export_network(
-        partial(build_to_run, config, weights),
-        files.output,
-        input_size=(image.in_channels, image.image_resize, image.image_resize),
-        info=strip_checkpoint(as_own_checkpoint(config, weights))[1],
-        dynamic_batch=files.dynamic_batch,
-        fold_bn=config.model.fold_bn,
-    )
+    with compiling_shown(kept=False):
+        export = export_network(
+            partial(build_to_run, config, weights),
+            files.output,
+            input_size=(image.in_channels, image.image_resize, image.image_resize),
+            info=strip_checkpoint(as_own_checkpoint(config, weights))[1],
+            dynamic_batch=files.dynamic_batch,
+            fold_bn=config.model.fold_bn,
+        )
     batch = "any batch size" if files.dynamic_batch else "batches of 1"
     folded = f", {export.num_folded} batch norms folded" if config.model.fold_bn else ""
     say(

@@ -53,7 +53,7 @@ def _train(config: Config, weights: Checkpoint | None, run: Checkpoint | None, s
         evaluate,
         memory_explained,
     )
-    from mindcv.models import freeze
+    from mindcv.models import check_batch_norms, freeze
     from mindcv.report import BadImagesFile, finished, interrupted
     from mindcv.runtime import setup_runtime
     from start import open_folder
@@ -65,6 +65,7 @@ def _train(config: Config, weights: Checkpoint | None, run: Checkpoint | None, s
     eval_loader = build_loader(config, is_training=False) if options.val_while_train else None
     network = build_to_train(config, train_loader.dataset.class_names, weights)
     frozen = freeze(network, config.model.freeze, config.model.freeze_bn)
+    check_batch_norms(network, train_loader.smallest_batch, config.image.image_resize)
     step, learning_rates = build_step(config, network, len(train_loader))
     state = TrainState(step)
     progress = open_folder(config, run, state, store, train_loader)

@@ -236,3 +236,15 @@ def test_the_readme_commands_are_accepted():
         words = arguments.split("#")[0].replace("'", "").split()
         if "--list_models" not in words:  # which prints and ends
             load_config(words, prog=prog)
+
+
+@pytest.mark.parametrize("options", [["--batch_size=1"], ["--num_samples=33", "--drop_remainder=no"]])
+def test_a_batch_of_one_image_is_known_before_training_starts(tmp_path, tiny_model, capsys, options):
+    message = fails(train.main, small_run(tmp_path / "out", *options), capsys)
+    assert "a batch of one image cannot train this network" in message
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_batch_of_one_image_trains_where_batch_norms_are_frozen(tmp_path, tiny_model):
+    train.main(small_run(tmp_path, "--batch_size=1", "--num_samples=3", "--freeze_bn=all"))
+    assert read_checkpoint(tmp_path / "tiny_sknet-last.ckpt").info["epoch"] == 2

@@ -103,6 +103,11 @@ class Loader:
         return order[self._shard_id :: self._num_shards][: self.num_examples]
 
     @property
+    def smallest_batch(self) -> int:
+        """Examples in the last batch of an epoch."""
+        return self.num_examples % self.batch_size or self.batch_size
+
+    @property
     def bad_images(self) -> dict[str, str]:
         """Where the images that were skipped so far are -> what is wrong with each, in the order found.
 

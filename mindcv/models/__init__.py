@@ -5,11 +5,13 @@ from mindcv.models.factory import MODELS, build_model, create_model, list_models
 from mindcv.models.fold import fold_batch_norm
 from mindcv.models.freeze import freeze
 from mindcv.models.inference import prepare_for_inference
+from mindcv.models.norms import check_batch_norms
 from mindcv.models.recompute import recompute_blocks
 
 __all__ = [
     "MODELS",
     "build_model",
+    "check_batch_norms",
     "create_model",
     "fold_batch_norm",
     "freeze",
