@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
-from typing import TextIO
+from typing import Any, TextIO
 
 from tqdm import tqdm
 from tqdm.utils import ObjectWrapper
@@ -141,20 +141,9 @@ class Progress:
     ) -> None:
         self.title, self.total, self.unit, self.count = title, total, unit, start
         self._start, self._interval, self._shown, self._clock = start, interval, shown, clock
-        self.pace, self._rest, self._bar = pace, rest, None
-        if shown and watched():
-            with contextlib.suppress(OSError, ValueError):  # tqdm writes out stdout and stderr first
-                self._bar = tqdm(
-                    total=total,
-                    initial=start,
-                    desc=title,
-                    leave=False,
-                    file=_Forgiving(sys.stderr),
-                    ncols=_width(),
-                    nrows=20,  # else tqdm draws nothing where it takes the screen for one without rows
-                    bar_format="{desc} {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt}{postfix}",
-                    mininterval=_REDRAW_SECONDS,
-                )
+        self.pace, self._rest = pace, rest
+        form = "{desc} {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt}{postfix}"
+        self._bar = _draw_bar(shown, desc=title, total=total, initial=start, bar_format=form)
 
     def __enter__(self) -> "Progress":
         global _active
@@ -167,8 +156,7 @@ class Progress:
     ) -> None:
         global _active
         _active = self._outer
-        if self._bar is not None:
-            self._bar.close()
+        self._bar.close()
 
     def advance(self, note: str = "") -> None:
         """Count a unit, and show a note beside it."""
@@ -181,7 +169,7 @@ class Progress:
             return
         by_interval = self._interval is not None and self.count % self._interval == 0
         by_time = self._interval is None and not _seen() and time.monotonic() - self._said >= _LINE_SECONDS
-        if self._bar is None and not (by_interval or by_time):
+        if self._bar.disable and not (by_interval or by_time):
             return
         left = ""
         if self.total is not None and self.pace is not None:
@@ -191,17 +179,22 @@ class Progress:
             self._said = time.monotonic()
             done = f"{self.count:,}" if self.total is None else f"{self.count:,} of {self.total:,}"
             say(f"{self.title}, {self.unit} {done}: {text}" if text else f"{self.title}, {self.unit} {done}")
-        if self._bar is not None:
-            self._bar.set_postfix_str(text, refresh=False)
-            self._bar.update()
+        self._bar.set_postfix_str(text, refresh=False)
+        self._bar.update()
 
-    def remark(self, text: str) -> None:
-        """Show a text in place of the note, until the next unit."""
-        if self._bar is not None:
+    def remark(self, text: str) -> bool:
+        """Show a text in place of the note, until the next unit; whether there is a bar to show it."""
+        if text:
             self._bar.set_postfix_str(text)
+        return not self._bar.disable
 
 
 _active: Progress | None = None  # the innermost loop
+
+
+def byte_bar(title: str, total: int, start: int = 0) -> tqdm:
+    """A bar for a download where stderr is a terminal, else nothing: tqdm's object, which pooch takes, too."""
+    return _draw_bar(True, desc=title, total=total, initial=start, unit="B", unit_scale=True)
 
 
 def status(text: str) -> None:
@@ -209,10 +202,8 @@ def status(text: str) -> None:
 
     Only where stderr is a terminal.
     """
-    if _active is not None and _active._bar is not None:
-        if text:
-            _active.remark(text)
-    elif watched():
+    on_bar = _active is not None and _active.remark(text)
+    if not on_bar and watched():
         with contextlib.suppress(OSError, ValueError):
             width = _width() - 1
             sys.stderr.write(f"\r{text:{width}.{width}}" if text else f"\r{'':{width}}\r")
@@ -250,6 +241,15 @@ class _Forgiving(ObjectWrapper):
         return self._wrapped is getattr(other, "_wrapped", other)
 
     __hash__ = None
+
+
+def _draw_bar(shown: bool, **options: Any) -> tqdm:
+    options |= {"leave": False, "mininterval": _REDRAW_SECONDS, "ncols": _width()}
+    options["nrows"] = 20  # else tqdm draws nothing where it takes the screen for one without rows
+    if shown and watched():
+        with contextlib.suppress(OSError, ValueError):  # tqdm first writes out what is left for stdout and stderr
+            return tqdm(file=_Forgiving(sys.stderr), **options)
+    return tqdm(disable=True, **options)
 
 
 def _width() -> int:

@@ -12,6 +12,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from mindcv import console
+
 MIRROR_VARIABLE = "MINDCV_DATA_MIRROR"
 TIMEOUT_S = 30  # without a byte from the server
 _LARGEST = 1 << 30  # bytes in an archive; five times what the largest known one holds
@@ -64,7 +66,7 @@ def download_files(files: Sequence[RemoteFile], folder: Path) -> None:
     import requests
 
     for file in files:
-        downloader = pooch.HTTPDownloader(progressbar=True, timeout=TIMEOUT_S)
+        downloader = pooch.HTTPDownloader(progressbar=console.byte_bar(file.name, 1), timeout=TIMEOUT_S)
         try:
             # pooch writes to a temporary file, compares the hash and only then renames it.
             pooch.retrieve(file.url, f"sha256:{file.sha256}", file.name, folder, downloader=downloader)

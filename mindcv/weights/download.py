@@ -12,6 +12,7 @@ import os
 import re
 from pathlib import Path
 
+from mindcv import console
 from mindcv.weights.catalog import WeightRecord
 
 CACHE_VARIABLE = "MINDCV_CACHE"
@@ -157,7 +158,6 @@ class _ResumingDownloader:
     def _receive(self, url: str) -> None:
         """One request: append to the part what it lacks, or begin again if the server cannot continue it."""
         import requests
-        from tqdm import tqdm
 
         start = self._received()
         headers = {"Accept-Encoding": "identity"}  # a compressed answer could not be continued
@@ -180,14 +180,7 @@ class _ResumingDownloader:
             length = response.headers.get("Content-Length")
             with (
                 self.part.open("ab" if start else "wb") as file,
-                tqdm(
-                    desc=self.part.stem,
-                    initial=start,
-                    total=start + int(length) if length else None,
-                    unit="B",
-                    unit_scale=True,
-                    disable=None,  # where standard error is no terminal
-                ) as bar,
+                console.byte_bar(self.part.stem, start + int(length or 0), start) as bar,
             ):
                 for chunk in response.iter_content(_CHUNK):
                     file.write(chunk)
