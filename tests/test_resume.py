@@ -73,7 +73,7 @@ def test_a_run_interrupted_twice_ends_like_an_undisturbed_one(tmp_path, tiny_mod
     interrupt(2, signal.SIGTERM)
     assert train.main(line) == 128 + signal.SIGTERM
     printed = capsys.readouterr()
-    assert "SIGTERM: finishing the step under way" in printed.err
+    assert "SIGTERM: finishing the current step" in printed.err
     assert "interrupted by SIGTERM at epoch 1, step 2 of 4" in printed.out
     command = re.search(r"continue with: python train.py (.+)", printed.out)[1]
     interrupt(4, signal.SIGINT)

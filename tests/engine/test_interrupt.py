@@ -26,7 +26,7 @@ interrupt = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(interrupt)
 """
 LONG_C_CALL = "hashlib.pbkdf2_hmac('sha256', b'', b'', 2 * 10**9)"  # half an hour without a Python handler
-SENTENCE = "finishing the step under way, then saving; once more ends the process at once"
+SENTENCE = "finishing the current step, then saving; once more ends the process at once"
 
 SETUP = f"""
 import select, sys
