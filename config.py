@@ -16,10 +16,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from typing import Any, Literal, NoReturn
 
+from mindcv.nearest import did_you_mean
 from mindcv.options import help_pages
 from mindcv.options.command_line import COMMAND_LINE, read_command_line
 from mindcv.options.foreign import UNAVAILABLE, WITHOUT_EFFECT, check_foreign
-from mindcv.options.option import Option, brief, nearest, shorten, show
+from mindcv.options.option import Option, brief, shorten, show
 from mindcv.options.sections import (
     SCRIPTS,
     Augment,
@@ -146,7 +147,7 @@ def load_config(
         if key in OPTIONS:
             value = OPTIONS[key].parse(value, where)
         elif key not in ALL_NAMES:
-            raise ValueError(f"{where}: unknown key {brief(key)}{nearest(key, ALL_NAMES)}")
+            raise ValueError(f"{where}: unknown key {brief(key)}.{did_you_mean(key, ALL_NAMES)}")
         if source == sources.get(key) == COMMAND_LINE and value != values[key]:
             raise ValueError(f"{where}: {key} is given twice, as {_shown(values[key])} and as {_shown(value)}")
         values[key], sources[key] = value, source
@@ -217,7 +218,7 @@ def _list_models(pattern: str | None) -> str:
 
     names = list_models(pattern or "*")
     if not names:
-        raise ValueError(f"no model is called {brief(pattern)}{nearest(pattern, list_models())}")
+        raise ValueError(f"no model is called {brief(pattern)}.{did_you_mean(pattern, list_models())}")
     return format_table(names)
 
 

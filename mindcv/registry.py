@@ -1,14 +1,9 @@
 """One small registry: a name for each model, data set, loss, optimizer and schedule."""
 
 from collections.abc import Callable
-from difflib import get_close_matches
 from typing import Any
 
-
-def nearest_name_hint(name: str, legal: list[str]) -> str:
-    """Return `` Did you mean 'x'?`` for the closest legal names, or an empty string."""
-    close = get_close_matches(name, legal, n=3, cutoff=0.5)
-    return f" Did you mean {' or '.join(map(repr, close))}?" if close else ""
+from mindcv.nearest import did_you_mean
 
 
 class Registry:
@@ -45,7 +40,7 @@ class Registry:
             ValueError: if there is none; the message names the nearest ones.
         """
         if name not in self._entries:
-            hint = nearest_name_hint(name, self.names())
+            hint = did_you_mean(name, self.names())
             raise ValueError(f"unknown {self.kind} {name!r}.{hint} Known: {', '.join(self.names())}.")
         return self._entries[name]
 

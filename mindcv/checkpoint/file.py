@@ -13,7 +13,6 @@ import logging
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,7 @@ import mindspore as ms
 import numpy as np
 
 from mindcv.checkpoint.protobuf_walk import check_structure
+from mindcv.nearest import nearest
 
 EXPORT_SUFFIXES = (".onnx", ".mindir")
 WEIGHT_SUFFIXES = (".ckpt", ".safetensors", ".pth", ".pt", ".bin", *EXPORT_SUFFIXES)
@@ -199,7 +199,7 @@ def check_checkpoint_path(path: str | Path) -> None:
         if not path.parent.is_dir():
             raise ValueError(f"no checkpoint at {path}: the folder {path.parent} does not exist.")
         found = _weight_files(path.parent)
-        close = get_close_matches(path.name, found, n=1)
+        close = nearest(path.name, found)
         hint = f" Did you mean {path.parent / close[0]}?" if close else ""
         raise ValueError(f"no checkpoint at {path}.{hint} {_found(path.parent, found)}")
     if path.stat().st_size == 0:

@@ -11,11 +11,11 @@ bytes before it.
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from mindcv.checkpoint import EXPORT_SUFFIXES
+from mindcv.nearest import nearest
 
 _INFO = "mindcv"
 _DIGEST = "mindcv_sha256"
@@ -65,7 +65,7 @@ def check_exported_path(path: Path) -> None:
         raise ValueError(f"an exported network is a file that ends in {' or '.join(EXPORT_SUFFIXES)}, got {path}.")
     if not path.is_file():
         found = sorted(p.name for p in path.parent.glob("*") if p.suffix in EXPORT_SUFFIXES and p.is_file())
-        close = get_close_matches(path.name, found, n=1)
+        close = nearest(path.name, found)
         hint = f" Did you mean {path.parent / close[0]}?" if close else ""
         raise ValueError(f"no file {path}.{hint} Exported networks there: {', '.join(found[:8]) or 'none'}.")
     if path.stat().st_size == 0:

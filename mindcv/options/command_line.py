@@ -4,7 +4,8 @@ import re
 import sys
 from collections.abc import Callable, Collection, Mapping, Sequence
 
-from mindcv.options.option import Option, brief, nearest, shorten
+from mindcv.nearest import did_you_mean
+from mindcv.options.option import Option, brief, shorten
 from mindcv.options.yaml_file import Setting
 
 COMMAND_LINE = "command line"  # where such a setting comes from
@@ -50,7 +51,7 @@ def read_command_line(
             sys.exit(0)
         key, value = _split_token(token, flags)
         if key not in known:
-            raise ValueError(f"{COMMAND_LINE}: unknown option {brief(key)}{nearest(key, known)}")
+            raise ValueError(f"{COMMAND_LINE}: unknown option {brief(key)}.{did_you_mean(key, known)}")
         if key in refused:
             raise ValueError(f"{COMMAND_LINE}: {key} {refused[key]}")
         if value is None and key in flags:

@@ -1,13 +1,14 @@
 """One setting: its declaration, its checks, and how values turn from text into Python and back."""
 
-import difflib
 import math
 import re
 import reprlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import NoneType
 from typing import Any, get_args, get_origin
+
+from mindcv.nearest import did_you_mean
 
 TRUE, FALSE, NONE = {"true", "1", "yes", "on"}, {"false", "0", "no", "off"}, {"none", "null", "~", ""}
 _KINDS = {bool: "true or false", int: "an integer", float: "a number", str: "a text", NoneType: "none"}
@@ -88,7 +89,7 @@ class Option:
             word = self.aliases.get(word, word)
             if word in words:
                 return words[word]
-            raise ValueError(f"{where}: {self.name}: {brief(value)} is not {self.legal}{nearest(word, words)}")
+            raise ValueError(f"{where}: {self.name}: {brief(value)} is not {self.legal}.{did_you_mean(word, words)}")
         for kind in sorted(self.kinds, key=lambda kind: kind is not NoneType):  # none is not a text
             try:
                 result = convert(kind, text)
@@ -155,10 +156,3 @@ def shorten(text: str) -> str:
     """A text of any length as messages hold it."""
     half = _LONGEST // 2
     return text if len(text) <= _LONGEST else f"{text[:half]}...{text[-half:]}"
-
-
-def nearest(word: str, names: Sequence[str] | Mapping[str, Any]) -> str:
-    """The end of a message about an unknown word: `; did you mean x?`, or nothing."""
-    word = word.lower()[:_LONGEST]
-    close = difflib.get_close_matches(word, names, n=3) or [n for n in names if len(word) > 3 and word in n]
-    return f"; did you mean {' or '.join(close)}?" if close else ""
