@@ -20,7 +20,7 @@ from mindcv.nearest import did_you_mean
 from mindcv.options import help_pages
 from mindcv.options.command_line import COMMAND_LINE, read_command_line
 from mindcv.options.foreign import UNAVAILABLE, WITHOUT_EFFECT, check_foreign
-from mindcv.options.option import Option, brief, shorten, show
+from mindcv.options.option import Option, brief, expand_home, shorten, show
 from mindcv.options.sections import (
     SCRIPTS,
     Augment,
@@ -125,7 +125,7 @@ def load_config(
         SystemExit: after `--help`, `--version` or `--list_models`.
     """
     line = _read_line(sys.argv[1:] if argv is None else argv, prog)
-    path = next((s.value for s in line if s.key == "config"), None)
+    path = next((expand_home(s.value, f"{s.where}: config") for s in line if s.key == "config"), None)
     line = [s for s in line if s.key != "config"]
     label = inherited_from or "inherited"
     settings = [Setting(key, value, label, label) for key, value in (inherited or {}).items()]

@@ -106,7 +106,7 @@ def create_dataset(
         ValueError: for a split that does not exist, data that is missing, broken or in the wrong layout, or labels
             outside the classes.
     """
-    root = Path(root).expanduser()
+    root = Path(os.path.expanduser(root))
     split = default_splits(name)[0] if split is None else split
     if name == "synthetic":
         size = 256 if num_samples is None else num_samples

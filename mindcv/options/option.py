@@ -1,6 +1,7 @@
 """One setting: its declaration, its checks, and how values turn from text into Python and back."""
 
 import math
+import os
 import re
 import reprlib
 from collections.abc import Callable, Mapping
@@ -42,6 +43,7 @@ class Option:
     sizes: tuple[int, ...] = ()  # legal lengths of a sequence; empty: any
     words: tuple[str, ...] = ()  # the texts that are legal where a number is, too; empty: any text
     ordered: Callable[[float, float], bool] | None = None  # must hold between neighbours of a sequence
+    is_path: bool = False  # its texts name files or folders: `~` is home, and blanks or commas separate nothing
     scripts: tuple[str, ...] = ()  # the scripts that use it
 
     @property
@@ -51,6 +53,11 @@ class Option:
     @property
     def is_sequence(self) -> bool:
         return any(get_origin(kind) is tuple for kind in self.kinds)
+
+    @property
+    def takes_words(self) -> bool:
+        """Whether several words of a command line are several texts, and not one text with blanks."""
+        return self.is_sequence and self.is_path
 
     @property
     def legal(self) -> str:
@@ -83,6 +90,8 @@ class Option:
             ValueError: if `value` is not legal; names the place, the key, the value and what is legal.
         """
         text = as_text(value)
+        if self.takes_words and isinstance(text, str) and text.strip().lower() not in NONE:
+            text = [text]
         if self.choices:
             words = {str(choice).lower(): choice for choice in self.choices}
             word = text.strip().lower() if isinstance(text, str) else ""
@@ -96,8 +105,13 @@ class Option:
             except ValueError:
                 continue
             if self._within_limits(result):
-                return result
+                return self._at_home(result, where) if self.is_path else result
         raise ValueError(f"{where}: {self.name}: {brief(value)} is not {self.legal}")
+
+    def _at_home(self, value: Any, where: str) -> Any:
+        if isinstance(value, tuple):
+            return tuple(self._at_home(part, where) for part in value)
+        return expand_home(value, f"{where}: {self.name}") if isinstance(value, str) else value
 
     def _within_limits(self, value: Any) -> bool:
         if isinstance(value, tuple):
@@ -112,6 +126,24 @@ class Option:
             and (self.above is None or value > self.above)
             and (self.below is None or value < self.below)
         )
+
+
+def expand_home(path: str, where: str) -> str:
+    """A path with `~` or `~user` at its beginning replaced by that home folder; a folder called ~ is `./~`.
+
+    Environment variables are not expanded: a dollar sign is legal in the name of a file.
+
+    Raises:
+        ValueError: naming `where` it was written, if there is no such user.
+    """
+    try:
+        expanded = os.path.expanduser(path)
+    except ValueError:  # no name of a user can be that
+        expanded = path
+    if path.startswith("~") and expanded == path:
+        user = path[1:].split("/")[0]
+        raise ValueError(f"{where}: there is no user {brief(user)}, whose home {brief(path)} would be in; write ./~...")
+    return expanded
 
 
 def as_text(value: Any) -> Any:
@@ -148,7 +180,7 @@ def convert(kind: Any, text: str | list[str]) -> Any:
 def show(value: Any) -> str:
     """The spelling of a value on the command line."""
     if isinstance(value, tuple):
-        return ",".join(map(str, value))
+        return ",".join(map(str, value)) or "''"
     return str(value).lower() if value is None or isinstance(value, bool) else str(value) or "''"
 
 

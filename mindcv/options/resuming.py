@@ -30,7 +30,10 @@ _FREE = {
     *("images", "topk", "output", "dynamic_batch", "fold_bn", "average"),
 }
 # Of the saved configuration, what belongs to the command that wrote it.
-NOT_INHERITED = {"debug", "compile_cache", "resume", "resume_opt", "dataset_download", "ckpt_save_dir"}
+NOT_INHERITED = {
+    *("debug", "compile_cache", "resume", "resume_opt", "dataset_download", "ckpt_save_dir", "check_data"),
+    *("images", "topk", "output", "dynamic_batch", "average"),
+}
 _SCHEDULE = {
     *("scheduler", "lr", "min_lr", "warmup_epochs", "warmup_factor", "decay_epochs", "decay_rate"),
     *("multi_step_decay_milestones", "epoch_size", "batch_size", "gradient_accumulation_steps", "num_samples"),

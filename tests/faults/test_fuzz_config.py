@@ -103,6 +103,8 @@ def spell(option, value, draw):
     if value is None:
         return draw(st.sampled_from(["none", "null", "None", "~"]))
     if isinstance(value, tuple):
+        if option.takes_words:
+            return value[0]
         comma = draw(st.sampled_from([",", ", ", " "]))
         opening, closing = draw(st.sampled_from(["  ", "[]", "()"]))
         return f"{opening}{comma.join(spell(option, part, draw) for part in value)}{closing}".strip()
@@ -134,11 +136,12 @@ def legal(option, kind=None):
             return st.sampled_from(option.words)
         other = {*(NONE if NoneType in option.kinds else ()), *(TRUE | FALSE if bool in option.kinds else ())}
         text = st.text(st.characters(exclude_characters="\0"), min_size=option.default != "", max_size=30)
-        return text.filter(lambda t: t.strip().lower() not in other)
+        return text.filter(lambda t: t.strip().lower() not in other and not (option.is_path and t[:1] == "~"))
     assert get_origin(kind) is tuple
     (item,) = {*get_args(kind)} - {...}
-    # In a text, a blank or a comma would end an item.
-    items = st.text("abc./-_\xe9\u732b", min_size=1, max_size=8) if item is str else legal(option, item)
+    items = st.text("abc./-_\xe9\u732b ,[", min_size=1, max_size=8) if item is str else legal(option, item)
+    if option.takes_words:  # as one text: several are several words, which tests/test_command_line.py writes
+        return items.filter(lambda t: t.strip()).map(lambda text: (text,))
     sizes = st.sampled_from(option.sizes) if option.sizes else st.integers(1, 4)
     unique = option.ordered is not None and not option.ordered(1, 1)
     lists = sizes.flatmap(lambda n: st.lists(items, min_size=n, max_size=n, unique=unique))
