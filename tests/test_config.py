@@ -230,11 +230,3 @@ def test_any_yaml_gives_a_config_or_a_sentence(tmp_path, text):
         assert isinstance(train("-c", os.fspath(path)), config.Config)
     except ValueError as error:
         assert str(error)
-
-
-def test_another_optimizer_on_the_command_line_turns_the_recipes_nesterov_off():
-    config = load_config(["--opt=adamw"], prog="train")  # the digits preset uses momentum with Nesterov
-    assert config.optim.use_nesterov is False
-    assert any("use_nesterov" in notice and "adamw" in notice for notice in config.notices)
-    with pytest.raises(ValueError, match="use_nesterov"):
-        load_config(["--opt=adamw", "--use_nesterov"], prog="train")
