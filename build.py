@@ -13,7 +13,7 @@ import mindspore
 import numpy
 from mindspore import nn
 
-from config import Config
+from config import COMMAND_LINE, Config
 from mindcv.checkpoint import Checkpoint, CheckpointStore, check_fits, network_weights
 from mindcv.data import Dataset, Loader, create_dataset, create_loader, default_splits
 from mindcv.engine import TrainStep
@@ -46,10 +46,19 @@ def build_dataset(config: Config, *, is_training: bool) -> Dataset:
 
 def build_loader(config: Config, *, is_training: bool) -> Loader:
     """The loader of the training split (shuffled, augmented) or of the validation split (in order, every example)."""
-    data = config.data
-    of_training = {"shuffle": data.shuffle, "drop_remainder": data.drop_remainder, **vars(config.augment)}
+    data, dataset = config.data, build_dataset(config, is_training=is_training)
+    drop_remainder = data.drop_remainder
+    if is_training and drop_remainder and len(dataset) < data.batch_size:
+        # Only a wish of the command line is worth an error: recipes set it for data sets that are large.
+        drop_remainder = config.sources["drop_remainder"] == COMMAND_LINE
+        if not drop_remainder:
+            print(
+                f"batch_size={data.batch_size} is more than the {len(dataset)} training images: an epoch is one batch "
+                f"of {len(dataset)}, drop_remainder=true ({config.sources['drop_remainder']}) gives way"
+            )
+    of_training = {"shuffle": data.shuffle, "drop_remainder": drop_remainder, **vars(config.augment)}
     return create_loader(
-        build_dataset(config, is_training=is_training),
+        dataset,
         is_training=is_training,
         batch_size=data.batch_size,
         num_parallel_workers=data.num_parallel_workers,

@@ -275,10 +275,11 @@ later in this list wins: the defaults below, what a checkpoint or published weig
 recipe names under `base:`, the recipe, the command line.
 
 {help_pages.SPELLINGS}
-Unknown names, illegal values, a key given twice and values that contradict each other are errors. Intervals are
-written as in mathematics: (0, 1] is above 0, up to and including 1. With neither `--dataset` nor `-c`, the preset
-`configs/sknet/sknet50_digits.yaml` is used. Where a script is named beside an option, the other scripts refuse it as a
-flag and accept it from files.
+Unknown names, illegal values, a key given twice and values that contradict each other are errors; but of two values
+from different places in that list, the earlier one gives way and a notice says so: `--epoch_size=1` shortens the warmup
+of a recipe. Intervals are written as in mathematics: (0, 1] is above 0, up to and including 1. With neither `--dataset`
+nor `-c`, the preset `configs/sknet/sknet50_digits.yaml` is used. Where a script is named beside an option, the other
+scripts refuse it as a flag and accept it from files.
 
 MindCV's recipes are read as they are, as far as this version can do what they ask; the last table lists what it
 cannot. Three differences: a recipe that leaves an option out gets the default of this page, not MindCV's; drops of

@@ -236,3 +236,18 @@ def test_the_readme_commands_are_accepted():
         words = arguments.split("#")[0].replace("'", "").split()
         if "--list_models" not in words:  # which prints and ends
             load_config(words, prog=prog)
+
+
+def test_a_batch_larger_than_the_data_set_is_one_smaller_batch_and_the_run_says_so(tmp_path, tiny_model, capsys):
+    line = small_run(tmp_path, "--num_samples=12", "--batch_size=64", "--epoch_size=1", "--mode=1")
+    assert train.main(line) == 0
+    printed = capsys.readouterr().out
+    assert "batch_size=64 is more than the 12 training images: an epoch is one batch of 12" in printed
+    assert "warmup_epochs=1 (configs/sknet/sknet50_digits.yaml) gives way to epoch_size=1" in printed
+    assert train.main(["-c", f"{tmp_path}/config.yaml"]) == 0, "what was saved repeats the run"
+    assert train.main([f"--resume={tmp_path}", "--epoch_size=2"]) == 0
+
+
+def test_a_batch_that_was_asked_to_be_full_is_an_error_if_there_is_none(tmp_path, tiny_model, capsys):
+    line = small_run(tmp_path, "--num_samples=12", "--batch_size=64", "--drop_remainder")
+    assert "no full batch" in fails(train.main, line, capsys)
