@@ -6,6 +6,7 @@ origin, a value is text that `Option.parse` turns into a checked value, so a YAM
 same rules.
 """
 
+import fnmatch
 import io
 import os
 import re
@@ -15,6 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from typing import Any, Literal, NoReturn
 
+from mindcv.model_names import model_names
 from mindcv.nearest import did_you_mean
 from mindcv.options import help_pages
 from mindcv.options.command_line import COMMAND_LINE, read_command_line
@@ -197,12 +199,11 @@ def _read_line(argv: Sequence[str], prog: str) -> list[Setting]:
 
 
 def _list_models(pattern: str | None) -> str:
-    from mindcv.models import list_models  # here: imports MindSpore, which the other answers need not wait for
-    from mindcv.weights.catalog import format_table
+    from mindcv.weights.catalog import format_table  # here: imports NumPy
 
-    names = list_models(pattern or "*")
+    names = fnmatch.filter(model_names(), pattern or "*")
     if not names:
-        raise ValueError(f"no model is called {brief(pattern)}.{did_you_mean(pattern, list_models())}")
+        raise ValueError(f"no model is called {brief(pattern)}.{did_you_mean(pattern, model_names())}")
     return format_table(names)
 
 

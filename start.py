@@ -6,12 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from config import COMMAND_LINE, DIGITS_PRESET, Config, load_config
-from mindcv.checkpoint import EXPORT_SUFFIXES, Checkpoint, CheckpointStore, check_fits, read_checkpoint
+from mindcv.checkpoint import Checkpoint, CheckpointStore, check_fits, read_checkpoint
 from mindcv.data import Loader
 from mindcv.engine import Progress, TrainState, describe_position, take_up
 from mindcv.export import read_info
 from mindcv.models import MODELS
 from mindcv.options.resuming import NOT_INHERITED, compare_for_resume
+from mindcv.paths import EXPORT_SUFFIXES
 from mindcv.weights import find_weights
 from mindcv.weights.load import read_published, read_weights
 

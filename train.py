@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import mindcv  # noqa: F401  (sets what MindSpore reads when it is imported)
 from config import Config, load_config, run_script
+from early import check_names_and_paths
 
 if TYPE_CHECKING:
     from mindcv.checkpoint import Checkpoint, CheckpointStore
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
 def main(argv: Sequence[str] | None = None) -> int:
     config = load_config(argv, prog="train")
+    check_names_and_paths(config, "train")
 
     # MindSpore takes seconds to import; --help and a mistyped flag should not wait for it.
     from build import build_store
