@@ -3,17 +3,13 @@
 The only module that knows both the options of config.py and the factories of mindcv.
 """
 
-import platform
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-import mindspore
-import numpy
 from mindspore import nn
 
-from config import COMMAND_LINE, Config
+from config import Config
 from mindcv.checkpoint import Checkpoint, CheckpointStore, check_fits, network_weights
 from mindcv.data import Dataset, Loader, create_dataset, create_loader, default_splits
 from mindcv.engine import TrainStep
@@ -21,8 +17,8 @@ from mindcv.export import ExportedNetwork
 from mindcv.loss import create_loss
 from mindcv.models import build_model, prepare_for_inference, recompute_blocks
 from mindcv.optim import create_optimizer
+from mindcv.options.together import small_batch_notice
 from mindcv.scheduler import create_scheduler
-from mindcv.version import __version__
 from mindcv.weights import imagenet_classes
 from mindcv.weights.download import cache_folder
 from mindcv.weights.load import load_weights, num_classes
@@ -47,16 +43,10 @@ def build_dataset(config: Config, *, is_training: bool) -> Dataset:
 def build_loader(config: Config, *, is_training: bool) -> Loader:
     """The loader of the training split (shuffled, augmented) or of the validation split (in order, every example)."""
     data, dataset = config.data, build_dataset(config, is_training=is_training)
-    drop_remainder = data.drop_remainder
-    if is_training and drop_remainder and len(dataset) < data.batch_size:
-        # Only a wish of the command line is worth an error: recipes set it for data sets that are large.
-        drop_remainder = config.sources["drop_remainder"] == COMMAND_LINE
-        if not drop_remainder:
-            print(
-                f"batch_size={data.batch_size} is more than the {len(dataset)} training images: an epoch is one batch "
-                f"of {len(dataset)}, drop_remainder=true ({config.sources['drop_remainder']}) gives way"
-            )
-    of_training = {"shuffle": data.shuffle, "drop_remainder": drop_remainder, **vars(config.augment)}
+    if notice := is_training and small_batch_notice(data, config.sources["drop_remainder"], len(dataset)):
+        print(notice)
+    drop = data.drop_remainder and not notice
+    of_training = {"shuffle": data.shuffle, "drop_remainder": drop, **vars(config.augment)} if is_training else {}
     return create_loader(
         dataset,
         is_training=is_training,
@@ -66,7 +56,7 @@ def build_loader(config: Config, *, is_training: bool) -> Loader:
         on_bad_image=data.on_bad_image,
         bad_image_limit=data.bad_image_limit,
         **vars(config.image),
-        **(of_training if is_training else {}),
+        **of_training,
     )
 
 
@@ -139,27 +129,6 @@ def build_to_train(config: Config, class_names: Sequence[str], weights: Checkpoi
             network, weights, adapt=True, new_classifier=bool(its_classes) and its_classes != list(class_names)
         )
     return network
-
-
-def describe_run(config: Config, network: nn.Cell, loader: Loader) -> tuple[dict[str, Any], dict[str, Any]]:
-    """What every checkpoint of a run says about itself, and what a resume needs to know beside the state."""
-    info = {
-        "model": network.description,
-        "config": config.to_dict(),
-        "class_names": list(loader.dataset.class_names),
-        "versions": {
-            "mindcv": __version__,
-            "mindspore": mindspore.__version__,
-            "numpy": numpy.__version__,
-            "python": platform.python_version(),
-        },
-    }
-    training = {
-        "num_parallel_workers": loader.num_parallel_workers,
-        "num_examples": len(loader.dataset),
-        "updates_per_epoch": len(loader) // config.train.gradient_accumulation_steps,
-    }
-    return info, training
 
 
 def build_to_run(config: Config, weights: Checkpoint, class_names: Sequence[str] | None = None) -> nn.Cell:

@@ -39,7 +39,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _train(config: Config, weights: Checkpoint | None, run: Checkpoint | None, store: CheckpointStore) -> int:
     """Train from weights, or go on with a run; returns the exit code."""
-    from build import build_loader, build_step, build_to_train, describe_run, graph_folder
+    from build import build_loader, build_step, build_to_train, graph_folder
     from mindcv.engine import (
         EpochLog,
         Interruption,
@@ -55,7 +55,7 @@ def _train(config: Config, weights: Checkpoint | None, run: Checkpoint | None, s
     from mindcv.models import freeze
     from mindcv.report import BadImagesFile, finished, interrupted
     from mindcv.runtime import setup_runtime
-    from start import open_folder
+    from start import describe_run, open_folder
 
     # What can be wrong is found out before anything is written.
     runtime, options = config.runtime, config.train

@@ -7,12 +7,14 @@ sense, the contradiction is an error.
 
 import math
 import operator
+import os
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from mindcv.options.command_line import COMMAND_LINE
 from mindcv.options.option import Option, shorten, show
+from mindcv.options.sections import Data
 
 # What a shortened warmup leaves to the rest of the training.
 _WARMUP_SHARE = 10
@@ -62,6 +64,8 @@ def settle(layers: Layers, options: Mapping[str, Option], prog: str) -> None:
         ValueError: for values of one layer that contradict each other.
     """
     _settle_dataset(layers, options)
+    if prog in options["num_parallel_workers"].scripts:
+        _settle_cores(layers)
     for key in ("mean", "std"):
         # The average of the three is used. By value, since in a file that `save` wrote nothing is a default.
         grey_default = layers["in_channels"] == 1 and layers[key] == options[key].default
@@ -87,6 +91,15 @@ def _settle_dataset(layers: Layers, options: Mapping[str, Option]) -> None:
         before = [value for rank, value in layers.earlier["dataset"] if 0 < rank <= layers.ranks[key]]
         if layers[key] is not None and before and before[-1] != layers["dataset"]:
             layers.gives_way(key, options[key].default, "dataset")
+
+
+def _settle_cores(layers: Layers) -> None:
+    """More threads than cores, which MindData refuses, are an error only if this command asked for them."""
+    wanted, cores = layers["num_parallel_workers"], os.cpu_count() or 1
+    if wanted and wanted > cores and layers.sources["num_parallel_workers"] != COMMAND_LINE:
+        said = layers.said("num_parallel_workers")
+        layers.notices.append(f"{said} gives way to this machine: num_parallel_workers={cores}, its cores")
+        layers.values["num_parallel_workers"] = cores
 
 
 def _settle_resume(layers: Layers) -> None:
@@ -133,6 +146,23 @@ def _settle_optimizer(layers: Layers) -> None:
     if not layers.gives_way("use_nesterov", False, "opt" if layers["opt"] not in ("sgd", "momentum") else "momentum"):
         said = layers.said("use_nesterov")
         raise ValueError(f"{said} needs opt=sgd or momentum, and momentum above 0; got {layers.said('opt')}")
+
+
+def small_batch_notice(data: Data, source: str, num_images: int) -> str:
+    """A notice if drop_remainder gives way because it would leave no batch at all, or nothing.
+
+    Args:
+        data: the options of the data.
+        source: where drop_remainder is from. Only if it was asked for on the command line is that an error, which
+            `Loader` raises: recipes set it for data sets that are large, and a saved configuration holds everything.
+        num_images: size of the training split.
+    """
+    if not data.drop_remainder or num_images >= data.batch_size or source == COMMAND_LINE:
+        return ""
+    return (
+        f"batch_size={data.batch_size} is more than the {num_images} training images: an epoch is one batch of "
+        f"{num_images}, drop_remainder=true ({source}) gives way"
+    )
 
 
 # Options that have no effect for some values of another one: keys, the other one, whether its value is such.
