@@ -58,10 +58,13 @@ def test_a_moved_project_finds_its_data_and_says_so(project, monkeypatch, capsys
 
 def test_data_that_is_gone_is_named_with_the_checkpoint_and_never_replaced(project, capsys):
     moved = project.rename(project.parent / "moved")
-    for main, option in ((validate.main, f"--ckpt_path={checkpoint(moved)}"), (train.main, f"--resume={moved}/ckpt")):
-        message = fails(main, [option, *(["--epoch_size=2"] if main is train.main else [])], capsys)
-        assert f"data_dir={project}/flowers ({checkpoint(moved)!s}"[:-9] in message.replace("-last", "-best")
-        assert "there is no such folder" in message and "--data_dir=FOLDER" in message
+    for main, argv, kind in (
+        (validate.main, [f"--ckpt_path={checkpoint(moved)}"], "best"),
+        (train.main, [f"--resume={moved}/ckpt", "--epoch_size=2"], "last"),
+    ):
+        message = fails(main, argv, capsys)
+        assert f"data_dir={project}/flowers ({checkpoint(moved, kind)}): there is no such folder" in message
+        assert "--data_dir=FOLDER" in message
 
 
 def test_a_run_goes_on_with_the_cores_that_are_there(tmp_path, tiny_model, monkeypatch, capsys):
