@@ -9,7 +9,7 @@ from pathlib import Path
 
 from mindspore import nn
 
-from config import Config
+from config import COMMAND_LINE, Config
 from mindcv.checkpoint import Checkpoint, CheckpointStore, check_fits, network_weights
 from mindcv.data import Dataset, Loader, create_dataset, create_loader, default_splits
 from mindcv.engine import TrainStep
@@ -71,6 +71,15 @@ def build_store(config: Config) -> CheckpointStore:
     return CheckpointStore(
         options.ckpt_save_dir, config.model.model, keep=options.keep_checkpoint_max, interval=options.ckpt_save_interval
     )
+
+
+def fit_to_epoch(config: Config, batches: int) -> Config:
+    """The configuration with no more accumulation steps than an epoch has batches, unless the command line asks."""
+    wanted, source = config.train.gradient_accumulation_steps, config.sources["gradient_accumulation_steps"]
+    if wanted <= batches or source == COMMAND_LINE:
+        return config
+    print(f"gradient_accumulation_steps={wanted} ({source}) gives way to the {batches} batches of an epoch")
+    return replace(config, train=replace(config.train, gradient_accumulation_steps=batches))
 
 
 def build_step(config: Config, network: nn.Cell, batches: int) -> tuple[TrainStep, list[float]]:
@@ -170,13 +179,16 @@ def class_names_of(weights: Checkpoint) -> list[str]:
 
 
 def as_own_checkpoint(config: Config, weights: Checkpoint) -> Checkpoint:
-    """The same weights under this package's names, with a description.
+    """The same weights under this package's names, with a description: their own, with what was given for this run.
 
     Raises:
         ValueError: if they are not exactly those of the network that the configuration names.
     """
     if weights.names == "mindcv-sk" and weights.info:
-        return weights
+        given = {key: value for key, value in config.to_dict().items() if config.given(key)}
+        check_fits(weights, **{key: given[key] for key in ("model", "in_channels") if key in given})
+        image = {key: given[key] for key in vars(config.image) if key in given}
+        return replace(weights, info={**weights.info, "config": {**weights.info.get("config", {}), **image}})
     network = build_to_run(config, weights)
     info = {
         "class_names": [],

@@ -39,7 +39,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _train(config: Config, weights: Checkpoint | None, run: Checkpoint | None, store: CheckpointStore) -> int:
     """Train from weights, or go on with a run; returns the exit code."""
-    from build import build_loader, build_step, build_to_train, graph_folder
+    from build import build_loader, build_step, build_to_train, fit_to_epoch, graph_folder
     from mindcv.engine import (
         EpochLog,
         Interruption,
@@ -62,6 +62,7 @@ def _train(config: Config, weights: Checkpoint | None, run: Checkpoint | None, s
     device = setup_runtime(mode=runtime.mode, device_target=runtime.device_target, seed=runtime.seed)
     train_loader = build_loader(config, is_training=True)
     eval_loader = build_loader(config, is_training=False) if options.val_while_train else None
+    config = fit_to_epoch(config, len(train_loader))
     network = build_to_train(config, train_loader.dataset.class_names, weights)
     frozen = freeze(network, config.model.freeze, config.model.freeze_bn)
     step, learning_rates = build_step(config, network, len(train_loader))

@@ -117,13 +117,15 @@ def test_the_command_lines_own_dataset_keeps_its_own_classes(recipe):
         ("train", ["--scheduler=multi_step_decay", "--epoch_size=30"], "no drop at 30,60,90: training ends before"),
         ("train", ["--scheduler=step_decay", "--decay_epochs=90"], "the learning rate never drops"),
         ("train", ["--decay_epochs=95"], "the cosine does not reach its end"),
+        ("infer", ["--seed=1"], "seed has no effect in infer.py"),
+        ("convert", ["--mode=1"], "mode has no effect in convert.py"),
         ("validate", ["--check_data", "--batch_size=3"], "batch_size has no effect with check_data=true"),
         ("validate", ["--fold_bn", "--ckpt_path=a.onnx"], "fold_bn has no effect with ckpt_path=a.onnx"),
         ("infer", ["--no-fold_bn", "--ckpt_path=a.mindir"], "fold_bn has no effect with ckpt_path=a.mindir"),
     ],
 )
 def test_what_will_not_be_used_is_a_remark(prog, argv, notice):
-    cfg = load_config([*argv, *([CIFAR] if prog != "infer" else [])], prog=prog)
+    cfg = load_config([*argv, *([CIFAR] if prog in ("train", "validate") else [])], prog=prog)
     assert [notice in line for line in cfg.notices] == [True]
 
 

@@ -248,6 +248,13 @@ def test_a_batch_larger_than_the_data_set_is_one_smaller_batch_and_the_run_says_
     assert train.main([f"--resume={tmp_path}", "--epoch_size=2"]) == 0
 
 
+def test_a_recipes_accumulation_gives_way_to_a_short_epoch(tmp_path, tiny_model, capsys, recipe):
+    path = recipe("dataset: digits\nin_channels: 1\ngradient_accumulation_steps: 50\n")
+    assert train.main(small_run(tmp_path / "out", "-c", path, "--epoch_size=1", "--mode=1")) == 0
+    assert f"gradient_accumulation_steps=50 ({path}) gives way to the 4 batches" in capsys.readouterr().out
+    assert read_checkpoint(tmp_path / "out" / "tiny_sknet-last.ckpt").info["training"]["updates_per_epoch"] == 1
+
+
 def test_a_batch_that_was_asked_to_be_full_is_an_error_if_there_is_none(tmp_path, tiny_model, capsys):
     line = small_run(tmp_path, "--num_samples=12", "--batch_size=64", "--drop_remainder")
     assert "no full batch" in fails(train.main, line, capsys)

@@ -192,6 +192,10 @@ IDLE_WHEN: tuple[tuple[str, str, Callable[[Any], bool]], ...] = (
 )
 
 
+# Options that every script takes, and a script that they cannot change.
+IDLE_IN = {"infer": ("seed",), "export": ("seed",), "convert": ("seed", "mode", "device_target")}
+
+
 def remarks(layers: Layers, options: Mapping[str, Option], prog: str, recipes: Collection[str]) -> list[str]:
     """What is legal, but perhaps not what was meant.
 
@@ -208,6 +212,9 @@ def remarks(layers: Layers, options: Mapping[str, Option], prog: str, recipes: C
         if prog in options[key].scripts and prog in options[governor].scripts and is_idle(layers[governor])
     }
     lines = [f"{key} has no effect with {why}" for key, why in idle.items() if layers.sources[key] == COMMAND_LINE]
+    lines += [
+        f"{key} has no effect in {prog}.py" for key in IDLE_IN.get(prog, ()) if layers.sources[key] == COMMAND_LINE
+    ]
     by_recipe: dict[str, list[str]] = {}
     for key, why in idle.items():
         if layers.sources[key] in recipes and layers[key] != options[key].default:
