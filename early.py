@@ -75,7 +75,14 @@ def check_data_dir(config: Config) -> None:
     """
     (name, folder), sources = (config.data.dataset, config.data.data_dir), config.sources
     asked = sources["data_dir"] == COMMAND_LINE or (name not in WITHOUT_FILES and sources["dataset"] != "default")
-    if not asked or config.data.dataset_download or os.path.isdir(folder):
+    if not asked or config.data.dataset_download:
+        return
+    if os.path.isdir(folder):
+        held = any(os.path.isdir(os.path.join(folder, inner)) for inner in (name, "train", "val"))
+        if sources["data_dir"] == "default" and not held and name not in DATASETS_IN_MEMORY:
+            hint = did_you_mean(name, DATASETS_IN_MEMORY)
+            if hint:
+                raise ValueError(f"dataset={name}: {folder} holds no folder of that name, and none called train.{hint}")
         return
     message = f"data_dir={folder} ({sources['data_dir']}): there is no such folder.{what_is_there(folder)}"
     if sources["data_dir"] not in (COMMAND_LINE, "default"):

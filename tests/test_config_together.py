@@ -54,6 +54,20 @@ def test_a_recipe_gives_way_to_the_command_line_and_a_notice_says_so(argv, key, 
     assert any(notice.format(path) in line for line in cfg.notices), cfg.notices
 
 
+def test_another_schedule_does_not_take_over_the_epochs_of_a_recipes_decay(recipe):
+    path = recipe("scheduler: cosine_decay\ndecay_epochs: 85\nwarmup_epochs: 5\n")
+    with pytest.raises(ValueError, match="needs decay_epochs"):
+        train("-c", path, "--scheduler=step_decay")
+    assert train("-c", path, "--scheduler=step_decay", "--decay_epochs=30").schedule.decay_epochs == 30
+
+
+def test_a_folder_of_another_data_set_is_kept_with_a_remark(recipe):
+    cfg = train("-c", recipe("dataset: imagenet\ndata_dir: all\n"), "--dataset=flowers")
+    assert cfg.data.data_dir == "all"
+    assert [line.endswith("was given for dataset=imagenet") for line in cfg.notices] == [True]
+    assert not train("-c", recipe("dataset: imagenet\ndata_dir: all\n"), "--dataset=a", "--data_dir=b").notices
+
+
 def test_the_first_try_shortens_the_warmup_of_the_digits_preset():
     cfg = train("--epoch_size=1")
     assert cfg.schedule.warmup_epochs == 0.1

@@ -75,3 +75,9 @@ def test_a_model_that_is_registered_later_is_known(tiny_model):
 
 def test_weights_that_a_resumed_run_does_not_need_may_be_missing(tmp_path, capsys):
     assert "nothing to resume in" in fails(train.main, [f"--resume={tmp_path}", "--ckpt_path=nowhere.ckpt"], capsys)
+
+
+def test_a_mistyped_data_set_is_named_where_the_usual_folder_holds_others(tmp_path, monkeypatch, capsys):
+    (tmp_path / "data" / "cifar-10-batches-bin").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    assert "dataset=cifr10: ./data holds no folder" in fails(train.main, ["--dataset=cifr10"], capsys)

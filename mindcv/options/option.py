@@ -76,12 +76,14 @@ class Option:
         return " or ".join(words)
 
     def _legal_kind(self, kind: Any) -> str:
-        return " or ".join(self.words) if kind is str and self.words else _KINDS[kind]
+        if kind is str and (self.words or self.is_path):
+            return " or ".join(self.words) or "a path"
+        return _KINDS[kind]
 
     def _legal_sequence(self, kind: Any) -> str:
         count = " or ".join(map(str, self.sizes)) + " " if self.sizes else ""
         order = "increasing " if self.ordered else ""
-        return f"{count}{order}{_PLURALS[get_args(kind)[0]]}"
+        return f"{count}{order}{'paths' if self.is_path else _PLURALS[get_args(kind)[0]]}"
 
     def parse(self, value: Any, where: str) -> Any:
         """The checked value of what was written at `where`.

@@ -16,6 +16,8 @@ from mindcv.options.command_line import COMMAND_LINE
 from mindcv.options.option import Option, shorten, show
 from mindcv.options.sections import Data
 
+# Options that mean something for one value of another option only, and nothing for the next.
+_OWNED = {"dataset": "num_classes train_split val_split data_dir", "scheduler": "decay_epochs"}
 # What a shortened warmup leaves to the rest of the training.
 _WARMUP_SHARE = 10
 DATASETS_IN_MEMORY = ("cifar10", "cifar100", "digits", "mnist", "synthetic")  # whose images no file can spoil
@@ -63,7 +65,7 @@ def settle(layers: Layers, options: Mapping[str, Option], prog: str) -> None:
     Raises:
         ValueError: for values of one layer that contradict each other.
     """
-    _settle_dataset(layers, options)
+    _settle_owned(layers, options)
     if prog in options["num_parallel_workers"].scripts:
         _settle_cores(layers)
     for key in ("mean", "std"):
@@ -85,12 +87,17 @@ def settle(layers: Layers, options: Mapping[str, Option], prog: str) -> None:
         _settle_optimizer(layers)
 
 
-def _settle_dataset(layers: Layers, options: Mapping[str, Option]) -> None:
-    """What a lower layer says about its own data set does not bind another one."""
-    for key in ("num_classes", "train_split", "val_split"):
-        before = [value for rank, value in layers.earlier["dataset"] if 0 < rank <= layers.ranks[key]]
-        if layers[key] is not None and before and before[-1] != layers["dataset"]:
-            layers.gives_way(key, options[key].default, "dataset")
+def _settle_owned(layers: Layers, options: Mapping[str, Option]) -> None:
+    """What a lower layer says about its own data set or schedule does not bind another one."""
+    for owner, keys in _OWNED.items():
+        for key in keys.split():
+            before = [value for rank, value in layers.earlier[owner] if 0 < rank <= layers.ranks[key]]
+            if not before or before[-1] == layers[owner] or layers[key] == options[key].default:
+                continue
+            if key == "data_dir":  # may well hold several data sets
+                layers.notices.append(f"{layers.said(key)} was given for {owner}={before[-1]}")
+            else:
+                layers.gives_way(key, options[key].default, owner)
 
 
 def _settle_cores(layers: Layers) -> None:
