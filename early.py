@@ -49,7 +49,10 @@ def _check_resume(config: Config) -> None:
     path = Path(config.train.ckpt_save_dir if wish is True else wish)
     if wish != "auto" and not path.exists():
         key = "ckpt_save_dir" if wish is True else "resume"
-        raise ValueError(f"nothing to resume: there is no {path} ({key}).{what_is_there(path)}")
+        raise ValueError(
+            f"nothing to resume in {path} ({key}), which does not exist.{what_is_there(path)} --resume=auto starts a "
+            "run where there is none."
+        )
 
 
 def _check_weights(config: Config, prog: str) -> None:

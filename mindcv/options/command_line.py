@@ -9,6 +9,7 @@ from mindcv.nearest import did_you_mean
 from mindcv.options.option import Option, brief, shorten
 from mindcv.options.other_names import OTHER_NAMES
 from mindcv.options.yaml_file import Setting
+from mindcv.paths import EXPORT_SUFFIXES, WEIGHT_SUFFIXES
 
 COMMAND_LINE = "command line"  # where such a setting comes from
 
@@ -100,22 +101,24 @@ def _split_token(
     return key, value
 
 
-# What a path without an option's name before it probably is, by the end of its name; "/" for a folder.
+# What a path without an option's name before it probably is, by the end of its name.
 _ROLES = {
     "config": (".yaml", ".yml"),
-    "images": (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".gif", ".tif", ".tiff", ".ppm", "/"),
+    "ckpt_path": WEIGHT_SUFFIXES,
+    "output": (".csv", ".json", ".ckpt", *EXPORT_SUFFIXES),
+    "images": ("",),
     "data_dir": ("/",),
-    "ckpt_path": (".ckpt", ".safetensors", ".pth", ".pt", ".bin", ".onnx", ".mindir"),
-    "output": (".csv", ".json", ".onnx", ".mindir", ".ckpt"),
 }
 
 
 def _spelling_of(word: str, given: Collection[str], usable: Sequence[Option]) -> str:
     """`: --images=photo.png` for a path that stands where an option should."""
-    end = word.lower() + "/" * (os.path.isdir(word) and not word.endswith("/")) if "\0" not in word else ""
+    is_folder = "\0" not in word and os.path.isdir(word)
+    if not is_folder and "." not in word:
+        return ""
     takes_words = {"config": False} | {option.name: option.takes_words for option in usable}
     for name, ends in _ROLES.items():
-        if name in takes_words and end.endswith(ends):
+        if name in takes_words and f"{word.lower()}{'/' * is_folder}".endswith(ends):
             if name not in given:
                 return f": --{name}={shorten(word)}"
             if takes_words[name]:

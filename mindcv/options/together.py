@@ -117,7 +117,7 @@ def _settle_resume(layers: Layers) -> None:
         said = layers.said("resume_opt")
         raise ValueError(f"{said} needs ckpt_path, the checkpoint to go on from, and no resume beside it")
     values["resume"], values["resume_opt"], values["ckpt_path"] = values["ckpt_path"], False, ""
-    layers.sources["resume"] = layers.sources["ckpt_path"]
+    layers.sources["resume"], layers.sources["ckpt_path"] = layers.sources["ckpt_path"], "default"
 
 
 def _settle_schedule(layers: Layers) -> None:

@@ -322,5 +322,6 @@ def test_any_config_survives_saving(tmp_path, values):
 def test_mindcvs_resume_opt_with_ckpt_path_is_resume_and_survives_saving(tmp_path):
     cfg = load_config(["dataset=cifar10", "--resume_opt", "--ckpt_path=run/a.ckpt"], prog="train")
     assert (cfg.train.resume, cfg.model.ckpt_path) == ("run/a.ckpt", "")
+    assert not cfg.notices
     cfg.save(tmp_path / "saved.yaml")
     assert load_config(["-c", str(tmp_path / "saved.yaml")], prog="train") == cfg
