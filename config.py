@@ -136,7 +136,8 @@ def load_config(
         elif key not in ALL_NAMES:
             raise ValueError(f"{where}: unknown key {brief(key)}.{did_you_mean(key, ALL_NAMES)}")
         if source == sources.get(key) == COMMAND_LINE and value != values[key]:
-            raise ValueError(f"{where}: {key} is given twice, as {_shown(values[key])} and as {_shown(value)}")
+            hint = f"; several are words of one: --{key} A B" if key in OPTIONS and OPTIONS[key].takes_words else ""
+            raise ValueError(f"{where}: {key} is given twice, as {_shown(values[key])} and as {_shown(value)}{hint}")
         values[key], sources[key] = value, source
         if key in OPTIONS:
             layers.ranks[key] = 1 + order.index(source)

@@ -77,7 +77,9 @@ def test_a_recipe_lists_paths(recipe):
         ("train", ["epochs=3"], "'epochs'; here it is --epoch_size=3"),
         ("train", ["--workers"], "here it is --num_parallel_workers=..."),
         ("train", ["-x", "3"], "unknown flag '-x'. The only short ones are -c and -h"),
-        ("train", ["-b64"], "unknown flag '-b64'"),
+        ("train", ["-b64"], "'-b'; here it is --batch_size=64"),
+        ("train", ["-x64"], "unknown flag '-x64'"),
+        ("infer", ["--images=a", "--images=b"], "given twice, as a and as b; several are words of one: --images A B"),
     ],
 )
 def test_a_habit_of_other_tools_is_answered_with_the_right_spelling(prog, argv, spelling):

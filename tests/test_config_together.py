@@ -43,8 +43,8 @@ epoch_size: 90
         (["--momentum=0"], "use_nesterov", False, "use_nesterov=true ({}) gives way to momentum=0.0"),
         (["--in_channels=1"], "mean", (0.2,), "mean=0.1,0.2,0.3 ({}) gives way to in_channels=1"),
         (["--ckpt_path=a.ckpt"], "pretrained", False, "pretrained=true ({}) gives way to ckpt_path=a.ckpt"),
-        (["--dataset=cifar10"], "num_classes", None, "num_classes=1000 ({}) gives way to dataset=cifar10"),
-        (["--dataset=cifar10"], "val_split", None, "val_split=val ({}) gives way to dataset=cifar10"),
+        (["--dataset=cifar10"], "num_classes", None, "num_classes=1000 ({}), val_split=val"),
+        (["--dataset=cifar10"], "val_split", None, "val_split=val ({}) give way to dataset=cifar10"),
     ],
 )
 def test_a_recipe_gives_way_to_the_command_line_and_a_notice_says_so(argv, key, value, notice, recipe):

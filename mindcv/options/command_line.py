@@ -88,6 +88,9 @@ def _split_token(
         return "config", value
     if value is None and key.startswith("no_") and key[3:] in flags:
         return key[3:], "false"
+    joined = re.fullmatch("([a-z])([0-9]+)", key) if match["dashes"] == "-" and value is None else None
+    if joined and joined[1] in OTHER_NAMES:
+        key, value = joined.groups()
     ours = OTHER_NAMES.get(key)
     if match["dashes"] == "-" and (key in known or not ours):
         hint = f"; write --{shorten(key)}, with two dashes" if len(key) > 1 else ". The only short ones are -c and -h"

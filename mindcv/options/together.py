@@ -90,14 +90,19 @@ def settle(layers: Layers, options: Mapping[str, Option], prog: str) -> None:
 def _settle_owned(layers: Layers, options: Mapping[str, Option]) -> None:
     """What a lower layer says about its own data set or schedule does not bind another one."""
     for owner, keys in _OWNED.items():
+        yielding = []
         for key in keys.split():
             before = [value for rank, value in layers.earlier[owner] if 0 < rank <= layers.ranks[key]]
             if not before or before[-1] == layers[owner] or layers[key] == options[key].default:
                 continue
             if key == "data_dir":  # may well hold several data sets
                 layers.notices.append(f"{layers.said(key)} was given for {owner}={before[-1]}")
-            else:
-                layers.gives_way(key, options[key].default, owner)
+            elif layers.ranks[key] < layers.ranks[owner]:
+                yielding.append(layers.said(key))
+                layers.values[key] = options[key].default
+        if yielding:
+            give = "give" if len(yielding) > 1 else "gives"
+            layers.notices.append(f"{', '.join(yielding)} {give} way to {layers.said(owner)}")
 
 
 def _settle_cores(layers: Layers) -> None:
