@@ -3,17 +3,13 @@
 The only module that knows both the options of config.py and the factories of mindcv.
 """
 
-import platform
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-import mindspore
-import numpy
 from mindspore import nn
 
-from config import Config
+from config import COMMAND_LINE, Config
 from mindcv.checkpoint import Checkpoint, CheckpointStore, check_fits, network_weights
 from mindcv.data import Dataset, Loader, create_dataset, create_loader, default_splits
 from mindcv.engine import TrainStep
@@ -21,8 +17,8 @@ from mindcv.export import ExportedNetwork
 from mindcv.loss import create_loss
 from mindcv.models import build_model, prepare_for_inference, recompute_blocks
 from mindcv.optim import create_optimizer
+from mindcv.options.together import small_batch_notice
 from mindcv.scheduler import create_scheduler
-from mindcv.version import __version__
 from mindcv.weights import imagenet_classes
 from mindcv.weights.download import cache_folder
 from mindcv.weights.load import load_weights, num_classes
@@ -46,10 +42,13 @@ def build_dataset(config: Config, *, is_training: bool) -> Dataset:
 
 def build_loader(config: Config, *, is_training: bool) -> Loader:
     """The loader of the training split (shuffled, augmented) or of the validation split (in order, every example)."""
-    data = config.data
-    of_training = {"shuffle": data.shuffle, "drop_remainder": data.drop_remainder, **vars(config.augment)}
+    data, dataset = config.data, build_dataset(config, is_training=is_training)
+    if notice := is_training and small_batch_notice(data, config.sources["drop_remainder"], len(dataset)):
+        print(notice)
+    drop = data.drop_remainder and not notice
+    of_training = {"shuffle": data.shuffle, "drop_remainder": drop, **vars(config.augment)} if is_training else {}
     return create_loader(
-        build_dataset(config, is_training=is_training),
+        dataset,
         is_training=is_training,
         batch_size=data.batch_size,
         num_parallel_workers=data.num_parallel_workers,
@@ -57,7 +56,7 @@ def build_loader(config: Config, *, is_training: bool) -> Loader:
         on_bad_image=data.on_bad_image,
         bad_image_limit=data.bad_image_limit,
         **vars(config.image),
-        **(of_training if is_training else {}),
+        **of_training,
     )
 
 
@@ -72,6 +71,15 @@ def build_store(config: Config) -> CheckpointStore:
     return CheckpointStore(
         options.ckpt_save_dir, config.model.model, keep=options.keep_checkpoint_max, interval=options.ckpt_save_interval
     )
+
+
+def fit_to_epoch(config: Config, batches: int) -> Config:
+    """The configuration with no more accumulation steps than an epoch has batches, unless the command line asks."""
+    wanted, source = config.train.gradient_accumulation_steps, config.sources["gradient_accumulation_steps"]
+    if wanted <= batches or source == COMMAND_LINE:
+        return config
+    print(f"gradient_accumulation_steps={wanted} ({source}) gives way to the {batches} batches of an epoch")
+    return replace(config, train=replace(config.train, gradient_accumulation_steps=batches))
 
 
 def build_step(config: Config, network: nn.Cell, batches: int) -> tuple[TrainStep, list[float]]:
@@ -132,27 +140,6 @@ def build_to_train(config: Config, class_names: Sequence[str], weights: Checkpoi
     return network
 
 
-def describe_run(config: Config, network: nn.Cell, loader: Loader) -> tuple[dict[str, Any], dict[str, Any]]:
-    """What every checkpoint of a run says about itself, and what a resume needs to know beside the state."""
-    info = {
-        "model": network.description,
-        "config": config.to_dict(),
-        "class_names": list(loader.dataset.class_names),
-        "versions": {
-            "mindcv": __version__,
-            "mindspore": mindspore.__version__,
-            "numpy": numpy.__version__,
-            "python": platform.python_version(),
-        },
-    }
-    training = {
-        "num_parallel_workers": loader.num_parallel_workers,
-        "num_examples": len(loader.dataset),
-        "updates_per_epoch": len(loader) // config.train.gradient_accumulation_steps,
-    }
-    return info, training
-
-
 def build_to_run(config: Config, weights: Checkpoint, class_names: Sequence[str] | None = None) -> nn.Cell:
     """The network with exactly these weights, or the exported network.
 
@@ -192,13 +179,16 @@ def class_names_of(weights: Checkpoint) -> list[str]:
 
 
 def as_own_checkpoint(config: Config, weights: Checkpoint) -> Checkpoint:
-    """The same weights under this package's names, with a description.
+    """The same weights under this package's names, with a description: their own, with what was given for this run.
 
     Raises:
         ValueError: if they are not exactly those of the network that the configuration names.
     """
     if weights.names == "mindcv-sk" and weights.info:
-        return weights
+        given = {key: value for key, value in config.to_dict().items() if config.given(key)}
+        check_fits(weights, **{key: given[key] for key in ("model", "in_channels") if key in given})
+        image = {key: given[key] for key in vars(config.image) if key in given}
+        return replace(weights, info={**weights.info, "config": {**weights.info.get("config", {}), **image}})
     network = build_to_run(config, weights)
     info = {
         "class_names": [],

@@ -6,17 +6,19 @@ origin, a value is text that `Option.parse` turns into a checked value, so a YAM
 same rules.
 """
 
-import operator
+import fnmatch
 import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from typing import Any, Literal
 
+from mindcv.model_names import model_names
+from mindcv.nearest import did_you_mean
 from mindcv.options import help_pages
 from mindcv.options.command_line import COMMAND_LINE, read_command_line
 from mindcv.options.foreign import UNAVAILABLE, WITHOUT_EFFECT, check_foreign
-from mindcv.options.option import Option, brief, nearest, shorten, show
+from mindcv.options.option import Option, brief, expand_home, shorten, show
 from mindcv.options.sections import (
     SCRIPTS,
     Augment,
@@ -30,6 +32,7 @@ from mindcv.options.sections import (
     Schedule,
     Train,
 )
+from mindcv.options.together import Layers, remarks, settle
 from mindcv.options.yaml_file import Setting, read_yaml, write_yaml
 from mindcv.version import __version__
 
@@ -74,23 +77,6 @@ _USED_BY = dict.fromkeys(("augment", "loss", "optim", "schedule", "train"), ("tr
     "data": ("train", "validate")
 }
 
-# Options that have no effect for some values of another one: using them on the command line is worth a notice.
-IDLE_WHEN: tuple[tuple[str, str, Callable[[Any], bool]], ...] = (
-    ("scale ratio", "random_crop_padding", lambda padding: padding is not None),
-    ("re_scale re_ratio re_value", "re_prob", lambda probability: probability == 0),
-    ("momentum", "opt", lambda name: name in ("adam", "adamw")),
-    ("betas eps", "opt", lambda name: name in ("sgd", "momentum")),
-    ("warmup_factor", "warmup_epochs", lambda epochs: epochs == 0),
-    ("min_lr", "scheduler", lambda name: name == "constant"),
-    ("decay_epochs", "scheduler", lambda name: name in ("constant", "multi_step_decay")),
-    ("decay_rate", "scheduler", lambda name: name in ("constant", "cosine_decay")),
-    ("multi_step_decay_milestones", "scheduler", lambda name: name != "multi_step_decay"),
-    ("val_interval", "val_while_train", operator.not_),
-    ("clip_value", "clip_grad", operator.not_),
-    ("nan_limit", "on_nan", lambda policy: policy == "stop"),
-    ("bad_image_limit", "on_bad_image", lambda policy: policy == "stop"),
-)
-
 OPTIONS: dict[str, Option] = {
     f.name: Option(f.name, section, f.type, f.default, **{"scripts": _USED_BY.get(section, SCRIPTS), **f.metadata})
     for section, kind in SECTIONS.items()
@@ -120,7 +106,7 @@ def load_config(
         SystemExit: after `--help`, `--version` or `--list_models`.
     """
     line = _read_line(sys.argv[1:] if argv is None else argv, prog)
-    path = next((s.value for s in line if s.key == "config"), None)
+    path = next((expand_home(s.value, f"{s.where}: config") for s in line if s.key == "config"), None)
     line = [s for s in line if s.key != "config"]
     label = inherited_from or "inherited"
     settings = [Setting(key, value, label, label) for key, value in (inherited or {}).items()]
@@ -136,29 +122,31 @@ def load_config(
 
     values = {name: o.default for name, o in OPTIONS.items()}
     sources = dict.fromkeys(OPTIONS, "default")
+    layers = Layers(values, sources, dict.fromkeys(OPTIONS, 0), {name: [] for name in OPTIONS})
+    order = list(reversed(dict.fromkeys(s.source for s in reversed([*settings, *line]))))
     foreign: dict[str, Setting] = {}
     for setting in [*settings, *line]:
         key, value, where, source = setting
         if key in OPTIONS:
             value = OPTIONS[key].parse(value, where)
         elif key not in ALL_NAMES:
-            raise ValueError(f"{where}: unknown key {brief(key)}{nearest(key, ALL_NAMES)}")
+            raise ValueError(f"{where}: unknown key {brief(key)}.{did_you_mean(key, ALL_NAMES)}")
         if source == sources.get(key) == COMMAND_LINE and value != values[key]:
-            raise ValueError(f"{where}: {key} is given twice, as {_shown(values[key])} and as {_shown(value)}")
+            hint = f"; several are words of one: --{key} A B" if key in OPTIONS and OPTIONS[key].takes_words else ""
+            raise ValueError(f"{where}: {key} is given twice, as {_shown(values[key])} and as {_shown(value)}{hint}")
         values[key], sources[key] = value, source
-        if key not in OPTIONS:
+        if key in OPTIONS:
+            layers.ranks[key] = 1 + order.index(source)
+            layers.earlier[key].append((layers.ranks[key], value))
+        else:
             foreign[key] = setting
 
     if prog != "train":  # what files say about training does not concern the others
         foreign = {k: s for k, s in foreign.items() if s.source == COMMAND_LINE or k.startswith(("val_", "eval_"))}
     notices += check_foreign(foreign.values())
-    replaced = sources["opt"] == COMMAND_LINE != sources["use_nesterov"] and values["opt"] in ("adam", "adamw")
-    if values["use_nesterov"] and replaced:  # a recipe's Nesterov goes with the recipe's optimizer
-        values["use_nesterov"] = False
-        notices.append(f"use_nesterov of {sources['use_nesterov']} is off: opt={values['opt']} has none")
-    _check_together(values, sources, prog)
-    if prog == "train":
-        notices += _remarks(values, sources)
+    settle(layers, OPTIONS, prog)
+    notices += layers.notices
+    notices += remarks(layers, OPTIONS, prog, {s.source for s in settings} - {label, DIGITS_PRESET})
     given = frozenset(s.key for s in [*settings, *line] if s.key in OPTIONS and s.source != label)
     sections = {n: kind(**{f.name: values[f.name] for f in fields(kind)}) for n, kind in SECTIONS.items()}
     sources = {key: sources[key] for key in OPTIONS}
@@ -181,12 +169,11 @@ def _read_line(argv: Sequence[str], prog: str) -> list[Setting]:
 
 
 def _list_models(pattern: str | None) -> str:
-    from mindcv.models import list_models  # here: imports MindSpore, which the other answers need not wait for
-    from mindcv.weights.catalog import format_table
+    from mindcv.weights.catalog import format_table  # here: imports NumPy
 
-    names = list_models(pattern or "*")
+    names = fnmatch.filter(model_names(), pattern or "*")
     if not names:
-        raise ValueError(f"no model is called {brief(pattern)}{nearest(pattern, list_models())}")
+        raise ValueError(f"no model is called {brief(pattern)}.{did_you_mean(pattern, model_names())}")
     return format_table(names)
 
 
@@ -198,49 +185,6 @@ def _wants_digits(dataset: str | None, inherited: Mapping[str, Any], prog: str) 
 
 def _shown(value: Any) -> str:
     return shorten(show(value))
-
-
-def _check_together(values: dict[str, Any], sources: dict[str, str], prog: str) -> None:
-    """Checks that need more than one option, and the one option that stands for another."""
-
-    def said(key: str) -> str:
-        return f"{key}={_shown(values[key])} ({sources[key]})"
-
-    for key in ("mean", "std"):
-        # The average of the three is used. By value, since in a file that `save` wrote nothing is a default.
-        grey_default = values["in_channels"] == 1 and values[key] == OPTIONS[key].default
-        if len(values[key]) != values["in_channels"] and not grey_default:
-            raise ValueError(f"{said(key)} must have one value per channel, but {said('in_channels')}")
-    if values["pretrained"] and values["ckpt_path"]:
-        raise ValueError(f"{said('pretrained')} and {said('ckpt_path')}: weights can come from one of them only")
-    if prog != "train":
-        return
-    if values["resume_opt"] and (values["resume"] or not values["ckpt_path"]):
-        raise ValueError(f"{said('resume_opt')} needs ckpt_path, the checkpoint to go on from, and no resume beside it")
-    if values["resume_opt"]:
-        values["resume"], values["resume_opt"], values["ckpt_path"] = values["ckpt_path"], False, ""
-        sources["resume"] = sources["ckpt_path"]
-    if values["warmup_epochs"] >= values["epoch_size"]:
-        raise ValueError(f"{said('warmup_epochs')} leaves nothing of {said('epoch_size')}: it must be smaller")
-    if values["min_lr"] > values["lr"]:
-        raise ValueError(f"{said('min_lr')} is above {said('lr')}: it must not be")
-    if values["scheduler"] == "step_decay" and values["decay_epochs"] is None:
-        raise ValueError(f"{said('scheduler')} needs decay_epochs, the number of epochs between two drops")
-    if values["use_nesterov"] and (values["opt"] not in ("sgd", "momentum") or values["momentum"] == 0):
-        raise ValueError(f"{said('use_nesterov')} needs opt=sgd or momentum, and momentum above 0; got {said('opt')}")
-
-
-def _remarks(values: Mapping[str, Any], sources: Mapping[str, str]) -> list[str]:
-    """What is legal, but perhaps not what was meant."""
-    remarks = [
-        f"{key} has no effect with {governor}={show(values[governor])}"
-        for keys, governor, is_idle in IDLE_WHEN
-        for key in keys.split()
-        if sources[key] == COMMAND_LINE and is_idle(values[governor])
-    ]
-    if values["warmup_epochs"] > 0 and values["scheduler"] in ("step_decay", "multi_step_decay"):
-        remarks.append("drops of the learning rate count from the start of training (MindCV: from the end of warmup)")
-    return remarks
 
 
 EXAMPLES = {
@@ -302,10 +246,11 @@ later in this list wins: the defaults below, what a checkpoint or published weig
 recipe names under `base:`, the recipe, the command line.
 
 {help_pages.SPELLINGS}
-Unknown names, illegal values, a key given twice and values that contradict each other are errors. Intervals are
-written as in mathematics: (0, 1] is above 0, up to and including 1. With neither `--dataset` nor `-c`, the preset
-`configs/sknet/sknet50_digits.yaml` is used. Where a script is named beside an option, the other scripts refuse it as a
-flag and accept it from files.
+Unknown names, illegal values, a key given twice and values that contradict each other are errors; but of two values
+from different places in that list, the earlier one gives way and a notice says so: `--epoch_size=1` shortens the warmup
+of a recipe. Intervals are written as in mathematics: (0, 1] is above 0, up to and including 1. With neither `--dataset`
+nor `-c`, the preset `configs/sknet/sknet50_digits.yaml` is used. Where a script is named beside an option, the other
+scripts refuse it as a flag and accept it from files.
 
 MindCV's recipes are read as they are, as far as this version can do what they ask; the last table lists what it
 cannot. Three differences: a recipe that leaves an option out gets the default of this page, not MindCV's; drops of

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import mindcv  # noqa: F401  (sets what MindSpore reads when it is imported)
 from config import load_config
+from early import check_names_and_paths
 from mindcv.console import say
 from mindcv.script import run_script
 
@@ -25,6 +26,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         raise ValueError(f"--output must name a .ckpt file in an existing folder; got '{config.files.output}'.")
     if output.exists() and any(output.samefile(path) for path in inputs if Path(path).exists()):
         raise ValueError(f"--output={output} is one of the inputs, which would be lost: choose another name.")
+    check_names_and_paths(config, "convert")
 
     # MindSpore takes seconds to import; --help and a mistyped flag should not wait for it.
     from build import as_own_checkpoint

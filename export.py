@@ -5,6 +5,7 @@ from functools import partial
 
 import mindcv  # noqa: F401  (sets what MindSpore reads when it is imported)
 from config import load_config
+from early import check_names_and_paths
 from mindcv.console import say
 from mindcv.script import run_script
 
@@ -13,6 +14,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     config = load_config(argv, prog="export")
     if not config.model.ckpt_path and not config.model.pretrained:
         raise ValueError("nothing to export: name a checkpoint with --ckpt_path, or use --pretrained.")
+    check_names_and_paths(config, "export")
 
     # MindSpore takes seconds to import; --help and a mistyped flag should not wait for it.
     from build import as_own_checkpoint, build_to_run

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import mindcv  # noqa: F401  (sets what MindSpore reads when it is imported)
 from config import load_config
+from early import check_names_and_paths
 from mindcv.console import say
 from mindcv.script import run_script
 
@@ -15,17 +16,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     files = config.files
     if not config.model.ckpt_path and not config.model.pretrained:
         raise ValueError("no network to ask: name a checkpoint with --ckpt_path, or use --pretrained.")
+    check_names_and_paths(config, "infer")
 
     # MindSpore takes seconds to import; --help and a mistyped flag should not wait for it.
     from build import build_to_infer, class_names_of, graph_folder
     from mindcv.data import ImageFiles, create_transforms, find_images
     from mindcv.engine import compiled_graphs_kept, compiling_shown, predict
-    from mindcv.report import check_predictions_path, format_predictions, write_predictions
+    from mindcv.report import format_predictions, write_predictions
     from mindcv.runtime import setup_runtime
     from start import read_start
 
-    if files.output:
-        check_predictions_path(files.output)
     paths = find_images(files.images)
     config, weights = read_start(config, argv, "infer")
     setup_runtime(mode=config.runtime.mode, device_target=config.runtime.device_target, seed=config.runtime.seed)

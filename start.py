@@ -1,17 +1,27 @@
 """What a run starts from: random weights, those of a file or of the catalog, or an earlier run that it goes on with."""
 
+import os
+import platform
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import mindspore
+import numpy
+from mindspore import nn
+
 from config import COMMAND_LINE, DIGITS_PRESET, Config, load_config
-from mindcv.checkpoint import EXPORT_SUFFIXES, Checkpoint, CheckpointStore, check_fits, read_checkpoint
+from early import check_data_dir
+from mindcv.checkpoint import Checkpoint, CheckpointStore, check_fits, read_checkpoint
 from mindcv.data import Loader
 from mindcv.engine import Progress, TrainState, describe_position, take_up
 from mindcv.export import read_info
 from mindcv.models import MODELS
-from mindcv.options.resuming import NOT_INHERITED, compare_for_resume
+from mindcv.options.resuming import NOT_INHERITED, compare_for_resume, locate_data
+from mindcv.paths import EXPORT_SUFFIXES
+from mindcv.runtime import present_devices
+from mindcv.version import __version__
 from mindcv.weights import find_weights
 from mindcv.weights.load import read_published, read_weights
 
@@ -38,6 +48,8 @@ def read_start(config: Config, argv: Sequence[str] | None, prog: str) -> tuple[C
             check_fits(weights, **{key: asked[key] for key in asked.keys() & weights.info["model"].keys()})
         origin = weights.info.get("weights", str(weights.path))
         config = load_config(argv, prog=prog, inherited=_inherited(config, weights, prog), inherited_from=origin)
+        if prog == "validate":
+            check_data_dir(config)
     print(*config.notices, sep="\n", end="\n" if config.notices else "")
     return config, weights
 
@@ -76,22 +88,51 @@ def find_run(config: Config, argv: Sequence[str] | None) -> tuple[Config, Checkp
     if complaints:
         print(f"going on from the one before: {checkpoint.path}")
 
-    saved = checkpoint.info["config"]
+    saved, workers_then = _located(checkpoint), checkpoint.info["training"]["num_parallel_workers"]
     inherited = {key: value for key, value in saved.items() if key not in NOT_INHERITED}
-    inherited["num_parallel_workers"] = checkpoint.info["training"]["num_parallel_workers"]
+    inherited["num_parallel_workers"] = min(workers_then, os.cpu_count() or 1)
     inherited["ckpt_save_dir"] = str(checkpoint.path.parent)
     config = load_config(argv, prog="train", inherited=inherited, inherited_from=str(checkpoint.path))
+    check_data_dir(config)
+    _check_device(config, checkpoint)
+    if os.path.abspath(saved["data_dir"]) == os.path.abspath(config.data.data_dir):
+        saved["data_dir"] = config.data.data_dir  # another spelling is no change
     position = checkpoint.info["training"]["progress"]
     print(*config.notices, sep="\n", end="\n" if config.notices else "")
     for remark in compare_for_resume(saved, config.to_dict(), inside_epoch=position["batch"] > 0):
         print(remark)
     workers = config.data.num_parallel_workers
-    if workers != inherited["num_parallel_workers"]:
+    if workers != workers_then:
         print(
-            f"the run had {inherited['num_parallel_workers']} data threads and now has {workers}: augmentations differ "
-            "from those it would have had"
+            f"the run had {workers_then} data threads and now has {workers}: augmentations differ from those it would "
+            "have had"
         )
     return config, checkpoint
+
+
+def describe_run(config: Config, network: nn.Cell, loader: Loader) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What every checkpoint of a run says about itself, and what a resume needs to know beside the state.
+
+    "folder" is where relative paths of "config" begin.
+    """
+    info = {
+        "model": network.description,
+        "config": config.to_dict(),
+        "folder": os.getcwd(),
+        "class_names": list(loader.dataset.class_names),
+        "versions": {
+            "mindcv": __version__,
+            "mindspore": mindspore.__version__,
+            "numpy": numpy.__version__,
+            "python": platform.python_version(),
+        },
+    }
+    training = {
+        "num_parallel_workers": loader.num_parallel_workers,
+        "num_examples": len(loader.dataset),
+        "updates_per_epoch": len(loader) // config.train.gradient_accumulation_steps,
+    }
+    return info, training
 
 
 def open_folder(
@@ -112,8 +153,11 @@ def open_folder(
         progress, earlier = Progress(), store.begin()
         if earlier:
             print(f"an earlier run's files were moved to {earlier}")
-    # The saved configuration repeats the run; it does not resume it.
-    replace(config, train=replace(config.train, resume=False, resume_opt=False)).save(store.folder / "config.yaml")
+    # The saved configuration repeats the run, from any folder; it does not resume it.
+    data = replace(config.data, data_dir=os.path.abspath(config.data.data_dir))
+    model = replace(config.model, ckpt_path=config.model.ckpt_path and os.path.abspath(config.model.ckpt_path))
+    train = replace(config.train, resume=False, resume_opt=False)
+    replace(config, data=data, model=model, train=train).save(store.folder / "config.yaml")
     return progress
 
 
@@ -127,9 +171,26 @@ def _model_of_run(config: Config, folder: Path) -> str:
     return found.pop() if len(found) == 1 and config.train.resume != "auto" else config.model.model
 
 
+def _located(checkpoint: Checkpoint) -> dict[str, Any]:
+    """The configuration of a checkpoint, with a data_dir that is right from here."""
+    config, remark = locate_data(checkpoint.info["config"], checkpoint.info.get("folder", "."))
+    if remark:
+        print(f"{checkpoint.path}: {remark}")
+    return config
+
+
+def _check_device(config: Config, run: Checkpoint) -> None:
+    device = config.runtime.device_target
+    if config.sources["device_target"] == str(run.path) and device not in ("auto", "CPU", *(here := present_devices())):
+        raise ValueError(
+            f"the run was on device_target={device}, which is not available here; present: {', '.join(here)}. "
+            f"--device_target={here[0]} goes on with it; its results are then the same up to rounding only."
+        )
+
+
 def _inherited(config: Config, weights: Checkpoint, prog: str) -> dict[str, Any]:
     """What of the weights' own configuration the run takes over."""
-    own = weights.info["config"]
+    own = _located(weights)
     if prog != "train":
         return {key: value for key, value in own.items() if key not in _NOT_INHERITED}
     if not config.model.pretrained:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import mindcv  # noqa: F401  (sets what MindSpore reads when it is imported)
 from config import Config, load_config
+from early import check_names_and_paths
 from mindcv.console import say
 from mindcv.script import run_script
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 def main(argv: Sequence[str] | None = None) -> int:
     config = load_config(argv, prog="train")
+    check_names_and_paths(config, "train")
 
     # MindSpore takes seconds to import; --help and a mistyped flag should not wait for it.
     from build import build_store
@@ -39,7 +41,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _train(config: Config, weights: Checkpoint | None, run: Checkpoint | None, store: CheckpointStore) -> int:
     """Train from weights, or go on with a run; returns the exit code."""
-    from build import build_loader, build_step, build_to_train, describe_run, graph_folder
+    from build import build_loader, build_step, build_to_train, fit_to_epoch, graph_folder
     from mindcv.engine import (
         EpochLog,
         Interruption,
@@ -56,13 +58,14 @@ def _train(config: Config, weights: Checkpoint | None, run: Checkpoint | None, s
     from mindcv.models import check_batch_norms, freeze
     from mindcv.report import BadImagesFile, finished, interrupted
     from mindcv.runtime import setup_runtime
-    from start import open_folder
+    from start import describe_run, open_folder
 
     # What can be wrong is found out before anything is written.
     runtime, options = config.runtime, config.train
     device = setup_runtime(mode=runtime.mode, device_target=runtime.device_target, seed=runtime.seed)
     train_loader = build_loader(config, is_training=True)
     eval_loader = build_loader(config, is_training=False) if options.val_while_train else None
+    config = fit_to_epoch(config, len(train_loader))
     network = build_to_train(config, train_loader.dataset.class_names, weights)
     frozen = freeze(network, config.model.freeze, config.model.freeze_bn)
     check_batch_norms(network, train_loader.smallest_batch, config.image.image_resize)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import mindcv  # noqa: F401  (sets what MindSpore reads when it is imported)
 from config import load_config
+from early import check_names_and_paths
 from mindcv.console import say
 from mindcv.script import run_script
 
@@ -27,6 +28,7 @@ def main(argv: Sequence[str] | None = None) -> Evaluation | int:
     config = load_config(argv, prog="validate")
     if not config.data.check_data and not config.model.ckpt_path and not config.model.pretrained:
         raise ValueError("nothing to validate: name a checkpoint with --ckpt_path, or use --pretrained.")
+    check_names_and_paths(config, "validate")
 
     # MindSpore takes seconds to import; --help and a mistyped flag should not wait for it.
     from build import build_loader, build_to_infer, graph_folder

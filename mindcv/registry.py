@@ -1,14 +1,14 @@
 """One small registry: a name for each model, data set, loss, optimizer and schedule."""
 
-from collections.abc import Callable
-from difflib import get_close_matches
+from collections.abc import Callable, Sequence
 from typing import Any
 
+from mindcv.nearest import did_you_mean
 
-def nearest_name_hint(name: str, legal: list[str]) -> str:
-    """Return `` Did you mean 'x'?`` for the closest legal names, or an empty string."""
-    close = get_close_matches(name, legal, n=3, cutoff=0.5)
-    return f" Did you mean {' or '.join(map(repr, close))}?" if close else ""
+
+def unknown(kind: str, name: str, known: Sequence[str]) -> ValueError:
+    """The error for a name that stands for nothing of its kind."""
+    return ValueError(f"unknown {kind} {name!r}.{did_you_mean(name, known)} Known: {', '.join(known)}.")
 
 
 class Registry:
@@ -45,8 +45,7 @@ class Registry:
             ValueError: if there is none; the message names the nearest ones.
         """
         if name not in self._entries:
-            hint = nearest_name_hint(name, self.names())
-            raise ValueError(f"unknown {self.kind} {name!r}.{hint} Known: {', '.join(self.names())}.")
+            raise unknown(self.kind, name, self.names())
         return self._entries[name]
 
     def names(self) -> list[str]:

@@ -76,6 +76,11 @@ def set_random_state(state: Mapping[str, Any]) -> None:
     ms.set_rng_state(Tensor(np.asarray(state["mindspore"], np.uint8)))
 
 
+def present_devices() -> list[str]:
+    """The kinds of devices that this machine has and MindSpore can use."""
+    return [device for device in DEVICES if _try_device(device)]
+
+
 def on_cpu() -> bool:
     """Whether Cells built now will run on a CPU: for the few layers whose fastest formulation depends on it."""
     return ms.get_context("device_target") == "CPU"
@@ -96,10 +101,9 @@ def _choose_device(device_target: str) -> str:
     if device_target not in DEVICES:
         raise ValueError(f"device_target must be one of auto, {', '.join(DEVICES)}, got {device_target!r}.")
     if not _try_device(device_target):
-        present = [device for device in DEVICES if _try_device(device)]
         raise ValueError(
-            f"device {device_target} is not available here; present: {', '.join(present)}. MindSpore finds a device "
-            "only if its driver and libraries are installed. Use --device_target=auto to take the best one present."
+            f"device {device_target} is not available here; present: {', '.join(present_devices())}. MindSpore finds "
+            "one only if its driver and libraries are installed. Use --device_target=auto to take the best one present."
         )
     return device_target
 

@@ -95,7 +95,7 @@ def test_a_name_that_a_spreadsheet_program_would_run_is_made_inert(tmp_path):
 
 def test_a_missing_data_set_is_one_sentence(pictures, capsys):
     message = fails(validate.main, ["--check_data", "--dataset=pictures", "--data_dir=absent"], capsys)
-    assert "absent does not exist" in message
+    assert "data_dir=absent (command line): there is no such folder" in message
 
 
 def test_pixels_in_memory_are_checked_as_far_as_they_can_be(capsys):

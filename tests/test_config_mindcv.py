@@ -67,7 +67,8 @@ def test_a_recipe_with_the_keys_of_mindcv_is_understood(model, scheduler, recipe
     cfg = train("-c", recipe(MINDCV_KEYS.format(distribute=False, amp_level="O0", **names)))
     assert (cfg.model.model, cfg.schedule.scheduler, cfg.schedule.decay_epochs) == (model, "cosine_decay", 195)
     assert (cfg.optim.weight_decay, cfg.augment.ratio) == (4e-5, (0.75, 1.333))
-    assert [re.search(r"\w+ has no effect", line)[0].split()[0] for line in cfg.notices] == [
+    notices = [line for line in cfg.notices if not line.startswith("num_parallel_workers=8")]  # a small machine
+    assert [re.search(r"\w+ has no effect", line)[0].split()[0] for line in notices] == [
         "dataset_sink_mode",
         "loss_scale",
     ]

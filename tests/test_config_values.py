@@ -97,9 +97,9 @@ def test_yaml_spelling(text, key, value, recipe):
 @pytest.mark.parametrize(
     ("argv", "message"),
     [
-        (["--epcoh_size=3"], "command line: unknown option 'epcoh_size'; did you mean epoch_size"),
-        (["epcoh_size=3"], "unknown option 'epcoh_size'; did you mean epoch_size"),
-        (["--milestones=3"], "did you mean multi_step_decay_milestones"),
+        (["--epcoh_size=3"], "command line: unknown option 'epcoh_size'. Did you mean 'epoch_size'"),
+        (["epcoh_size=3"], "unknown option 'epcoh_size'. Did you mean 'epoch_size'"),
+        (["--milestones=3"], "Did you mean 'multi_step_decay_milestones'"),
         (["--epoch=3"], "unknown option 'epoch'"),
         (["-lr", "3"], "write --lr, with two dashes"),
         (["--lr"], "--lr needs a value"),
@@ -139,7 +139,7 @@ def test_yaml_spelling(text, key, value, recipe):
         (["--multi_step_decay_milestones=1.5"], "not increasing integers"),
         (["--pretrained="], "pretrained: '' is not true or false or a text"),
         (["--freeze=stem"], "freeze: 'stem' is not an integer >= 1 or backbone or none"),
-        (["--opt=adma"], "opt: 'adma' is not one of sgd, momentum, adam, adamw; did you mean adam"),
+        (["--opt=adma"], "opt: 'adma' is not one of sgd, momentum, adam, adamw. Did you mean 'adam'"),
         (["--mode=2"], "mode: '2' is not one of 0, 1"),
         (["--in_channels=2"], "in_channels: '2' is not one of 3, 1"),
         (["--model="], "model: '' is not a text"),
@@ -167,7 +167,7 @@ def test_one_channel_takes_one_mean_or_the_default():
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("seed: 1\nepcoh_size: 3", "recipe.yaml, line 2: unknown key 'epcoh_size'; did you mean epoch_size"),
+        ("seed: 1\nepcoh_size: 3", "recipe.yaml, line 2: unknown key 'epcoh_size'. Did you mean 'epoch_size'"),
         ("batch_size: 12.5", "recipe.yaml, line 1: batch_size: '12.5' is not an integer >= 1"),
         ("opt: adan", "one of sgd, momentum, adam, adamw"),
         ("lr:", "lr: '' is not a number > 0"),
@@ -214,7 +214,7 @@ def test_unreadable_files_are_refused_in_one_sentence(tmp_path, recipe):
     binary = tmp_path / "weights.ckpt"
     binary.write_bytes(bytes(range(256)))
     for path, message in (
-        (tmp_path / "sknet5.yaml", "no such file; did you mean sknet50.yaml"),
+        (tmp_path / "sknet5.yaml", "no such file. Did you mean 'sknet50.yaml'"),
         (tmp_path / "nowhere" / "a.yaml", "no such file"),
         (tmp_path, "cannot be read"),
         (binary, "is not a text file"),

@@ -248,3 +248,25 @@ def test_a_batch_of_one_image_is_known_before_training_starts(tmp_path, tiny_mod
 def test_a_batch_of_one_image_trains_where_batch_norms_are_frozen(tmp_path, tiny_model):
     train.main(small_run(tmp_path, "--batch_size=1", "--num_samples=3", "--freeze_bn=all"))
     assert read_checkpoint(tmp_path / "tiny_sknet-last.ckpt").info["epoch"] == 2
+
+
+def test_a_batch_larger_than_the_data_set_is_one_smaller_batch_and_the_run_says_so(tmp_path, tiny_model, capsys):
+    line = small_run(tmp_path, "--num_samples=12", "--batch_size=64", "--epoch_size=1", "--mode=1")
+    assert train.main(line) == 0
+    printed = capsys.readouterr().out
+    assert "batch_size=64 is more than the 12 training images: an epoch is one batch of 12" in printed
+    assert "warmup_epochs=1 (configs/sknet/sknet50_digits.yaml) gives way to epoch_size=1" in printed
+    assert train.main(["-c", f"{tmp_path}/config.yaml"]) == 0, "what was saved repeats the run"
+    assert train.main([f"--resume={tmp_path}", "--epoch_size=2"]) == 0
+
+
+def test_a_recipes_accumulation_gives_way_to_a_short_epoch(tmp_path, tiny_model, capsys, recipe):
+    path = recipe("dataset: digits\nin_channels: 1\ngradient_accumulation_steps: 50\n")
+    assert train.main(small_run(tmp_path / "out", "-c", path, "--epoch_size=1", "--mode=1")) == 0
+    assert f"gradient_accumulation_steps=50 ({path}) gives way to the 4 batches" in capsys.readouterr().out
+    assert read_checkpoint(tmp_path / "out" / "tiny_sknet-last.ckpt").info["training"]["updates_per_epoch"] == 1
+
+
+def test_a_batch_that_was_asked_to_be_full_is_an_error_if_there_is_none(tmp_path, tiny_model, capsys):
+    line = small_run(tmp_path, "--num_samples=12", "--batch_size=64", "--drop_remainder")
+    assert "no full batch" in fails(train.main, line, capsys)

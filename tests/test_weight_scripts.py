@@ -351,7 +351,7 @@ def test_list_models_without_a_pattern_lists_all_and_a_slip_is_a_sentence(capsys
     with pytest.raises(SystemExit):
         train.main(["--list_models"])
     assert "resnet152" in capsys.readouterr().out
-    assert "did you mean sknet50" in fails(train.main, ["--list_models=snet50"], capsys)
+    assert "Did you mean 'sknet50'" in fails(train.main, ["--list_models=snet50"], capsys)
 
 
 @pytest.mark.parametrize("name", ["timm.pth", "timm.safetensors", "mindcv.ckpt"])

@@ -1,10 +1,7 @@
 """Checkpoints: the file, how it fits a network, and the folder of a run."""
 
 from mindcv.checkpoint.file import (
-    EXPORT_SUFFIXES,
-    WEIGHT_SUFFIXES,
     Checkpoint,
-    check_checkpoint_path,
     publish,
     read_checkpoint,
     save_checkpoint,
@@ -22,11 +19,8 @@ from mindcv.checkpoint.store import CheckpointStore
 
 __all__ = [
     "COUNTER_SUFFIX",
-    "EXPORT_SUFFIXES",
-    "WEIGHT_SUFFIXES",
     "Checkpoint",
     "CheckpointStore",
-    "check_checkpoint_path",
     "check_fits",
     "check_same_arrays",
     "load_exact",

@@ -13,7 +13,6 @@ import logging
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +20,8 @@ import mindspore as ms
 import numpy as np
 
 from mindcv.checkpoint.protobuf_walk import check_structure
+from mindcv.paths import check_checkpoint_path
 
-EXPORT_SUFFIXES = (".onnx", ".mindir")
-WEIGHT_SUFFIXES = (".ckpt", ".safetensors", ".pth", ".pt", ".bin", *EXPORT_SUFFIXES)
 _INFO = "mindcv"
 _STATE = "training_state."
 _DIGEST_FIELD = bytes([15 << 3 | 2, 32])  # protobuf: field 15, length-delimited, 32 bytes
@@ -190,22 +188,6 @@ def _compare(temporary: Path, arrays: Mapping[str, np.ndarray]) -> None:
         raise OSError("the file read back is not what was written")
 
 
-def check_checkpoint_path(path: str | Path) -> None:
-    """Raise ValueError, naming the nearest checkpoints, unless `path` is a file that is not empty."""
-    path = Path(path)
-    if path.is_dir():
-        raise ValueError(f"{path} is a folder, expected a checkpoint file. {_found(path, _weight_files(path))}")
-    if not path.exists():
-        if not path.parent.is_dir():
-            raise ValueError(f"no checkpoint at {path}: the folder {path.parent} does not exist.")
-        found = _weight_files(path.parent)
-        close = get_close_matches(path.name, found, n=1)
-        hint = f" Did you mean {path.parent / close[0]}?" if close else ""
-        raise ValueError(f"no checkpoint at {path}.{hint} {_found(path.parent, found)}")
-    if path.stat().st_size == 0:
-        raise ValueError(f"{path} is empty (0 bytes): it cannot be a checkpoint.")
-
-
 def publish(temporary: Path, path: Path) -> None:
     """Flush to disk, then rename: readers see the old file or all of the new one."""
     flush(temporary)
@@ -230,14 +212,6 @@ def _digest(path: Path, length: int | None = None) -> bytes:
             digest.update(block)
             left -= len(block)
     return digest.digest()
-
-
-def _weight_files(folder: Path) -> list[str]:
-    return sorted(p.name for p in folder.iterdir() if p.suffix in WEIGHT_SUFFIXES)
-
-
-def _found(folder: Path, names: list[str]) -> str:
-    return f"Checkpoints in {folder}: {', '.join(names[:8]) or 'none'}."
 
 
 @contextlib.contextmanager

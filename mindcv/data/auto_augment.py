@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import mindspore.dataset.vision as vision
 from mindspore.dataset.vision import Inter
 
-from mindcv.registry import nearest_name_hint
+from mindcv.nearest import did_you_mean
 
 _FAMILIES = {
     "randaug": "randaug",
@@ -40,7 +40,7 @@ def create_auto_augment(policy: str, interpolation: Inter, fill: Sequence[float]
     """
     family, *parts = str(policy).split("-")
     if family not in _FAMILIES:
-        hint = nearest_name_hint(family, list(_FAMILIES))
+        hint = did_you_mean(family, list(_FAMILIES))
         raise ValueError(f"unknown auto_augment {policy!r}.{hint} {_LEGAL}")
     colour = tuple(min(max(round(value), 0), 255) for value in fill)
     if _FAMILIES[family] == "randaug":

@@ -9,7 +9,8 @@ from mindcv.data.cifar import Cifar10, Cifar100
 from mindcv.data.dataset import ArrayDataset, Dataset, check_split
 from mindcv.data.folder import FolderDataset
 from mindcv.data.mnist import Mnist
-from mindcv.registry import Registry, nearest_name_hint
+from mindcv.nearest import did_you_mean
+from mindcv.registry import Registry
 
 DATASETS = Registry("data set")
 DATASETS.register("cifar10")(Cifar10)
@@ -105,7 +106,7 @@ def create_dataset(
         ValueError: for a split that does not exist, data that is missing, broken or in the wrong layout, or labels
             outside the classes.
     """
-    root = Path(root).expanduser()
+    root = Path(os.path.expanduser(root))
     split = default_splits(name)[0] if split is None else split
     if name == "synthetic":
         size = 256 if num_samples is None else num_samples
@@ -114,7 +115,7 @@ def create_dataset(
         dataset = DATASETS.get(name)(root, split, download)
     else:
         hint = f" ({name!r} is not one of {', '.join(list_datasets())}, so it is read as image folders."
-        dataset = FolderDataset(name, root, split, download, hint + nearest_name_hint(name, list_datasets()) + ")")
+        dataset = FolderDataset(name, root, split, download, hint + did_you_mean(name, list_datasets()) + ")")
     if num_classes is not None and num_classes < len(dataset.class_names):
         raise ValueError(
             f"num_classes={num_classes} is too few: data set {name!r} has {len(dataset.class_names)} classes."

@@ -12,7 +12,7 @@ from mindcv.data.folder import IMAGE_SUFFIXES, images_below
 from mindcv.data.image_file import BadImageError, read_image_file, reason_of, why_not_decoded
 from mindcv.data.loader import MAX_DEFAULT_WORKERS
 from mindcv.data.threads import map_in_order
-from mindcv.registry import nearest_name_hint
+from mindcv.paths import what_is_there
 
 
 def find_images(patterns: str | os.PathLike | Sequence[str | os.PathLike]) -> list[Path]:
@@ -131,16 +131,5 @@ def _find(pattern: str) -> list[str]:
     else:
         found, problem = [], f"there is no file or folder {pattern}."
     if not found:
-        raise ValueError(problem + _what_is_there(Path(pattern)))
+        raise ValueError(problem + what_is_there(pattern))
     return found
-
-
-def _what_is_there(path: Path) -> str:
-    """A remark on the nearest existing folder: names similar to the one that is missing, and the first few names."""
-    folder = next(parent for parent in (path, *path.parents) if parent.is_dir())
-    with os.scandir(folder) as entries:
-        names = sorted(e.name + "/" * e.is_dir() for e in entries if not e.name.startswith("."))
-    missing = path.relative_to(folder).parts[:1]
-    hint = nearest_name_hint(missing[0], names) if missing and not glob.has_magic(missing[0]) else ""
-    more = f" and {len(names) - 8} more" if len(names) > 8 else ""
-    return f"{hint} Found in {folder}: {', '.join(names[:8]) or 'nothing'}{more}."

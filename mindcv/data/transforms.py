@@ -9,7 +9,7 @@ from mindspore.dataset.vision import ConvertMode, Inter
 
 from mindcv.data.auto_augment import create_auto_augment
 from mindcv.data.erasing import RandomErasing
-from mindcv.registry import nearest_name_hint
+from mindcv.nearest import did_you_mean
 
 # Bicubic is Pillow's, to the last bit: it smooths before it makes an image smaller, as the published weights of timm
 # expect; OpenCV's differs from it by 4 grey levels on average at 500 -> 341 pixels. 13 % slower than that in training.
@@ -69,7 +69,7 @@ def create_transforms(
     _check(in_channels in (1, 3), "in_channels", "1 or 3", in_channels)
     if interpolation not in INTERPOLATIONS:
         raise ValueError(
-            f"unknown interpolation {interpolation!r}.{nearest_name_hint(str(interpolation), list(INTERPOLATIONS))} "
+            f"unknown interpolation {interpolation!r}.{did_you_mean(str(interpolation), list(INTERPOLATIONS))} "
             f"Known: {', '.join(INTERPOLATIONS)}."
         )
     resampling = INTERPOLATIONS[interpolation]

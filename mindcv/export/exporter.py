@@ -1,6 +1,5 @@
 """From a network to a verified .onnx or .mindir file."""
 
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,13 +8,14 @@ from typing import Any
 import numpy as np
 from mindspore import Tensor, nn
 
-from mindcv.checkpoint import EXPORT_SUFFIXES, publish
+from mindcv.checkpoint import publish
 from mindcv.export.exported import ExportedNetwork
 from mindcv.export.formulation import make_exportable
 from mindcv.export.metadata import append_info
 from mindcv.export.mindir_file import write_mindir
 from mindcv.export.onnx_file import check_onnx_installed, write_onnx
 from mindcv.models import fold_batch_norm
+from mindcv.paths import EXPORT_SUFFIXES, check_output_path
 
 TOLERANCE = 1e-4
 
@@ -105,15 +105,9 @@ def export_network(
 
 def check_export_path(path: str | Path) -> None:
     """Raise ValueError unless `export_network` can write there; for finding out before the work is done."""
-    path = Path(path)
-    if path.suffix not in EXPORT_SUFFIXES:
-        raise ValueError(f"the name of an exported file must end in {' or '.join(EXPORT_SUFFIXES)}, got '{path}'.")
-    if path.suffix == ".onnx":
+    check_output_path(path, EXPORT_SUFFIXES)
+    if Path(path).suffix == ".onnx":
         check_onnx_installed()
-    if not path.parent.is_dir():
-        raise ValueError(f"cannot write {path}: the folder {path.parent} does not exist. Make it first.")
-    if not os.access(path.parent, os.W_OK):
-        raise ValueError(f"cannot write {path}: the folder {path.parent} is not writable.")
 
 
 def verify_export(

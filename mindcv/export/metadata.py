@@ -11,11 +11,10 @@ bytes before it.
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from mindcv.checkpoint import EXPORT_SUFFIXES
+from mindcv.paths import check_exported_path
 
 _INFO = "mindcv"
 _DIGEST = "mindcv_sha256"
@@ -57,19 +56,6 @@ def read_info(path: str | Path) -> dict[str, Any]:
             f"{path} is damaged, or another tool changed it: its checksum does not match its contents. Export it again."
         )
     return json.loads(entries[_INFO])
-
-
-def check_exported_path(path: Path) -> None:
-    """Raise ValueError, naming the nearest files, unless `path` is an .onnx or .mindir file that is not empty."""
-    if path.suffix not in EXPORT_SUFFIXES:
-        raise ValueError(f"an exported network is a file that ends in {' or '.join(EXPORT_SUFFIXES)}, got {path}.")
-    if not path.is_file():
-        found = sorted(p.name for p in path.parent.glob("*") if p.suffix in EXPORT_SUFFIXES and p.is_file())
-        close = get_close_matches(path.name, found, n=1)
-        hint = f" Did you mean {path.parent / close[0]}?" if close else ""
-        raise ValueError(f"no file {path}.{hint} Exported networks there: {', '.join(found[:8]) or 'none'}.")
-    if path.stat().st_size == 0:
-        raise ValueError(f"{path} is empty (0 bytes): it cannot be an exported network.")
 
 
 def _entry(key: str, value: str) -> bytes:

@@ -3,7 +3,7 @@
 from mindspore import nn
 
 from mindcv.models.layers import Dropout, DropPath
-from mindcv.registry import nearest_name_hint
+from mindcv.nearest import did_you_mean
 
 BATCH_NORM_RULES = ("none", "frozen", "all")
 
@@ -29,7 +29,7 @@ def freeze(network: nn.Cell, stages: int | str | None, batch_norm: str = "frozen
         ValueError: if an argument is not one of these, the network has fewer stages, or lacks the parts.
     """
     if batch_norm not in BATCH_NORM_RULES:
-        hint = nearest_name_hint(str(batch_norm), list(BATCH_NORM_RULES))
+        hint = did_you_mean(str(batch_norm), list(BATCH_NORM_RULES))
         raise ValueError(f"unknown batch norm rule {batch_norm!r}.{hint} Known: {', '.join(BATCH_NORM_RULES)}.")
     label, cells = _part(network, stages)
     frozen = [param for cell in cells for param in cell.trainable_params()]

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from mindspore import Parameter, nn
 
-from mindcv.registry import nearest_name_hint
+from mindcv.nearest import did_you_mean
 
 WEIGHT_DECAY_FILTERS = ("disable", "norm_and_bias")
 
@@ -42,7 +42,7 @@ def create_param_groups(
             are to differ and the model does not tell its depth.
     """
     if weight_decay_filter not in WEIGHT_DECAY_FILTERS:
-        hint = nearest_name_hint(str(weight_decay_filter), list(WEIGHT_DECAY_FILTERS))
+        hint = did_you_mean(str(weight_decay_filter), list(WEIGHT_DECAY_FILTERS))
         raise ValueError(
             f"unknown weight_decay_filter {weight_decay_filter!r}.{hint} Known: {', '.join(WEIGHT_DECAY_FILTERS)}."
         )

@@ -1,12 +1,16 @@
 """Reading settings from the command line."""
 
+import os
 import re
 import sys
 from collections.abc import Callable, Collection, Mapping, Sequence
 
 from mindcv import console
-from mindcv.options.option import Option, brief, nearest, shorten
+from mindcv.nearest import did_you_mean
+from mindcv.options.option import Option, brief, shorten
+from mindcv.options.other_names import OTHER_NAMES
 from mindcv.options.yaml_file import Setting
+from mindcv.paths import EXPORT_SUFFIXES, WEIGHT_SUFFIXES
 
 COMMAND_LINE = "command line"  # where such a setting comes from
 
@@ -49,20 +53,25 @@ def read_command_line(
             follows = bool(tokens) and not _begins_setting(tokens[0]) and not tokens[0].startswith("-")
             console.say(answers[name](word if has_value else tokens[0] if follows else None).rstrip("\n"))
             sys.exit(0)
-        key, value = _split_token(token, flags)
-        if key not in known:
-            raise ValueError(f"{COMMAND_LINE}: unknown option {brief(key)}{nearest(key, known)}")
+        if not _begins_setting(token) or not _TOKEN.fullmatch(token):
+            hint = _spelling_of(token, {s.key for s in settings}, [o for n, o in options.items() if n not in refused])
+            raise ValueError(f"{COMMAND_LINE}: unexpected {brief(token)}; write --key=value or key=value{hint}")
+        key, value = _split_token(token, tokens, flags, known)
         if key in refused:
             raise ValueError(f"{COMMAND_LINE}: {key} {refused[key]}")
         if value is None and key in flags:
             value = tokens.pop(0) if tokens and not _begins_setting(tokens[0]) else "true"
         elif value is None:
-            # A path may hold "=", so only `known_key=...` is taken for the next setting.
-            if not tokens or re.match(r"--|-[A-Za-z]", tokens[0]) or tokens[0].partition("=")[0] in options:
+            if not tokens or _begins_known_setting(tokens[0], known):
                 raise ValueError(f"{COMMAND_LINE}: --{key} needs a value")
             value = tokens.pop(0)
-            while key in options and options[key].is_sequence and tokens and not _begins_setting(tokens[0]):
-                value += " " + tokens.pop(0)
+            if key in options and options[key].takes_words:
+                value = [value]
+                while tokens and not _begins_known_setting(tokens[0], known):
+                    value.append(tokens.pop(0))
+            elif key in options and options[key].is_sequence:
+                while tokens and not _begins_setting(tokens[0]):
+                    value += " " + tokens.pop(0)
         settings.append(Setting(key, value, COMMAND_LINE, COMMAND_LINE))
     configs = sorted({s.value for s in settings if s.key == "config"})
     if len(configs) > 1:
@@ -70,20 +79,63 @@ def read_command_line(
     return settings
 
 
-def _split_token(token: str, flags: Collection[str]) -> tuple[str, str | None]:
-    """The key of a flag or of `key=value`, and the value if the token has one."""
-    if not _begins_setting(token) or not (match := _TOKEN.fullmatch(token)):
-        raise ValueError(f"{COMMAND_LINE}: unexpected {brief(token)}; write --key=value or key=value")
+def _split_token(
+    token: str, behind: Sequence[str], flags: Collection[str], known: Collection[str]
+) -> tuple[str, str | None]:
+    """The key of a flag or of `key=value`, which is a known one, and the value if the token has one."""
+    match = _TOKEN.fullmatch(token)
     key, value = match["key"].replace("-", "_"), match["value"]
-    if match["dashes"] == "-" and key != "c":
-        raise ValueError(f"{COMMAND_LINE}: unknown flag {brief(token)}; write --{shorten(key)}, with two dashes")
-    if match["dashes"] == "-":
+    if match["dashes"] == "-" and key == "c":
         return "config", value
     if value is None and key.startswith("no_") and key[3:] in flags:
         return key[3:], "false"
+    joined = re.fullmatch("([a-z])([0-9]+)", key) if match["dashes"] == "-" and value is None else None
+    if joined and joined[1] in OTHER_NAMES:
+        key, value = joined.groups()
+    ours = OTHER_NAMES.get(key)
+    if match["dashes"] == "-" and (key in known or not ours):
+        hint = f"; write --{shorten(key)}, with two dashes" if len(key) > 1 else ". The only short ones are -c and -h"
+        raise ValueError(f"{COMMAND_LINE}: unknown flag {brief(token)}{hint}")
+    if key not in known and ours:
+        given = value if value is not None else behind[0] if behind and not _begins_setting(behind[0]) else "..."
+        shown = f"{match['dashes']}{key}"
+        raise ValueError(f"{COMMAND_LINE}: unknown option {shown!r}; here it is --{ours}={shorten(given)}")
+    if key not in known:
+        raise ValueError(f"{COMMAND_LINE}: unknown option {brief(key)}.{did_you_mean(key, known)}")
     return key, value
+
+
+# What a path without an option's name before it probably is, by the end of its name.
+_ROLES = {
+    "config": (".yaml", ".yml"),
+    "ckpt_path": WEIGHT_SUFFIXES,
+    "output": (".csv", ".json", ".ckpt", *EXPORT_SUFFIXES),
+    "images": ("",),
+    "data_dir": ("/",),
+}
+
+
+def _spelling_of(word: str, given: Collection[str], usable: Sequence[Option]) -> str:
+    """`: --images=photo.png` for a path that stands where an option should."""
+    is_folder = "\0" not in word and os.path.isdir(word)
+    if not is_folder and "." not in word:
+        return ""
+    takes_words = {"config": False} | {option.name: option.takes_words for option in usable}
+    for name, ends in _ROLES.items():
+        if name in takes_words and f"{word.lower()}{'/' * is_folder}".endswith(ends):
+            if name not in given:
+                return f": --{name}={shorten(word)}"
+            if takes_words[name]:
+                return f". Several are words of their own: --{name} one {shorten(word)}"
+    return ""
 
 
 def _begins_setting(token: str) -> bool:
     match = _TOKEN.fullmatch(token)
     return token.startswith("--") or bool(match and (match["dashes"] or match["value"] is not None))
+
+
+def _begins_known_setting(token: str, known: Collection[str]) -> bool:
+    """Where a path may stand, which can be `momentum` or hold "=", only `known_key=...` is the next setting."""
+    name, is_pair, _ = token.partition("=")
+    return bool(re.match(r"--|-[A-Za-z]", token)) or bool(is_pair and name.replace("-", "_") in known)

@@ -14,6 +14,9 @@ SPELLINGS = """\
 | Flag | `--epoch_size 5`, `--epoch_size=5`, `--epoch-size=5`, `epoch_size=5` (anywhere on the line); no abbreviations |
 | True, false | `--pretrained`, `--no-pretrained`, `--pretrained=false`; true, 1, yes, on, false, 0, no, off |
 | Sequence | `--scale 0.08,1.0`, `--scale 0.08 1.0`, `--scale "[0.08, 1.0]"`, `--scale "(0.08, 1.0)"` |
+| Paths | several are several words: `--images a.jpg "my photos" b/*.png`; in a recipe a list: `[a.ckpt, b.ckpt]` |
+| Home | `~` and `~user` at the beginning of any path, wherever it is given; a folder called ~ is `./~` |
+| Variables | `$NAME` in a path is expanded by the shell alone: not in quotes like `'...'`, not in a recipe |
 | No value | `none` or `null` where the table allows it |
 | Recipe | `-c recipe.yaml`; in it, `base: other.yaml` (or a list, the last wins), relative to the recipe |
 """

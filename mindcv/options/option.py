@@ -1,13 +1,15 @@
 """One setting: its declaration, its checks, and how values turn from text into Python and back."""
 
-import difflib
 import math
+import os
 import re
 import reprlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import NoneType
 from typing import Any, get_args, get_origin
+
+from mindcv.nearest import did_you_mean
 
 TRUE, FALSE, NONE = {"true", "1", "yes", "on"}, {"false", "0", "no", "off"}, {"none", "null", "~", ""}
 _KINDS = {bool: "true or false", int: "an integer", float: "a number", str: "a text", NoneType: "none"}
@@ -41,6 +43,7 @@ class Option:
     sizes: tuple[int, ...] = ()  # legal lengths of a sequence; empty: any
     words: tuple[str, ...] = ()  # the texts that are legal where a number is, too; empty: any text
     ordered: Callable[[float, float], bool] | None = None  # must hold between neighbours of a sequence
+    is_path: bool = False  # its texts name files or folders: `~` is home, and blanks or commas separate nothing
     scripts: tuple[str, ...] = ()  # the scripts that use it
 
     @property
@@ -50,6 +53,11 @@ class Option:
     @property
     def is_sequence(self) -> bool:
         return any(get_origin(kind) is tuple for kind in self.kinds)
+
+    @property
+    def takes_words(self) -> bool:
+        """Whether several words of a command line are several texts, and not one text with blanks."""
+        return self.is_sequence and self.is_path
 
     @property
     def legal(self) -> str:
@@ -68,12 +76,14 @@ class Option:
         return " or ".join(words)
 
     def _legal_kind(self, kind: Any) -> str:
-        return " or ".join(self.words) if kind is str and self.words else _KINDS[kind]
+        if kind is str and (self.words or self.is_path):
+            return " or ".join(self.words) or "a path"
+        return _KINDS[kind]
 
     def _legal_sequence(self, kind: Any) -> str:
         count = " or ".join(map(str, self.sizes)) + " " if self.sizes else ""
         order = "increasing " if self.ordered else ""
-        return f"{count}{order}{_PLURALS[get_args(kind)[0]]}"
+        return f"{count}{order}{'paths' if self.is_path else _PLURALS[get_args(kind)[0]]}"
 
     def parse(self, value: Any, where: str) -> Any:
         """The checked value of what was written at `where`.
@@ -82,21 +92,28 @@ class Option:
             ValueError: if `value` is not legal; names the place, the key, the value and what is legal.
         """
         text = as_text(value)
+        if self.takes_words and isinstance(text, str) and text.strip().lower() not in NONE:
+            text = [text]
         if self.choices:
             words = {str(choice).lower(): choice for choice in self.choices}
             word = text.strip().lower() if isinstance(text, str) else ""
             word = self.aliases.get(word, word)
             if word in words:
                 return words[word]
-            raise ValueError(f"{where}: {self.name}: {brief(value)} is not {self.legal}{nearest(word, words)}")
+            raise ValueError(f"{where}: {self.name}: {brief(value)} is not {self.legal}.{did_you_mean(word, words)}")
         for kind in sorted(self.kinds, key=lambda kind: kind is not NoneType):  # none is not a text
             try:
                 result = convert(kind, text)
             except ValueError:
                 continue
             if self._within_limits(result):
-                return result
+                return self._at_home(result, where) if self.is_path else result
         raise ValueError(f"{where}: {self.name}: {brief(value)} is not {self.legal}")
+
+    def _at_home(self, value: Any, where: str) -> Any:
+        if isinstance(value, tuple):
+            return tuple(self._at_home(part, where) for part in value)
+        return expand_home(value, f"{where}: {self.name}") if isinstance(value, str) else value
 
     def _within_limits(self, value: Any) -> bool:
         if isinstance(value, tuple):
@@ -111,6 +128,24 @@ class Option:
             and (self.above is None or value > self.above)
             and (self.below is None or value < self.below)
         )
+
+
+def expand_home(path: str, where: str) -> str:
+    """A path with `~` or `~user` at its beginning replaced by that home folder; a folder called ~ is `./~`.
+
+    Environment variables are not expanded: a dollar sign is legal in the name of a file.
+
+    Raises:
+        ValueError: naming `where` it was written, if there is no such user.
+    """
+    try:
+        expanded = os.path.expanduser(path)
+    except ValueError:  # no name of a user can be that
+        expanded = path
+    if path.startswith("~") and expanded == path:
+        user = path[1:].split("/")[0]
+        raise ValueError(f"{where}: there is no user {brief(user)}, whose home {brief(path)} would be in; write ./~...")
+    return expanded
 
 
 def as_text(value: Any) -> Any:
@@ -147,7 +182,7 @@ def convert(kind: Any, text: str | list[str]) -> Any:
 def show(value: Any) -> str:
     """The spelling of a value on the command line."""
     if isinstance(value, tuple):
-        return ",".join(map(str, value))
+        return ",".join(map(str, value)) or "''"
     return str(value).lower() if value is None or isinstance(value, bool) else str(value) or "''"
 
 
@@ -155,10 +190,3 @@ def shorten(text: str) -> str:
     """A text of any length as messages hold it."""
     half = _LONGEST // 2
     return text if len(text) <= _LONGEST else f"{text[:half]}...{text[-half:]}"
-
-
-def nearest(word: str, names: Sequence[str] | Mapping[str, Any]) -> str:
-    """The end of a message about an unknown word: `; did you mean x?`, or nothing."""
-    word = word.lower()[:_LONGEST]
-    close = difflib.get_close_matches(word, names, n=3) or [n for n in names if len(word) > 3 and word in n]
-    return f"; did you mean {' or '.join(close)}?" if close else ""

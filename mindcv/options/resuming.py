@@ -1,5 +1,6 @@
 """What may differ between a run and its continuation: nothing, where the state would not fit; the rest is told."""
 
+import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -30,7 +31,10 @@ _FREE = {
     *("images", "topk", "output", "dynamic_batch", "fold_bn", "average"),
 }
 # Of the saved configuration, what belongs to the command that wrote it.
-NOT_INHERITED = {"debug", "compile_cache", "resume", "resume_opt", "dataset_download", "ckpt_save_dir"}
+NOT_INHERITED = {
+    *("debug", "compile_cache", "resume", "resume_opt", "dataset_download", "ckpt_save_dir", "check_data"),
+    *("images", "topk", "output", "dynamic_batch", "average"),
+}
 _SCHEDULE = {
     *("scheduler", "lr", "min_lr", "warmup_epochs", "warmup_factor", "decay_epochs", "decay_rate"),
     *("multi_step_decay_milestones", "epoch_size", "batch_size", "gradient_accumulation_steps", "num_samples"),
@@ -67,6 +71,21 @@ def compare_for_resume(saved: Mapping[str, Any], now: Mapping[str, Any], *, insi
         return []
     schedule = "; the learning rates are those of the new schedule" if _SCHEDULE & different.keys() else ""
     return [f"resumed with changes, so not the run it would have been: {', '.join(told)}{schedule}"]
+
+
+def locate_data(saved: Mapping[str, Any], folder: str) -> tuple[dict[str, Any], str]:
+    """A saved configuration with the data_dir that it meant, and a remark if another one takes its place.
+
+    A relative data_dir began in `folder`. If it is gone from there, because a project was moved, the path as it was
+    given is tried from the present folder; if that is not there either, it stays what it was, for the message.
+    """
+    given = saved.get("data_dir", "")
+    meant = os.path.normpath(os.path.join(folder, given))
+    if not given or os.path.abspath(given) == os.path.abspath(meant):
+        return dict(saved), ""
+    if os.path.isdir(meant) or not os.path.isdir(given):
+        return {**saved, "data_dir": meant}, ""
+    return dict(saved), f"its data_dir {meant} is gone; using {os.path.abspath(given)}"
 
 
 def _differs(saved: Mapping[str, Any], now: Mapping[str, Any], key: str) -> bool:

@@ -35,7 +35,7 @@ class Data:
     """Data"""
 
     dataset: str = option("digits", "digits, cifar10, cifar100, mnist, imagenet, or your own: a folder per class")
-    data_dir: str = option("./data", "folder that holds the data set")
+    data_dir: str = option("./data", "folder that holds the data set", is_path=True)
     dataset_download: bool = option(False, "download the data set into data_dir when it is not there")
     train_split: str | None = option(None, "split to train on; none: the data set's own", scripts=("train",))
     val_split: str | None = option(None, "split to validate on; none: the data set's own")
@@ -89,6 +89,7 @@ class Augment:
     re_value: int | str = option(0, "what an erased pixel becomes", choices=(0, "random"))
 
 
+_WEIGHTS = "use these weights: .ckpt (also MindCV's), .safetensors, .pth, .onnx, .mindir"
 _FREEZE = {"words": ("backbone",), "scripts": ("train",)}
 _FOLD_BN = "fold batch norms into convolutions: faster, the same results up to rounding"
 _FREEZE_BN = "batch norms that keep their running statistics: those of frozen parts, all, or none"
@@ -103,7 +104,7 @@ class Model:
         None, "size of the output; none: the data set's", minimum=1, scripts=("train", "validate")
     )
     pretrained: bool | str = option(False, "use published weights: the usual ones, or those of this name")
-    ckpt_path: str = option("", "use these weights: .ckpt (also MindCV's), .safetensors, .pth, .onnx, .mindir")
+    ckpt_path: str = option("", _WEIGHTS, is_path=True)
     drop_rate: float = option(0.0, "dropout before the classifier", minimum=0, below=1, scripts=("train",))
     drop_path_rate: float = option(0.0, "probability of skipping a block", minimum=0, below=1, scripts=("train",))
     freeze: int | str | None = option(
@@ -173,7 +174,9 @@ class Train:
     epoch_size: int = option(90, "epochs to train", minimum=1)
     val_while_train: bool = option(True, "validate while training")
     val_interval: int = option(1, "epochs between validations; the last epoch is always validated", minimum=1)
-    ckpt_save_dir: str = option("./ckpt", "folder for checkpoints, metrics and the resolved configuration")
+    ckpt_save_dir: str = option(
+        "./ckpt", "folder for checkpoints, metrics and the resolved configuration", is_path=True
+    )
     ckpt_save_interval: int = option(1, "epochs between checkpoints", minimum=1)
     ckpt_save_steps: int | None = option(None, "batches between further checkpoints inside the epochs", minimum=1)
     keep_checkpoint_max: int = option(0, "newest epoch checkpoints kept beside best and last", minimum=0)
@@ -182,7 +185,7 @@ class Train:
     clip_value: float = option(15.0, "largest global norm of the gradient", above=0)
     gradient_accumulation_steps: int = option(1, "batches whose gradients make one update", minimum=1)
     recompute: bool = option(False, "compute activations again for the gradient: less memory, more time")
-    resume: bool | str = option(False, _RESUME)
+    resume: bool | str = option(False, _RESUME, is_path=True)
     resume_opt: bool = option(False, "MindCV's spelling: with ckpt_path, what resume does with that file")
     on_nan: str = option("stop", "what follows a loss or gradient that is no finite number", choices=_ON_NAN)
     nan_limit: int = option(20, "most steps that on_nan=skip or rollback may cost", minimum=1)
@@ -193,10 +196,17 @@ class Train:
 class Files:
     """Files in and out (infer.py, export.py, convert.py)"""
 
-    images: str = option("", "an image, a folder, or a pattern such as 'photos/**/*.jpg'", scripts=("infer",))
+    images: tuple[str, ...] = option(
+        (), "images, folders, and patterns such as 'photos/**/*.jpg'", scripts=("infer",), is_path=True
+    )
     topk: int = option(5, "classes named for each image", minimum=1, scripts=("infer",))
     output: str = option(
-        "", "infer: .csv or .json; export: .onnx or .mindir; convert: .ckpt", scripts=("infer", "export", "convert")
+        "",
+        "infer: .csv or .json; export: .onnx or .mindir; convert: .ckpt",
+        scripts=("infer", "export", "convert"),
+        is_path=True,
     )
     dynamic_batch: bool = option(True, "the exported network takes batches of any size", scripts=("export",))
-    average: tuple[str, ...] | None = option(None, "checkpoints to average into one", scripts=("convert",))
+    average: tuple[str, ...] | None = option(
+        None, "checkpoints to average into one", scripts=("convert",), is_path=True
+    )

@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from mindcv.options.option import brief, nearest, shorten
+from mindcv.nearest import did_you_mean
+from mindcv.options.option import brief, expand_home, shorten
 
 _LARGEST_FILE = 200_000  # characters; the parser takes a second for them
 _MOST_FILES = 50  # that one recipe builds on, each counted as often as it is read
@@ -52,6 +53,7 @@ def _read(path: str, shown: str, chain: tuple[str, ...], files: list[str]) -> li
             bases = [value] if isinstance(value, str) else value
             if not bases or not all(bases):
                 raise ValueError(f"{where}: base: {brief(value)} is not a path or a list of paths")
+            bases = [expand_home(base, f"{where}: base") for base in bases]
         else:
             settings.append(Setting(key, value, where, shown))
     below = []
@@ -99,7 +101,9 @@ def _read_text(path: str) -> str:
     except FileNotFoundError:
         folder, name = os.path.split(path)
         present = os.listdir(folder or ".") if os.path.isdir(folder or ".") else []
-        raise ValueError(f"no such file{nearest(name, sorted(p for p in present if not p.startswith('.')))}") from None
+        raise ValueError(
+            f"no such file.{did_you_mean(name, sorted(p for p in present if not p.startswith('.')))}"
+        ) from None
     except OSError as error:
         raise ValueError(f"cannot be read: {error.strerror}") from None
     except UnicodeDecodeError:

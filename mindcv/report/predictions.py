@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TextIO, TypeAlias
 
 from mindcv.console import printable
+from mindcv.paths import check_output_path
 
 # (path, best candidates first), a candidate being (class index, class name, probability in 0..1).
 Ranking: TypeAlias = tuple[Path, Sequence[tuple[int, str, float]]]
@@ -75,15 +76,7 @@ def write_predictions(path: str | Path, predictions: Sequence[Ranking], failures
 
 def check_predictions_path(path: str | Path) -> None:
     """Raise ValueError unless `write_predictions` can write there; for finding out before the work is done."""
-    path = Path(path)
-    if path.suffix.lower() not in SUFFIXES:
-        raise ValueError(f"predictions are written to a file named *{' or *'.join(SUFFIXES)}; got {str(path)!r}.")
-    if path.is_dir():
-        raise ValueError(f"{path} is a folder; expected the name of a file.")
-    if not path.parent.is_dir():
-        raise ValueError(f"cannot write {path}: the folder {path.parent} does not exist. Make it first.")
-    if not os.access(path.parent, os.W_OK):
-        raise ValueError(f"cannot write {path}: the folder {path.parent} is not writable.")
+    check_output_path(path, SUFFIXES)
 
 
 def _write_csv(file: TextIO, predictions: Sequence[Ranking], failures: Sequence[Failure]) -> None:

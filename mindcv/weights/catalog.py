@@ -9,7 +9,7 @@ from dataclasses import dataclass, fields
 from functools import cache
 from pathlib import Path
 
-from mindcv.registry import nearest_name_hint
+from mindcv.nearest import did_you_mean
 
 _HERE = Path(__file__).parent
 
@@ -132,7 +132,7 @@ def find_weights(model: str, name: str | None = None) -> WeightRecord:
     records = weight_records(model)
     if not records:
         with_weights = sorted(pretrained_models())
-        hint = nearest_name_hint(model, with_weights)
+        hint = did_you_mean(model, with_weights)
         raise ValueError(
             f"no weights are published for {model!r}.{hint} Models with weights: {', '.join(with_weights)}."
         )
@@ -142,7 +142,7 @@ def find_weights(model: str, name: str | None = None) -> WeightRecord:
     if (model, name) in _UNUSABLE:
         raise ValueError(f"weights {name!r} cannot be used for {model!r}: {_UNUSABLE[model, name]}.")
     if name not in by_name:
-        hint = nearest_name_hint(name, list(by_name))
+        hint = did_you_mean(name, list(by_name))
         raise ValueError(f"no weights {name!r} are published for {model!r}.{hint} There are: {', '.join(by_name)}.")
     return by_name[name]
 

@@ -49,7 +49,7 @@ def cache_folder() -> Path:
     """The folder for files from plain URLs: `MINDCV_CACHE`, or the user's cache folder of this platform."""
     import pooch  # here: only downloads need it
 
-    return Path(os.environ.get(CACHE_VARIABLE) or pooch.os_cache("mindcv")).expanduser().absolute()
+    return Path(os.path.expanduser(os.environ.get(CACHE_VARIABLE) or pooch.os_cache("mindcv"))).absolute()
 
 
 def _places_by_hand(record: WeightRecord) -> list[tuple[Path, str | None]]:

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mindcv.checkpoint import weight_parameters
 from mindcv.weights.renaming import Rule, rename, take
 
 if TYPE_CHECKING:
@@ -144,6 +143,8 @@ def from_mindcv(weights: Mapping[str, np.ndarray], network: nn.Cell) -> dict[str
     Raises:
         ValueError: if a name on either side has no counterpart; the message lists both.
     """
+    from mindcv.checkpoint import weight_parameters  # here: imports MindSpore, which the catalog need not wait for
+
     names = mindcv_names(weight_parameters(network))
     given = {name: array for name, array in weights.items() if not _is_training_state(name, weights)}
     return take(given, names, "MindCV")

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mindcv.checkpoint import weight_parameters
 from mindcv.weights.renaming import Rule, rename, take
 
 if TYPE_CHECKING:
@@ -78,6 +77,8 @@ def from_timm(timm_weights: Mapping[str, np.ndarray], network: nn.Cell) -> dict[
     Raises:
         ValueError: if a name on either side has no counterpart; the message lists both.
     """
+    from mindcv.checkpoint import weight_parameters  # here: imports MindSpore, which the catalog need not wait for
+
     shapes = {name: parameter.shape for name, parameter in weight_parameters(network).items()}
     given = {name: array for name, array in timm_weights.items() if not name.endswith("num_batches_tracked")}
     converted = take(given, timm_names(shapes), "timm")

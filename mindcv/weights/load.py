@@ -10,13 +10,12 @@ import numpy as np
 from mindspore import nn
 
 from mindcv.checkpoint import (
-    EXPORT_SUFFIXES,
     Checkpoint,
-    check_checkpoint_path,
     load_exact,
     read_checkpoint,
     weight_parameters,
 )
+from mindcv.paths import EXPORT_SUFFIXES, check_checkpoint_path
 from mindcv.weights.catalog import WeightRecord, imagenet_classes
 from mindcv.weights.download import fetch_weights
 from mindcv.weights.from_mindcv import from_mindcv, is_mindcv, mindcv_names, mindcv_variant

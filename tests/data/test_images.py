@@ -79,7 +79,7 @@ def test_nothing_found_says_what_is_there(tree):
 
     assert "no file or folder photos/b.pgn. Did you mean 'b.png'" in message("photos/b.pgn")
     assert "Found in photos: a.JPG, b.png, f[1].png, folder.png/, notes.txt, sub/." in message("photos/zzz")
-    assert "Did you mean 'photos/'? Found in .: photos/." in message("fotos/b.png")
+    assert "Did you mean 'photos/'? Found in .: photos/." in message("photso/b.png")
     assert "no file matches photos/*.gif. Found in photos: a.JPG" in message("photos/*.gif")
     assert "the folder photos/folder.png has no images (.jpg, " in message("photos/folder.png")
     assert "Found in photos/folder.png: nothing" in message("photos/folder.png")

@@ -122,7 +122,7 @@ def test_a_hostile_name_in_a_folder_is_escaped_when_it_is_suggested(tmp_path, ca
     with pytest.raises(SystemExit):
         run_script(lambda argv: load_config(argv, prog="train"), ["-c", f"{tmp_path}/recipe.yaml"])
     message = capsys.readouterr().err
-    assert "did you mean recipe\\x1b[31m.yaml" in message
+    assert "Did you mean 'recipe\\x1b[31m.yaml" in message
     assert clean(message)
 
 

@@ -1,0 +1,98 @@
+"""Plain mistakes, found before MindSpore is imported, which takes seconds: names and paths that are not there."""
+
+import glob
+import os
+from pathlib import Path
+
+from config import COMMAND_LINE, Config
+from mindcv.model_names import model_names
+from mindcv.nearest import did_you_mean
+from mindcv.options.together import DATASETS_IN_MEMORY
+from mindcv.paths import (
+    EXPORT_SUFFIXES,
+    check_checkpoint_path,
+    check_exported_path,
+    check_output_path,
+    what_is_there,
+)
+from mindcv.registry import unknown
+
+WITHOUT_FILES = ("digits", "synthetic")
+_OUTPUTS = {"infer": (".csv", ".json"), "export": EXPORT_SUFFIXES}
+
+
+def check_names_and_paths(config: Config, prog: str) -> None:
+    """Check what can be checked at once. What a checkpoint adds to the configuration is checked when it is read.
+
+    Raises:
+        ValueError: for a name that stands for nothing, or a file or folder that is missing.
+    """
+    model, files, wish = config.model, config.files, config.train.resume
+    if model.model not in model_names():
+        raise unknown("model", model.model, model_names())
+    if prog in _OUTPUTS and (files.output or prog != "infer"):
+        check_output_path(files.output, _OUTPUTS[prog])
+    if prog == "infer":
+        for pattern in files.images:
+            if not glob.has_magic(pattern) and not os.path.lexists(pattern):
+                raise ValueError(f"there is no file or folder {pattern}.{what_is_there(pattern)}")
+    if prog == "train" and wish:
+        _check_resume(config)
+        return
+    _check_weights(config, prog)
+    if prog in ("train", "validate"):
+        check_data_dir(config)
+
+
+def _check_resume(config: Config) -> None:
+    wish = config.train.resume
+    path = Path(config.train.ckpt_save_dir if wish is True else wish)
+    if wish != "auto" and not path.exists():
+        key = "ckpt_save_dir" if wish is True else "resume"
+        raise ValueError(
+            f"nothing to resume in {path} ({key}), which does not exist.{what_is_there(path)} --resume=auto starts a "
+            "run where there is none."
+        )
+
+
+def _check_weights(config: Config, prog: str) -> None:
+    model = config.model
+    if model.pretrained:
+        from mindcv.weights.catalog import find_weights  # here: imports NumPy
+
+        find_weights(model.model, None if model.pretrained is True else model.pretrained)
+    for path in [model.ckpt_path] if model.ckpt_path else []:
+        is_exported = prog in ("validate", "infer") and Path(path).suffix in EXPORT_SUFFIXES
+        (check_exported_path if is_exported else check_checkpoint_path)(path)
+    for path in config.files.average or ():
+        if "," in path and not os.path.exists(path):
+            raise ValueError(f"there is no file {path}; several are words of their own: --average a.ckpt b.ckpt")
+        check_checkpoint_path(path)
+
+
+def check_data_dir(config: Config) -> None:
+    """Check that the folder of the data set is there, if it has one, and nothing is to be downloaded into it.
+
+    Raises:
+        ValueError: if it is not.
+    """
+    (name, folder), sources = (config.data.dataset, config.data.data_dir), config.sources
+    asked = sources["data_dir"] == COMMAND_LINE or (name not in WITHOUT_FILES and sources["dataset"] != "default")
+    if not asked or config.data.dataset_download:
+        return
+    if os.path.isdir(folder):
+        held = any(os.path.isdir(os.path.join(folder, inner)) for inner in (name, "train", "val"))
+        if sources["data_dir"] == "default" and not held and name not in DATASETS_IN_MEMORY:
+            hint = did_you_mean(name, DATASETS_IN_MEMORY)
+            if hint:
+                raise ValueError(f"dataset={name}: {folder} holds no folder of that name, and none called train.{hint}")
+        return
+    message = f"data_dir={folder} ({sources['data_dir']}): there is no such folder.{what_is_there(folder)}"
+    if sources["data_dir"] not in (COMMAND_LINE, "default"):
+        message += " Say where it is now: --data_dir=FOLDER."
+    if name in DATASETS_IN_MEMORY:
+        raise ValueError(f"{message} Put {name} there, or get it with --dataset_download.")
+    raise ValueError(
+        f"{message} Data set {name!r} is read as image folders:{did_you_mean(name, DATASETS_IN_MEMORY)}\n"
+        f"  {folder}/train/<class>/<image>.jpg"
+    )

@@ -1,0 +1,47 @@
+"""Names near a mistyped one. The only place that decides what is near enough to be worth a suggestion."""
+
+from collections.abc import Iterable
+
+_LONGEST = 80  # characters of a word that are compared
+_MOST_NAMES = 3
+
+
+def nearest(word: str, names: Iterable[str]) -> list[str]:
+    """At most three of `names` that `word` probably means, nearest first; none rather than a wrong one.
+
+    Near is a name that differs by one slip per four letters: a letter too many, missing, another one, or two swapped.
+    Where there is none, near is a name that contains the word or its singular ("epochs": "epoch_size"), or of six
+    letters that the word begins with ("randaugment": "randaug").
+    """
+    word = word.lower()[:_LONGEST]
+    names = list(dict.fromkeys(names))
+    allowed = len(word) // 4
+    slips = {n: _slips(word, n.lower().rstrip("/")) for n in names if abs(len(n) - len(word)) <= allowed + 1}
+    close = sorted((name for name in slips if slips[name] <= allowed), key=slips.__getitem__)
+    if close:
+        return [name for name in close if slips[name] == slips[close[0]]][:_MOST_NAMES]
+    stem = word.removesuffix("s")
+    within = [
+        name
+        for name in names
+        if (len(stem) > 3 and stem in name.lower()) or (len(name) > 5 and word.startswith(name.lower()))
+    ]
+    return sorted(within, key=lambda name: not name.lower().startswith(stem))[:_MOST_NAMES]
+
+
+def did_you_mean(word: str, names: Iterable[str]) -> str:
+    """The sentence to add to a message about an unknown word, or nothing: `` Did you mean 'x' or 'y'?``."""
+    close = nearest(word, names)
+    return f" Did you mean {' or '.join(map(repr, close))}?" if close else ""
+
+
+def _slips(word: str, name: str) -> int:
+    """Insertions, deletions, substitutions and swaps of neighbours that turn one into the other."""
+    before, row = [], list(range(len(name) + 1))
+    for i, letter in enumerate(word, 1):
+        before, above, row = row, before, [i]
+        for j, other in enumerate(name, 1):
+            row.append(min(before[j] + 1, row[-1] + 1, before[j - 1] + (letter != other)))
+            if i > 1 and j > 1 and letter == name[j - 2] and word[i - 2] == other:
+                row[j] = min(row[j], above[j - 2] + 1)
+    return row[-1]

@@ -1,0 +1,255 @@
+"""Options that depend on one another: what gives way where two contradict each other, and what has no effect.
+
+A default, a preset, a checkpoint or a recipe must not refuse what the user asked for: of two values that contradict
+each other, the one of the lower layer gives way, and a notice says so. Within one layer, or where no value would make
+sense, the contradiction is an error.
+"""
+
+import math
+import operator
+import os
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from mindcv.options.command_line import COMMAND_LINE
+from mindcv.options.option import Option, shorten, show
+from mindcv.options.sections import Data
+
+# Options that mean something for one value of another option only, and nothing for the next.
+_OWNED = {"dataset": "num_classes train_split val_split data_dir", "scheduler": "decay_epochs"}
+# What a shortened warmup leaves to the rest of the training.
+_WARMUP_SHARE = 10
+DATASETS_IN_MEMORY = ("cifar10", "cifar100", "digits", "mnist", "synthetic")  # whose images no file can spoil
+
+
+@dataclass
+class Layers:
+    """The value of every option, and the layer it is from.
+
+    Attributes:
+        values: key -> value.
+        sources: key -> where it is from, for messages.
+        ranks: key -> number of its layer; a higher one wins. 0: the default.
+        earlier: key -> the values that it had in lower layers, lowest first, each with its rank.
+        notices: what gave way.
+    """
+
+    values: dict[str, Any]
+    sources: dict[str, str]
+    ranks: dict[str, int]
+    earlier: dict[str, list[tuple[int, Any]]]
+    notices: list[str] = field(default_factory=list)
+
+    def __getitem__(self, key: str) -> Any:
+        return self.values[key]
+
+    def said(self, key: str) -> str:
+        """`key=value (source)`."""
+        return f"{key}={shorten(show(self[key]))} ({self.sources[key]})"
+
+    def gives_way(self, key: str, value: Any, *others: str) -> bool:
+        """Replace the value of `key` if it is of a lower layer than that of one of the others; whether it was."""
+        winner = max(others, key=lambda other: self.ranks[other])
+        if self.ranks[key] >= self.ranks[winner]:
+            return False
+        replaced = self.said(key)
+        self.values[key] = value
+        self.notices.append(f"{replaced} gives way to {self.said(winner)}: {key}={show(value)}")
+        return True
+
+
+def settle(layers: Layers, options: Mapping[str, Option], prog: str) -> None:
+    """Have lower layers give way to higher ones, and put `resume` in the place of MindCV's `resume_opt`.
+
+    Raises:
+        ValueError: for values of one layer that contradict each other.
+    """
+    _settle_owned(layers, options)
+    if prog in options["num_parallel_workers"].scripts:
+        _settle_cores(layers)
+    for key in ("mean", "std"):
+        # The average of the three is used. By value, since in a file that `save` wrote nothing is a default.
+        grey_default = layers["in_channels"] == 1 and layers[key] == options[key].default
+        if len(layers[key]) == layers["in_channels"] or grey_default:
+            continue
+        average = (sum(layers[key]) / max(len(layers[key]), 1),)
+        if layers["in_channels"] != 1 or not layers[key] or not layers.gives_way(key, average, "in_channels"):
+            raise ValueError(f"{layers.said(key)} must have one value per channel, but {layers.said('in_channels')}")
+    if layers["pretrained"] and layers["ckpt_path"]:
+        settled = layers.gives_way("pretrained", False, "ckpt_path") or layers.gives_way("ckpt_path", "", "pretrained")
+        if not settled:
+            both = f"{layers.said('pretrained')} and {layers.said('ckpt_path')}"
+            raise ValueError(f"{both}: weights can come from one of them only")
+    if prog == "train":
+        _settle_resume(layers)
+        _settle_schedule(layers)
+        _settle_optimizer(layers)
+
+
+def _settle_owned(layers: Layers, options: Mapping[str, Option]) -> None:
+    """What a lower layer says about its own data set or schedule does not bind another one."""
+    for owner, keys in _OWNED.items():
+        yielding = []
+        for key in keys.split():
+            before = [value for rank, value in layers.earlier[owner] if 0 < rank <= layers.ranks[key]]
+            if not before or before[-1] == layers[owner] or layers[key] == options[key].default:
+                continue
+            if key == "data_dir":  # may well hold several data sets
+                layers.notices.append(f"{layers.said(key)} was given for {owner}={before[-1]}")
+            elif layers.ranks[key] < layers.ranks[owner]:
+                yielding.append(layers.said(key))
+                layers.values[key] = options[key].default
+        if yielding:
+            give = "give" if len(yielding) > 1 else "gives"
+            layers.notices.append(f"{', '.join(yielding)} {give} way to {layers.said(owner)}")
+
+
+def _settle_cores(layers: Layers) -> None:
+    """More threads than cores, which MindData refuses, are an error only if this command asked for them."""
+    wanted, cores = layers["num_parallel_workers"], os.cpu_count() or 1
+    if wanted and wanted > cores and layers.sources["num_parallel_workers"] != COMMAND_LINE:
+        said = layers.said("num_parallel_workers")
+        layers.notices.append(f"{said} gives way to this machine: num_parallel_workers={cores}, its cores")
+        layers.values["num_parallel_workers"] = cores
+
+
+def _settle_resume(layers: Layers) -> None:
+    values = layers.values
+    if not values["resume_opt"]:
+        return
+    if values["resume"] or not values["ckpt_path"]:
+        said = layers.said("resume_opt")
+        raise ValueError(f"{said} needs ckpt_path, the checkpoint to go on from, and no resume beside it")
+    values["resume"], values["resume_opt"], values["ckpt_path"] = values["ckpt_path"], False, ""
+    layers.sources["resume"], layers.sources["ckpt_path"] = layers.sources["ckpt_path"], "default"
+
+
+def _settle_schedule(layers: Layers) -> None:
+    if layers["warmup_epochs"] >= layers["epoch_size"] and not _shorten_warmup(layers, "epoch_size"):
+        said = layers.said("warmup_epochs")
+        raise ValueError(f"{said} leaves nothing of {layers.said('epoch_size')}: it must be smaller")
+    if layers["min_lr"] > layers["lr"] and not layers.gives_way("min_lr", 0.0, "lr"):
+        raise ValueError(f"{layers.said('min_lr')} is above {layers.said('lr')}: it must not be")
+    if layers["scheduler"] == "step_decay" and layers["decay_epochs"] is None:
+        raise ValueError(f"{layers.said('scheduler')} needs decay_epochs, the number of epochs between two drops")
+    drops, first = _first_drop(layers)
+    if first <= layers["warmup_epochs"] and not _shorten_warmup(layers, drops, "scheduler"):
+        said = layers.said("warmup_epochs")
+        raise ValueError(f"{said} must end before the first drop of {layers.said(drops)}: epochs count from the start")
+
+
+def _first_drop(layers: Layers) -> tuple[str, float]:
+    """The option that says when the learning rate drops first, and the epoch, or infinity if it never drops."""
+    if layers["scheduler"] == "step_decay":
+        return "decay_epochs", layers["decay_epochs"] or math.inf
+    milestones = layers["multi_step_decay_milestones"] if layers["scheduler"] == "multi_step_decay" else ()
+    return "multi_step_decay_milestones", milestones[0] if milestones else math.inf
+
+
+def _shorten_warmup(layers: Layers, *others: str) -> bool:
+    epochs = min(layers["epoch_size"], _first_drop(layers)[1]) / _WARMUP_SHARE
+    return layers.gives_way("warmup_epochs", int(epochs) if epochs == int(epochs) else epochs, *others)
+
+
+def _settle_optimizer(layers: Layers) -> None:
+    if not layers["use_nesterov"] or (layers["opt"] in ("sgd", "momentum") and layers["momentum"] > 0):
+        return
+    if not layers.gives_way("use_nesterov", False, "opt" if layers["opt"] not in ("sgd", "momentum") else "momentum"):
+        said = layers.said("use_nesterov")
+        raise ValueError(f"{said} needs opt=sgd or momentum, and momentum above 0; got {layers.said('opt')}")
+
+
+def small_batch_notice(data: Data, source: str, num_images: int) -> str:
+    """A notice if drop_remainder gives way because it would leave no batch at all, or nothing.
+
+    Args:
+        data: the options of the data.
+        source: where drop_remainder is from. Only if it was asked for on the command line is that an error, which
+            `Loader` raises: recipes set it for data sets that are large, and a saved configuration holds everything.
+        num_images: size of the training split.
+    """
+    if not data.drop_remainder or num_images >= data.batch_size or source == COMMAND_LINE:
+        return ""
+    return (
+        f"batch_size={data.batch_size} is more than the {num_images} training images: an epoch is one batch of "
+        f"{num_images}, drop_remainder=true ({source}) gives way"
+    )
+
+
+# Options that have no effect for some values of another one: keys, the other one, whether its value is such.
+IDLE_WHEN: tuple[tuple[str, str, Callable[[Any], bool]], ...] = (
+    ("compile_cache", "mode", lambda mode: mode == 1),
+    ("dataset_download", "dataset", lambda name: name == "digits"),
+    ("on_bad_image bad_image_limit", "dataset", lambda name: name in DATASETS_IN_MEMORY),
+    ("bad_image_limit", "on_bad_image", lambda policy: policy == "stop"),
+    ("batch_size on_bad_image bad_image_limit fold_bn compile_cache", "check_data", bool),
+    ("fold_bn", "ckpt_path", lambda path: path.endswith((".onnx", ".mindir"))),
+    ("scale ratio", "random_crop_padding", lambda padding: padding is not None),
+    ("color_jitter", "auto_augment", lambda policy: policy is not None),
+    ("re_scale re_ratio re_value", "re_prob", lambda probability: probability == 0),
+    ("layer_decay", "freeze", lambda depth: depth == "backbone"),
+    ("momentum", "opt", lambda name: name in ("adam", "adamw")),
+    ("betas eps", "opt", lambda name: name in ("sgd", "momentum")),
+    ("weight_decay_filter", "weight_decay", lambda decay: decay == 0),
+    ("warmup_factor", "warmup_epochs", lambda epochs: epochs == 0),
+    ("min_lr", "scheduler", lambda name: name == "constant"),
+    ("decay_epochs", "scheduler", lambda name: name in ("constant", "multi_step_decay")),
+    ("decay_rate", "scheduler", lambda name: name in ("constant", "cosine_decay")),
+    ("multi_step_decay_milestones", "scheduler", lambda name: name != "multi_step_decay"),
+    ("val_interval", "val_while_train", operator.not_),
+    ("clip_value", "clip_grad", operator.not_),
+    ("ckpt_path pretrained", "resume", lambda wish: wish not in (False, "auto")),
+    ("nan_limit", "on_nan", lambda policy: policy == "stop"),
+)
+
+
+# Options that every script takes, and a script that they cannot change.
+IDLE_IN = {"infer": ("seed",), "export": ("seed",), "convert": ("seed", "mode", "device_target")}
+
+
+def remarks(layers: Layers, options: Mapping[str, Option], prog: str, recipes: Collection[str]) -> list[str]:
+    """What is legal, but perhaps not what was meant.
+
+    An option without effect has a line of its own if it is on the command line; those of a recipe have one together,
+    and only if they are no defaults.
+
+    Args:
+        recipes: the sources that are recipes.
+    """
+    idle = {
+        key: f"{governor}={shorten(show(layers[governor]))}"
+        for keys, governor, is_idle in reversed(IDLE_WHEN)
+        for key in keys.split()
+        if prog in options[key].scripts and prog in options[governor].scripts and is_idle(layers[governor])
+    }
+    lines = [f"{key} has no effect with {why}" for key, why in idle.items() if layers.sources[key] == COMMAND_LINE]
+    lines += [
+        f"{key} has no effect in {prog}.py" for key in IDLE_IN.get(prog, ()) if layers.sources[key] == COMMAND_LINE
+    ]
+    by_recipe: dict[str, list[str]] = {}
+    for key, why in idle.items():
+        if layers.sources[key] in recipes and layers[key] != options[key].default:
+            by_recipe.setdefault(layers.sources[key], []).append(f"{key} ({why})")
+    lines += [f"{source}: no effect of {', '.join(keys)}" for source, keys in by_recipe.items()]
+    return lines + (_remarks_on_the_schedule(layers) if prog == "train" else [])
+
+
+def _remarks_on_the_schedule(layers: Layers) -> list[str]:
+    lines = []
+    epochs, decay, scheduler = layers["epoch_size"], layers["decay_epochs"], layers["scheduler"]
+    if layers["warmup_epochs"] > 0 and scheduler in ("step_decay", "multi_step_decay"):
+        lines.append("drops of the learning rate count from the start of training (MindCV: from the end of warmup)")
+    milestones = layers["multi_step_decay_milestones"]
+    late = [epoch for epoch in milestones if epoch >= epochs]
+    if layers.ranks["multi_step_decay_milestones"] == 0 and len(late) < len(milestones):
+        late = []  # the default is cut to fit
+    if scheduler == "multi_step_decay" and late:
+        lines.append(f"no drop at {show(tuple(late))}: training ends before, {layers.said('epoch_size')}")
+    if scheduler == "step_decay" and decay >= epochs:
+        lines.append(f"the learning rate never drops: {layers.said('decay_epochs')}, {layers.said('epoch_size')}")
+    if scheduler == "cosine_decay" and decay is not None and layers["warmup_epochs"] + decay > epochs:
+        lines.append(f"the cosine does not reach its end: {layers.said('decay_epochs')}, {layers.said('epoch_size')}")
+    if layers.sources["val_interval"] == COMMAND_LINE and layers["val_interval"] > epochs and layers["val_while_train"]:
+        lines.append(f"{layers.said('val_interval')}, {layers.said('epoch_size')}: validated after the last epoch only")
+    return lines

@@ -1,0 +1,77 @@
+"""Files that the user names, to be read or written: what can be said about a path before any work is done."""
+
+import glob
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from mindcv.nearest import did_you_mean, nearest
+
+EXPORT_SUFFIXES = (".onnx", ".mindir")
+WEIGHT_SUFFIXES = (".ckpt", ".safetensors", ".pth", ".pt", ".bin", *EXPORT_SUFFIXES)
+_SHOWN = 8  # names in a message
+
+
+def check_checkpoint_path(path: str | Path) -> None:
+    """Raise ValueError, naming the nearest checkpoints, unless `path` is a file that is not empty."""
+    path = Path(path)
+    if path.is_dir():
+        raise ValueError(f"{path} is a folder, expected a checkpoint file. {_found(path, _weight_files(path))}")
+    if not path.exists():
+        if not path.parent.is_dir():
+            raise ValueError(f"no checkpoint at {path}: the folder {path.parent} does not exist.")
+        found = _weight_files(path.parent)
+        raise ValueError(f"no checkpoint at {path}.{_nearest_file(path, found)} {_found(path.parent, found)}")
+    if path.stat().st_size == 0:
+        raise ValueError(f"{path} is empty (0 bytes): it cannot be a checkpoint.")
+
+
+def check_exported_path(path: str | Path) -> None:
+    """Raise ValueError, naming the nearest files, unless `path` is an .onnx or .mindir file that is not empty."""
+    path = Path(path)
+    if path.suffix not in EXPORT_SUFFIXES:
+        raise ValueError(f"an exported network is a file that ends in {' or '.join(EXPORT_SUFFIXES)}, got {path}.")
+    if not path.is_file():
+        found = sorted(p.name for p in path.parent.glob("*") if p.suffix in EXPORT_SUFFIXES and p.is_file())
+        there = ", ".join(found[:_SHOWN]) or "none"
+        raise ValueError(f"no file {path}.{_nearest_file(path, found)} Exported networks there: {there}.")
+    if path.stat().st_size == 0:
+        raise ValueError(f"{path} is empty (0 bytes): it cannot be an exported network.")
+
+
+def check_output_path(path: str | Path, suffixes: Sequence[str]) -> None:
+    """Raise ValueError unless a file of one of these kinds can be written there: for finding out before the work."""
+    path = Path(path)
+    if path.suffix.lower() not in suffixes:
+        raise ValueError(f"the output must be a file named *{' or *'.join(suffixes)}; got {str(path)!r}.")
+    if path.is_dir():
+        raise ValueError(f"{path} is a folder; expected the name of a file.")
+    if not path.parent.is_dir():
+        raise ValueError(f"cannot write {path}: the folder {path.parent} does not exist. Make it first.")
+    if not os.access(path.parent, os.W_OK):
+        raise ValueError(f"cannot write {path}: the folder {path.parent} is not writable.")
+
+
+def what_is_there(path: str | Path) -> str:
+    """A remark on the nearest existing folder: names similar to the one that is missing, and the first few names."""
+    path = Path(path)
+    folder = next(parent for parent in (path, *path.parents) if parent.is_dir())
+    with os.scandir(folder) as entries:
+        names = sorted(e.name + "/" * e.is_dir() for e in entries if not e.name.startswith("."))
+    missing = path.relative_to(folder).parts[:1]
+    hint = did_you_mean(missing[0], names) if missing and not glob.has_magic(missing[0]) else ""
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return f"{hint} Found in {folder}: {', '.join(names[:_SHOWN]) or 'nothing'}{more}."
+
+
+def _nearest_file(path: Path, names: Sequence[str]) -> str:
+    close = nearest(path.name, names)
+    return f" Did you mean {path.parent / close[0]}?" if close else ""
+
+
+def _weight_files(folder: Path) -> list[str]:
+    return sorted(p.name for p in folder.iterdir() if p.suffix in WEIGHT_SUFFIXES)
+
+
+def _found(folder: Path, names: list[str]) -> str:
+    return f"Checkpoints in {folder}: {', '.join(names[:_SHOWN]) or 'none'}."

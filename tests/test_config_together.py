@@ -1,0 +1,164 @@
+"""Options that contradict each other: the lower layer gives way with a notice; and options without effect."""
+
+import pytest
+from config_lines import CIFAR, train
+
+from config import SCRIPTS, load_config
+from mindcv.data import list_datasets
+from mindcv.options.together import DATASETS_IN_MEMORY
+
+RECIPE = """
+dataset: imagenet
+num_classes: 1000
+val_split: val
+mean: [0.1, 0.2, 0.3]
+pretrained: true
+use_nesterov: true
+lr: 0.1
+min_lr: 0.001
+warmup_epochs: 5
+epoch_size: 90
+"""
+
+
+@pytest.mark.parametrize(
+    ("argv", "key", "value", "notice"),
+    [
+        (["--epoch_size=1"], "warmup_epochs", 0.1, "warmup_epochs=5 ({}) gives way to epoch_size=1 (command line)"),
+        (["--epoch_size=5"], "warmup_epochs", 0.5, "gives way to epoch_size=5 (command line): warmup_epochs=0.5"),
+        (
+            ["--scheduler=step_decay", "--decay_epochs=2"],
+            "warmup_epochs",
+            0.2,
+            "warmup_epochs=5 ({}) gives way to decay_epochs=2 (command line)",
+        ),
+        (
+            ["--scheduler=multi_step_decay", "--multi_step_decay_milestones=4,8"],
+            "warmup_epochs",
+            0.4,
+            "gives way to multi_step_decay_milestones=4,8 (command line)",
+        ),
+        (["--lr=1e-5"], "min_lr", 0.0, "min_lr=0.001 ({}) gives way to lr=1e-05 (command line): min_lr=0.0"),
+        (["--opt=adamw"], "use_nesterov", False, "use_nesterov=true ({}) gives way to opt=adamw (command line)"),
+        (["--momentum=0"], "use_nesterov", False, "use_nesterov=true ({}) gives way to momentum=0.0"),
+        (["--in_channels=1"], "mean", (0.2,), "mean=0.1,0.2,0.3 ({}) gives way to in_channels=1"),
+        (["--ckpt_path=a.ckpt"], "pretrained", False, "pretrained=true ({}) gives way to ckpt_path=a.ckpt"),
+        (["--dataset=cifar10"], "num_classes", None, "num_classes=1000 ({}), val_split=val"),
+        (["--dataset=cifar10"], "val_split", None, "val_split=val ({}) give way to dataset=cifar10"),
+    ],
+)
+def test_a_recipe_gives_way_to_the_command_line_and_a_notice_says_so(argv, key, value, notice, recipe):
+    path = recipe(RECIPE)
+    cfg = train("-c", path, *argv)
+    assert cfg.to_dict()[key] == pytest.approx(value)
+    assert any(notice.format(path) in line for line in cfg.notices), cfg.notices
+
+
+def test_another_schedule_does_not_take_over_the_epochs_of_a_recipes_decay(recipe):
+    path = recipe("scheduler: cosine_decay\ndecay_epochs: 85\nwarmup_epochs: 5\n")
+    with pytest.raises(ValueError, match="needs decay_epochs"):
+        train("-c", path, "--scheduler=step_decay")
+    assert train("-c", path, "--scheduler=step_decay", "--decay_epochs=30").schedule.decay_epochs == 30
+
+
+def test_a_folder_of_another_data_set_is_kept_with_a_remark(recipe):
+    cfg = train("-c", recipe("dataset: imagenet\ndata_dir: all\n"), "--dataset=flowers")
+    assert cfg.data.data_dir == "all"
+    assert [line.endswith("was given for dataset=imagenet") for line in cfg.notices] == [True]
+    assert not train("-c", recipe("dataset: imagenet\ndata_dir: all\n"), "--dataset=a", "--data_dir=b").notices
+
+
+def test_the_first_try_shortens_the_warmup_of_the_digits_preset():
+    cfg = train("--epoch_size=1")
+    assert cfg.schedule.warmup_epochs == 0.1
+    assert any("warmup_epochs=1 (configs/sknet/sknet50_digits.yaml) gives way" in line for line in cfg.notices)
+
+
+def test_a_base_gives_way_to_the_recipe_that_builds_on_it(recipe):
+    recipe(RECIPE, "base.yaml")
+    cfg = train("-c", recipe("base: base.yaml\nepoch_size: 3\n"))
+    assert cfg.schedule.warmup_epochs == 0.3
+
+
+def test_a_checkpoint_gives_way_to_the_command_line():
+    inherited = {"dataset": "cifar10", "warmup_epochs": 5, "epoch_size": 9, "use_nesterov": True}
+    cfg = train("--epoch_size=2", "--opt=adam", inherited=inherited, inherited_from="a.ckpt")
+    assert (cfg.schedule.warmup_epochs, cfg.optim.use_nesterov) == (0.2, False)
+    cfg = load_config(["--dataset=mnist"], prog="validate", inherited={"dataset": "cifar10", "val_split": "x"})
+    assert cfg.data.val_split is None
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        (["--epoch_size=1", "--warmup_epochs=1"], "leaves nothing of epoch_size=1"),
+        (["--lr=1e-5", "--min_lr=1"], "is above lr=1e-05"),
+        (["--opt=adam", "--use_nesterov"], "use_nesterov=true"),
+        (["--in_channels=1", "--mean=0.1,0.2,0.3"], "one value per channel"),
+        (["--pretrained", "--ckpt_path=a.ckpt"], "one of them only"),
+        (["--scheduler=step_decay", "--decay_epochs=1", "--warmup_epochs=1"], "must end before the first drop"),
+        (["--scheduler=multi_step_decay", "--warmup_epochs=30"], "must end before the first drop"),
+    ],
+)
+def test_what_one_layer_says_must_agree(argv, message, recipe):
+    lines = [f"{word.lstrip('-').partition('=')[0]}: {word.partition('=')[2] or 'true'}" for word in argv]
+    for line in ([CIFAR, *argv], ["-c", recipe("\n".join(lines).replace("0.1,0.2,0.3", "[0.1, 0.2, 0.3]"))]):
+        with pytest.raises(ValueError, match=message):
+            train(*line)
+
+
+def test_the_command_lines_own_dataset_keeps_its_own_classes(recipe):
+    cfg = train("-c", recipe(RECIPE), "--dataset=flowers", "--num_classes=5", "--val_split=dev")
+    assert (cfg.model.num_classes, cfg.data.val_split) == (5, "dev")
+    assert train("-c", recipe(RECIPE), "--dataset=imagenet").model.num_classes == 1000
+    assert train("-c", recipe("num_classes: 7"), "--dataset=flowers").model.num_classes == 7
+
+
+# Without effect
+
+
+@pytest.mark.parametrize(
+    ("prog", "argv", "notice"),
+    [
+        ("train", ["--compile_cache", "--mode=1"], "compile_cache has no effect with mode=1"),
+        ("train", ["--on_bad_image=skip"], "on_bad_image has no effect with dataset=cifar10"),
+        ("train", ["--color_jitter=0.1", "--auto_augment=randaug"], "color_jitter has no effect with auto_augment"),
+        ("train", ["--weight_decay_filter=norm_and_bias", "--weight_decay=0"], "no effect with weight_decay=0.0"),
+        ("train", ["--layer_decay=0.9", "--freeze=backbone"], "layer_decay has no effect with freeze=backbone"),
+        ("train", ["--ckpt_path=a.ckpt", "--resume"], "ckpt_path has no effect with resume=true"),
+        ("train", ["--pretrained", "--resume=run"], "pretrained has no effect with resume=run"),
+        ("train", ["--val_interval=200"], "validated after the last epoch only"),
+        ("train", ["--scheduler=multi_step_decay", "--epoch_size=30"], "no drop at 30,60,90: training ends before"),
+        ("train", ["--scheduler=step_decay", "--decay_epochs=90"], "the learning rate never drops"),
+        ("train", ["--decay_epochs=95"], "the cosine does not reach its end"),
+        ("infer", ["--seed=1"], "seed has no effect in infer.py"),
+        ("convert", ["--mode=1"], "mode has no effect in convert.py"),
+        ("validate", ["--check_data", "--batch_size=3"], "batch_size has no effect with check_data=true"),
+        ("validate", ["--fold_bn", "--ckpt_path=a.onnx"], "fold_bn has no effect with ckpt_path=a.onnx"),
+        ("infer", ["--no-fold_bn", "--ckpt_path=a.mindir"], "fold_bn has no effect with ckpt_path=a.mindir"),
+    ],
+)
+def test_what_will_not_be_used_is_a_remark(prog, argv, notice):
+    cfg = load_config([*argv, *([CIFAR] if prog in ("train", "validate") else [])], prog=prog)
+    assert [notice in line for line in cfg.notices] == [True]
+
+
+def test_digits_are_not_downloaded():
+    assert "dataset_download has no effect with dataset=digits" in train("--dataset_download").notices
+
+
+def test_a_recipes_values_without_effect_are_one_line(recipe):
+    path = recipe("dataset: flowers\ndecay_rate: 0.5\nbetas: [0.8, 0.9]\nclip_value: 15.0\n")
+    assert train("-c", path).notices == (
+        f"{path}: no effect of decay_rate (scheduler=cosine_decay), betas (opt=momentum)",
+    )
+    for prog in SCRIPTS[1:]:
+        assert not load_config(["-c", path], prog=prog).notices
+
+
+def test_resume_auto_uses_the_weights_where_there_is_no_run():
+    assert not train(CIFAR, "--ckpt_path=a.ckpt", "--resume=auto").notices
+
+
+def test_the_data_sets_in_memory_are_the_built_in_ones():
+    assert sorted(DATASETS_IN_MEMORY) == list_datasets()

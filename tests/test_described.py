@@ -1,0 +1,39 @@
+"""What a converted or exported file says about itself: what its source said, changed by what the command line gave."""
+
+import pytest
+from script_runs import fails
+
+import build
+import convert
+import start
+from config import load_config
+from mindcv.checkpoint import network_weights, read_checkpoint, save_checkpoint
+
+
+@pytest.fixture
+def own(tmp_path, tiny_network):
+    """A checkpoint of this package's, with a description."""
+    network = tiny_network()
+    image = {"model": "tiny_sknet", "image_resize": 16, "crop_pct": 1.0, "mean": [0.1, 0.2, 0.3]}
+    info = {"model": network.description, "config": image, "class_names": [str(k) for k in range(10)]}
+    save_checkpoint(tmp_path / "own.ckpt", network_weights(network), info)
+    return tmp_path / "own.ckpt"
+
+
+def test_a_converted_checkpoint_says_what_was_given(own, tmp_path):
+    convert.main([f"--ckpt_path={own}", "--crop_pct=0.5", f"--output={tmp_path / 'new.ckpt'}"])
+    kept = read_checkpoint(tmp_path / "new.ckpt").info["config"]
+    assert (kept["crop_pct"], kept["image_resize"], kept["mean"]) == (0.5, 16, [0.1, 0.2, 0.3])
+
+
+def test_an_exported_network_says_the_size_that_was_given(own):
+    argv = [f"--ckpt_path={own}", "--image_resize=24", "--output=x.onnx"]
+    config, weights = start.read_start(load_config(argv, prog="export"), argv, "export")
+    assert build.as_own_checkpoint(config, weights).info["config"]["image_resize"] == 24
+
+
+def test_an_average_is_of_the_model_that_was_named(own, tmp_path, capsys):
+    line = ["--average", str(own), str(own), f"--output={tmp_path / 'mean.ckpt'}"]
+    assert "holds model=tiny_sknet, but model=resnet18" in fails(convert.main, [*line, "--model=resnet18"], capsys)
+    convert.main([*line, "--model=tiny_sknet", "--interpolation=bicubic"])
+    assert read_checkpoint(tmp_path / "mean.ckpt").info["config"]["interpolation"] == "bicubic"

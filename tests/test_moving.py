@@ -1,0 +1,113 @@
+"""A run and its checkpoints elsewhere: another folder, a moved project, a machine with fewer cores, another device."""
+
+import os
+
+import fixtures_data
+import pytest
+from config_lines import CIFAR
+from script_runs import fails, small_run
+
+import start
+import train
+import validate
+from config import load_config
+from mindcv.checkpoint import read_checkpoint
+
+
+@pytest.fixture
+def project(tmp_path, tiny_model, monkeypatch, capsys):
+    """A folder with data and one epoch of a run in ckpt/, both named by relative paths; another one is current."""
+    folder = tmp_path / "project"
+    for split in ("train", "val"):
+        fixtures_data.write_image_folder(folder / "flowers", split, ["daisy", "rose"], 8, "png")
+    monkeypatch.chdir(folder)
+    line = small_run("ckpt", "--dataset=flowers", "--data_dir=flowers", "--epoch_size=1", "--batch_size=8", "--mode=1")
+    assert train.main(line) == 0
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    capsys.readouterr()
+    return folder
+
+
+def checkpoint(folder, kind="best"):
+    return folder / "ckpt" / f"tiny_sknet-{kind}.ckpt"
+
+
+def test_a_checkpoint_finds_its_data_from_another_folder(project):
+    assert validate.main([f"--ckpt_path={checkpoint(project)}", "--mode=1"]).num_examples == 16
+
+
+def test_the_saved_configuration_repeats_the_run_from_another_folder(project, capsys):
+    assert train.main(["-c", f"{project}/ckpt/config.yaml"]) == 0
+    assert "16 images to train" in capsys.readouterr().out
+
+
+def test_a_run_goes_on_from_another_folder_without_a_change(project, capsys):
+    assert train.main([f"--resume={project / 'ckpt'}", f"--data_dir={project}/flowers"]) == 0
+    assert "is complete" in capsys.readouterr().out
+    assert train.main([f"--resume={project / 'ckpt'}", "--epoch_size=2"]) == 0
+    assert "resumed with changes, so not the run it would have been: epoch_size 1 -> 2;" in capsys.readouterr().out
+
+
+def test_a_moved_project_finds_its_data_and_says_so(project, monkeypatch, capsys):
+    moved = project.rename(project.parent / "moved")
+    monkeypatch.chdir(moved)
+    assert validate.main(["--ckpt_path=ckpt/tiny_sknet-best.ckpt", "--mode=1"]).num_examples == 16
+    assert f"data_dir {project}/flowers is gone; using {moved}/flowers" in capsys.readouterr().out
+
+
+def test_data_that_is_gone_is_named_with_the_checkpoint_and_never_replaced(project, capsys):
+    moved = project.rename(project.parent / "moved")
+    for main, argv, kind in (
+        (validate.main, [f"--ckpt_path={checkpoint(moved)}"], "best"),
+        (train.main, [f"--resume={moved}/ckpt", "--epoch_size=2"], "last"),
+    ):
+        message = fails(main, argv, capsys)
+        assert f"data_dir={project}/flowers ({checkpoint(moved, kind)}): there is no such folder" in message
+        assert "--data_dir=FOLDER" in message
+
+
+def test_a_run_goes_on_with_the_cores_that_are_there(tmp_path, tiny_model, monkeypatch, capsys):
+    if (os.cpu_count() or 1) < 2:
+        pytest.skip("needs two cores")
+    line = small_run(tmp_path, "--epoch_size=1", "--mode=1", "--num_parallel_workers=2")
+    assert train.main(line) == 0
+    monkeypatch.setattr(os, "cpu_count", lambda: 1)
+    capsys.readouterr()
+    assert train.main([f"--resume={tmp_path}", "--epoch_size=2"]) == 0
+    printed = capsys.readouterr().out
+    assert "the run had 2 data threads and now has 1: augmentations differ" in printed
+    assert read_checkpoint(tmp_path / "tiny_sknet-last.ckpt").info["training"]["num_parallel_workers"] == 1
+    message = fails(train.main, [f"--resume={tmp_path}", "--epoch_size=3", "--num_parallel_workers=2"], capsys)
+    assert "num_parallel_workers must be from 1 to the 1 cores" in message
+
+
+def test_a_recipe_gives_way_to_the_cores_that_are_there(recipe, monkeypatch):
+    monkeypatch.setattr(os, "cpu_count", lambda: 3)
+    path = recipe("num_parallel_workers: 8\ndataset: cifar10")
+    cfg = load_config(["-c", path], prog="train")
+    assert cfg.data.num_parallel_workers == 3
+    assert cfg.notices == (
+        f"num_parallel_workers=8 ({path}) gives way to this machine: num_parallel_workers=3, its cores",
+    )
+    assert (
+        load_config([CIFAR, "--num_parallel_workers=8"], prog="train").data.num_parallel_workers == 8
+    )  # Loader's error
+    assert not load_config(["-c", path], prog="export").notices
+
+
+def test_a_run_of_another_device_says_how_to_go_on_here(tmp_path, tiny_model, monkeypatch, capsys):
+    assert train.main(small_run(tmp_path, "--epoch_size=1", "--mode=1")) == 0
+    read = start.CheckpointStore.newest
+
+    def newest(store):
+        found, complaints = read(store)
+        found.info["config"]["device_target"] = "GPU"
+        return found, complaints
+
+    monkeypatch.setattr(start.CheckpointStore, "newest", newest)
+    monkeypatch.setattr(start, "present_devices", lambda: ["CPU"])
+    message = fails(train.main, [f"--resume={tmp_path}", "--epoch_size=2"], capsys)
+    assert "the run was on device_target=GPU" in message and "--device_target=CPU goes on with it" in message
+    assert train.main([f"--resume={tmp_path}", "--epoch_size=2", "--device_target=CPU"]) == 0
+    assert "device_target GPU -> CPU" in capsys.readouterr().out
