@@ -106,7 +106,7 @@ run_script(main, sys.argv[1:])
 """
     (tmp_path / "program.py").write_text(program)
     command = f"{sys.executable} {tmp_path / 'program.py'} {tmp_path / 'file'} {closed}"
-    done = subprocess.run(command, shell=True, env={**os.environ, "PYTHONPATH": str(ROOT)})
+    done = subprocess.run(["sh", "-c", command], env={**os.environ, "PYTHONPATH": str(ROOT)})
     assert done.returncode == 2
     assert (tmp_path / "file").read_text() == "whole"
 

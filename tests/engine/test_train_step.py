@@ -190,10 +190,13 @@ def run(step, batches) -> list[bool]:
 
 @pytest.mark.parametrize("guard", [False, True])
 @pytest.mark.parametrize("accumulate_steps", [1, 2])
-def test_a_step_returns_a_float32_loss_and_a_bool(mode, guard, accumulate_steps):
-    loss, finite = small_step(guard=guard, accumulate_steps=accumulate_steps)(*GOOD[0])
+def test_a_step_returns_a_float32_loss_a_bool_and_whether_it_updated(mode, guard, accumulate_steps):
+    step = small_step(guard=guard, accumulate_steps=accumulate_steps)
+    loss, finite, updated = step(*GOOD[0])
     assert (loss.shape, loss.dtype, finite.shape, finite.dtype) == ((), ms.float32, (), ms.bool_)
     assert finite.asnumpy()
+    assert updated is (accumulate_steps == 1) and step.updates == updated
+    assert step(*GOOD[1]).updated and step.updates == 2 // accumulate_steps
 
 
 @pytest.mark.parametrize("number", [np.nan, np.inf, -np.inf])
