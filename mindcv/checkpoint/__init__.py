@@ -5,6 +5,7 @@ from mindcv.checkpoint.file import (
     WEIGHT_SUFFIXES,
     Checkpoint,
     check_checkpoint_path,
+    named_in_errors,
     publish,
     read_checkpoint,
     save_checkpoint,
@@ -18,6 +19,7 @@ from mindcv.checkpoint.fit import (
     set_arrays,
     weight_parameters,
 )
+from mindcv.checkpoint.format import DamagedError
 from mindcv.checkpoint.store import CheckpointStore
 
 __all__ = [
@@ -26,10 +28,12 @@ __all__ = [
     "WEIGHT_SUFFIXES",
     "Checkpoint",
     "CheckpointStore",
+    "DamagedError",
     "check_checkpoint_path",
     "check_fits",
     "check_same_arrays",
     "load_exact",
+    "named_in_errors",
     "network_weights",
     "publish",
     "read_checkpoint",
