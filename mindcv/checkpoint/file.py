@@ -20,6 +20,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from mindcv.checkpoint.format import DamagedError, encode, read_arrays
+from mindcv.machine_errors import named_in_errors
 
 EXPORT_SUFFIXES = (".onnx", ".mindir")
 WEIGHT_SUFFIXES = (".ckpt", ".safetensors", ".pth", ".pt", ".bin", *EXPORT_SUFFIXES)
@@ -156,21 +157,6 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
     weights = {name: array for name, array in arrays.items() if not name.startswith(_STATE)}
     state = {name.removeprefix(_STATE): array for name, array in arrays.items() if name.startswith(_STATE)}
     return Checkpoint(path, weights, description, state=state)
-
-
-@contextlib.contextmanager
-def named_in_errors(path: Path) -> Iterator[None]:
-    """Within, name the file in an error that says that the system cannot read it, or lacks the memory to.
-
-    Raises:
-        OSError, MemoryError: of the same kind, with the file and the reason.
-    """
-    try:
-        yield
-    except OSError as error:
-        raise OSError(f"cannot read {path}: {error.strerror or error}") from error
-    except MemoryError as error:
-        raise MemoryError(f"not enough memory to read {path}") from error
 
 
 def _read(path: Path) -> tuple[bool, dict[str, np.ndarray], dict[str, str]]:
