@@ -52,7 +52,7 @@ def named_in_errors(path: str | os.PathLike) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        named = OSError(f"cannot read {os.fspath(path)}: {error.strerror or error}")
+        named = type(error)(f"cannot read {os.fspath(path)}: {error.strerror or error}")
         named.errno = error.errno
         raise named from error
     except MemoryError as error:

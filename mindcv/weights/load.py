@@ -17,6 +17,7 @@ from mindcv.checkpoint import (
     read_checkpoint,
     weight_parameters,
 )
+from mindcv.machine_errors import named_in_errors
 from mindcv.weights.catalog import WeightRecord, imagenet_classes
 from mindcv.weights.download import fetch_weights
 from mindcv.weights.from_mindcv import from_mindcv, is_mindcv, mindcv_names, mindcv_variant
@@ -49,7 +50,7 @@ def read_weights(path: str | Path) -> Checkpoint:
     check_checkpoint_path(path)
     if path.suffix in EXPORT_SUFFIXES:
         raise ValueError(f"{path} is an exported network: validate.py and infer.py run it, but its weights stay in it.")
-    with path.open("rb") as file:
+    with named_in_errors(path), path.open("rb") as file:
         start = file.read(9)
     if start[8:] == b"{":
         checkpoint = Checkpoint(path, read_safetensors(path), {})

@@ -18,7 +18,8 @@ from pathlib import Path
 
 import numpy as np
 
-from mindcv.weights.safetensors_file import item_size, map_file, numbers
+from mindcv.machine_errors import named_in_errors
+from mindcv.weights.safetensors_file import item_size, load_file, numbers
 from mindcv.weights.torch_pickle import Ignored, Storage, Storages, Tensor, read_pickle
 
 _LOG = logging.getLogger("mindcv")
@@ -43,10 +44,11 @@ def read_torch_file(path: str | Path) -> dict[str, np.ndarray]:
     Raises:
         ValueError: if the file is damaged, cut off or of another format; if it names anything that is no tensor or
             plain container; if there is no state dict in it.
-        OSError: if there is no such file, or it cannot be read.
+        OSError, MemoryError: if there is no such file, or it cannot be read.
     """
     try:
-        data = map_file(path)
+        with named_in_errors(path):
+            data = load_file(path)
         if data[:4] == b"PK\x03\x04":
             saved, load = _read_zip(data)
         elif data[: len(_STREAM_START)] == _STREAM_START:
