@@ -22,6 +22,7 @@ from mindcv.weights.catalog import WeightRecord, imagenet_classes
 from mindcv.weights.download import fetch_weights
 from mindcv.weights.from_mindcv import from_mindcv, is_mindcv, mindcv_names, mindcv_variant
 from mindcv.weights.from_timm import from_timm, timm_names
+from mindcv.weights.prefix import is_known, without_prefix
 from mindcv.weights.safetensors_file import read_safetensors
 from mindcv.weights.torch_file import read_torch_file
 
@@ -42,7 +43,8 @@ def read_weights(path: str | Path) -> Checkpoint:
     """Read a `.ckpt` of this package or of MindCV, a `.safetensors`, or a `.pth`; its content decides which it is.
 
     Returns:
-        The weights under the names that the file has; `Checkpoint.names` says whose names they are.
+        The weights under the names that the file has, without a prefix that a wrapper gave to all of them (that is
+        logged in a line); `Checkpoint.names` says whose names they are.
     Raises:
         ValueError: if there is no such file (the nearest names are given), or it is damaged or of another kind.
     """
@@ -58,6 +60,11 @@ def read_weights(path: str | Path) -> Checkpoint:
         checkpoint = Checkpoint(path, read_torch_file(path), {})
     else:
         checkpoint = read_checkpoint(path)
+    if not checkpoint.info:
+        names, prefix = without_prefix(checkpoint.weights)
+        if prefix:
+            _LOG.warning("weights of %s: the prefix %s is taken off their names", path, prefix)
+            checkpoint = replace(checkpoint, weights=dict(zip(names, checkpoint.weights.values(), strict=True)))
     return replace(checkpoint, names=_whose(checkpoint))
 
 
@@ -151,12 +158,22 @@ def num_classes(checkpoint: Checkpoint) -> int:
     """How many classes the weights tell apart.
 
     Raises:
-        ValueError: if they have no classifier.
+        ValueError: if they have no classifier, or are not those of a network of this package.
     """
     name = _DIALECTS[checkpoint.names][0](_CLASSIFIER)["classifier.bias"]
-    if name not in checkpoint.weights:
-        raise ValueError(f"{checkpoint.path} has no classifier ({name} is missing): its weights can start a training.")
-    return len(checkpoint.weights[name])
+    if name in checkpoint.weights:
+        return len(checkpoint.weights[name])
+    unknown = [each for each in checkpoint.weights if not is_known(each)]
+    if len(unknown) == len(checkpoint.weights):
+        raise ValueError(
+            f"{checkpoint.path} holds no weights of a network of this package: its names look like "
+            f"{', '.join(unknown[:3]) or 'nothing'}; expected names like layer1.0.conv1.weight (timm, MindCV) or "
+            "stages.0.0.conv1.conv.weight (this package)."
+        )
+    unknown = f"; unknown: {', '.join(unknown[:3])}" if unknown else ""
+    raise ValueError(
+        f"{checkpoint.path} has no classifier ({name} is missing{unknown}): its weights can start a training."
+    )
 
 
 def adapt_input_channels(weight: np.ndarray, channels: int) -> np.ndarray:

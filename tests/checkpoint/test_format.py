@@ -7,6 +7,7 @@ import mindspore as ms
 import numpy as np
 import pytest
 from ckpt_format import array, field
+from weights_reading import assert_same
 
 from mindcv.checkpoint import DamagedError, read_checkpoint, save_checkpoint
 from mindcv.checkpoint import format as format_module
@@ -48,13 +49,6 @@ def arrays_of_every_kind():
     return {f"{kind} {len(shape)}": numbers(kind, shape) for kind in KINDS for shape in SHAPES}
 
 
-def assert_identical(read, expected):
-    assert list(read) == list(expected)
-    for name, value in expected.items():
-        assert isinstance(read[name], np.ndarray) and (read[name].dtype, read[name].shape) == (value.dtype, value.shape)
-        assert read[name].tobytes() == value.tobytes(), name
-
-
 EXTRA = {"epoch": 3, "lr": 0.5, "done": True, "text": "h\u00e9\u732b"}
 
 
@@ -67,7 +61,7 @@ def test_what_mindspore_writes_is_read_as_mindspore_reads_it(tmp_path, crc):
     with path.open("rb") as file:
         arrays, texts = read_arrays(file)
     assert texts == {"text": loaded.pop("text")}
-    assert_identical(arrays, {name: value.asnumpy() for name, value in loaded.items()})
+    assert_same(arrays, {name: value.asnumpy() for name, value in loaded.items()})
 
 
 def test_bfloat16_is_widened_exactly(tmp_path):
@@ -77,7 +71,7 @@ def test_bfloat16_is_widened_exactly(tmp_path):
     loaded = ms.load_checkpoint(str(tmp_path / "x.ckpt"))
     with (tmp_path / "x.ckpt").open("rb") as file:
         arrays, _ = read_arrays(file)
-    assert_identical(arrays, {name: value.astype(ms.float32).asnumpy() for name, value in loaded.items()})
+    assert_same(arrays, {name: value.astype(ms.float32).asnumpy() for name, value in loaded.items()})
 
 
 def test_what_is_written_is_what_mindspore_writes(tmp_path):
@@ -94,7 +88,7 @@ def test_arrays_of_any_layout_and_byte_order_are_written_as_their_values():
         b"".join(piece for _, piece in encode({"w": a}, {})) for a in (plain, plain.astype(">f4"), plain[:, ::2])
     ]
     assert written[0] == written[1]
-    assert_identical(check(written[2])[0], {"w": plain[:, ::2]})
+    assert_same(check(written[2])[0], {"w": plain[:, ::2]})
 
 
 @pytest.mark.parametrize("values", [np.zeros(2, complex), np.zeros((0, 3), np.float32), np.array(["a"])])
@@ -108,7 +102,7 @@ def test_mindspore_reads_what_this_package_writes(tmp_path):
     save_checkpoint(tmp_path / "x.ckpt", arrays, {"epoch": 3})
     loaded = ms.load_checkpoint(str(tmp_path / "x.ckpt"))
     assert json.loads(loaded.pop("mindcv")) == {"epoch": 3}
-    assert_identical({name: value.asnumpy() for name, value in loaded.items()}, arrays)
+    assert_same({name: value.asnumpy() for name, value in loaded.items()}, arrays)
 
 
 def test_large_arrays_are_split_as_mindspore_splits_them(tmp_path, monkeypatch):
@@ -117,11 +111,9 @@ def test_large_arrays_are_split_as_mindspore_splits_them(tmp_path, monkeypatch):
     content = b"".join(piece for _, piece in encode({"w": values, "v": values}, {}))
     parts = [values[:3], values[3:6], values[6:]]
     assert content == b"".join(array(name, [8], content=part.tobytes()) for name in (b"w", b"v") for part in parts)
-    assert_identical(check(content)[0], {"w": values, "v": values})
+    assert_same(check(content)[0], {"w": values, "v": values})
     (tmp_path / "x.ckpt").write_bytes(content)
-    assert_identical(
-        {n: p.asnumpy() for n, p in ms.load_checkpoint(str(tmp_path / "x.ckpt")).items()}, check(content)[0]
-    )
+    assert_same({n: p.asnumpy() for n, p in ms.load_checkpoint(str(tmp_path / "x.ckpt")).items()}, check(content)[0])
 
 
 def test_a_wrong_crc_is_damage(tmp_path):

@@ -7,6 +7,7 @@ import mindspore as ms
 import numpy as np
 import pytest
 from safetensors.numpy import save_file
+from tool_weights import assert_same, foreign, random_weights
 
 from mindcv.checkpoint import network_weights, save_checkpoint
 from mindcv.models import create_model, list_models
@@ -14,21 +15,6 @@ from mindcv.models import factory as model_factory
 from mindcv.weights import find_weights, mindcv_names, timm_names, weight_records
 from mindcv.weights import load as weight_loading
 from mindcv.weights.load import adapt_input_channels, load_weights, num_classes, read_published, read_weights
-
-
-def random_weights(network, seed=0):
-    """Fresh values of every parameter's shape, none of them equal."""
-    rng = np.random.default_rng(seed)
-    return {p.name: rng.standard_normal(p.shape).astype(np.float32) for p in network.get_parameters()}
-
-
-def foreign(weights, names, pointwise=False):
-    """The weights under another tool's names, as that tool shapes them."""
-    renamed = {}
-    for own, array in weights.items():
-        name = names[own]
-        renamed[name] = array[..., None, None] if pointwise and ".se." in name and array.ndim == 2 else array
-    return renamed
 
 
 def write_timm(path, weights, dtype=np.float32):
@@ -41,13 +27,6 @@ def write_mindcv(path, weights):
     entries = [{"name": n, "data": ms.Tensor(a)} for n, a in foreign(weights, mindcv_names(weights)).items()]
     ms.save_checkpoint(entries, str(path))
     return path
-
-
-def assert_same(network, weights, but=()):
-    loaded = network_weights(network)
-    assert loaded.keys() == weights.keys()
-    for name, array in weights.items():
-        assert np.array_equal(loaded[name], array) == (name not in but), name
 
 
 @pytest.fixture
