@@ -2,7 +2,7 @@
 
 python convert.py --model=sknet50 --ckpt_path=skresnext50_ra-f40e40bf.pth --output=sknet50.ckpt
 python convert.py --average ckpt/sknet50-9.ckpt ckpt/sknet50-10.ckpt --output=averaged.ckpt
-python convert.py --ckpt_path=ckpt/sknet50-best.ckpt --output=sknet50.ckpt
+python convert.py --ckpt_path=ckpt/sknet50-best.ckpt --output=stripped.ckpt
 """
 
 from collections.abc import Sequence
@@ -10,6 +10,7 @@ from pathlib import Path
 
 import mindcv  # noqa: F401  (sets what MindSpore reads when it is imported)
 from config import load_config, run_script
+from mindcv.output_file import check_overwrite
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -23,6 +24,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         raise ValueError(f"--output must name a .ckpt file in an existing folder; got '{config.files.output}'.")
     if output.exists() and any(output.samefile(path) for path in inputs if Path(path).exists()):
         raise ValueError(f"--output={output} is one of the inputs, which would be lost: choose another name.")
+    check_overwrite(output, config.files.overwrite)
 
     # MindSpore takes seconds to import; --help and a mistyped flag should not wait for it.
     from build import as_own_checkpoint

@@ -5,12 +5,14 @@ from functools import partial
 
 import mindcv  # noqa: F401  (sets what MindSpore reads when it is imported)
 from config import load_config, run_script
+from mindcv.output_file import check_overwrite
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     config = load_config(argv, prog="export")
     if not config.model.ckpt_path and not config.model.pretrained:
         raise ValueError("nothing to export: name a checkpoint with --ckpt_path, or use --pretrained.")
+    check_overwrite(config.files.output, config.files.overwrite)
 
     # MindSpore takes seconds to import; --help and a mistyped flag should not wait for it.
     from build import as_own_checkpoint, build_to_run

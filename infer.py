@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import mindcv  # noqa: F401  (sets what MindSpore reads when it is imported)
 from config import load_config, run_script
+from mindcv.output_file import check_overwrite
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -13,6 +14,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     files = config.files
     if not config.model.ckpt_path and not config.model.pretrained:
         raise ValueError("no network to ask: name a checkpoint with --ckpt_path, or use --pretrained.")
+    check_overwrite(files.output, files.overwrite)
 
     # MindSpore takes seconds to import; --help and a mistyped flag should not wait for it.
     from build import build_to_infer, class_names_of, graph_folder

@@ -25,6 +25,7 @@ MAY_IMPORT = {
     "registry": set(),
     "version": set(),
     "machine_errors": set(),
+    "output_file": set(),
     "options": set(),
     "runtime": set(),
     "checkpoint": set(),

@@ -11,6 +11,7 @@ from mindcv.checkpoint.file import (
 )
 from mindcv.checkpoint.fit import (
     COUNTER_SUFFIX,
+    check_finite,
     check_fits,
     check_same_arrays,
     load_exact,
@@ -29,6 +30,7 @@ __all__ = [
     "CheckpointStore",
     "DamagedError",
     "check_checkpoint_path",
+    "check_finite",
     "check_fits",
     "check_same_arrays",
     "load_exact",

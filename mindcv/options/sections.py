@@ -196,5 +196,6 @@ class Files:
     output: str = option(
         "", "infer: .csv or .json; export: .onnx or .mindir; convert: .ckpt", scripts=("infer", "export", "convert")
     )
+    overwrite: bool = option(False, "replace the output if it exists", scripts=("infer", "export", "convert"))
     dynamic_batch: bool = option(True, "the exported network takes batches of any size", scripts=("export",))
     average: tuple[str, ...] | None = option(None, "checkpoints to average into one", scripts=("convert",))

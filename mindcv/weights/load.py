@@ -13,6 +13,7 @@ from mindcv.checkpoint import (
     EXPORT_SUFFIXES,
     Checkpoint,
     check_checkpoint_path,
+    check_finite,
     load_exact,
     read_checkpoint,
     weight_parameters,
@@ -118,8 +119,8 @@ def load_weights(
             (see `adapt_input_channels`).
         new_classifier: leave the network's classifier as it is even if it has the size of the checkpoint's.
     Raises:
-        ValueError: for any other difference in names, shapes or dtypes, listing both sides; the network is then
-            unchanged.
+        ValueError: for any other difference in names, shapes or dtypes, listing both sides, and for NaN or infinity;
+            the network is then unchanged.
     """
     own = {name: parameter.asnumpy() for name, parameter in weight_parameters(network).items()}
     read_names, import_weights = _DIALECTS[checkpoint.names]
@@ -149,6 +150,7 @@ def load_weights(
         if channels != its_channels:
             weights[first] = adapt_input_channels(weights[first], channels)
             remarks.append(f"its first convolution is adapted from {its_channels} input channels to {channels}")
+    check_finite(weights, str(checkpoint.path))
     load_exact(network, weights, str(checkpoint.path))
     if remarks:
         _LOG.warning("weights of %s: %s", checkpoint.path, "; ".join(remarks))

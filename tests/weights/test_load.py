@@ -129,6 +129,27 @@ def test_without_adapt_a_new_head_or_other_channels_are_refused(tmp_path, tiny_n
         assert_same(network, before)
 
 
+@pytest.mark.parametrize("bad", [np.nan, -np.inf])
+def test_weights_that_are_not_finite_are_refused_with_their_number(tmp_path, tiny_network, weights, bad):
+    weights["stem.bn.gamma"][3:5] = bad
+    weights["classifier.weight"][0, 0] = bad
+    path = write_timm(tmp_path / "w.safetensors", weights)
+    network = tiny_network(num_classes=7)
+    before = network_weights(network)
+    message = (
+        rf"{path} holds NaN or infinity: 3 numbers in 2 of {len(weights)} arrays, the first of them stem\.bn\.gamma"
+    )
+    with pytest.raises(ValueError, match=message):
+        load_weights(network, read_weights(path))
+    assert_same(network, before)
+
+
+def test_a_classifier_that_is_replaced_may_hold_nan(tmp_path, tiny_network, weights):
+    weights["classifier.weight"][0, 0] = np.nan
+    network = tiny_network(num_classes=7)
+    load_weights(network, read_weights(write_timm(tmp_path / "w.safetensors", weights)), new_classifier=True)
+
+
 def test_a_new_classifier_may_be_asked_for_at_the_same_size(tmp_path, tiny_network, weights, caplog):
     network = tiny_network(num_classes=7)
     load_weights(network, read_weights(write_timm(tmp_path / "w.safetensors", weights)), new_classifier=True)

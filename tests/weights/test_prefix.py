@@ -101,9 +101,7 @@ def test_convert_takes_a_prefix_off_and_says_so(tiny_model, tmp_path, caplog):
 
 
 def test_convert_does_not_say_of_unknown_names_that_a_classifier_is_missing(tiny_model, tmp_path, capsys):
-    path = save(
-        tmp_path / "w.pth", {"vit.blocks.0.weight": np.ones(3, np.float32), "vit.head.bias": np.ones(3, np.float32)}
-    )
+    path = save(tmp_path / "w.pth", dict.fromkeys(["vit.blocks.0.weight", "vit.head.bias"], np.ones(3, np.float32)))
     argv = [f"--model={tiny_model}", f"--ckpt_path={path}", f"--output={tmp_path / 'own.ckpt'}"]
     message = fails(convert.main, argv, capsys)
     assert re.search(r"its names look like vit\.blocks\.0\.weight, .*expected names like layer1\.0\.conv1", message)
