@@ -187,8 +187,9 @@ def run_script(main: Callable[[Sequence[str] | None], Any], argv: Sequence[str] 
         lines = map(printable, str(error).split("\n"))  # a file's name in it could steer the terminal
         print("error:", "\n".join(lines), file=sys.stderr)
         sys.exit(2)
-    except MemoryError:
-        print("error: there is not enough memory for what was asked", file=sys.stderr)
+    except MemoryError as error:
+        reason = f" ({printable(str(error))})" if str(error) else ""
+        print(f"error: there is not enough memory for what was asked{reason}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
