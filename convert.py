@@ -2,7 +2,7 @@
 
 python convert.py --model=sknet50 --ckpt_path=skresnext50_ra-f40e40bf.pth --output=sknet50.ckpt
 python convert.py --average ckpt/sknet50-9.ckpt ckpt/sknet50-10.ckpt --output=averaged.ckpt
-python convert.py --ckpt_path=ckpt/sknet50-best.ckpt --output=sknet50.ckpt
+python convert.py --ckpt_path=ckpt/sknet50-best.ckpt --output=stripped.ckpt
 """
 
 from collections.abc import Sequence

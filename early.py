@@ -13,6 +13,7 @@ from mindcv.paths import (
     check_checkpoint_path,
     check_exported_path,
     check_output_path,
+    check_overwrite,
     what_is_there,
 )
 from mindcv.registry import unknown
@@ -32,6 +33,8 @@ def check_names_and_paths(config: Config, prog: str) -> None:
         raise unknown("model", model.model, model_names())
     if prog in _OUTPUTS and (files.output or prog != "infer"):
         check_output_path(files.output, _OUTPUTS[prog])
+    if files.output:
+        check_overwrite(files.output, files.overwrite)
     if prog == "infer":
         for pattern in files.images:
             if not glob.has_magic(pattern) and not os.path.lexists(pattern):

@@ -60,6 +60,11 @@ def main(argv: Sequence[str] | None = None) -> Evaluation | int:
         f"in {result.seconds:.1f} s{left_out}\n"
         f"top-1 {result.top1:.2f} %  top-5 {result.top5:.2f} %  loss {result.loss:.4f}"
     )
+    if result.num_not_finite:
+        print(
+            f"warning: the network's output is NaN or infinite for {result.num_not_finite:,} of "
+            f"{result.num_examples:,} images: they count as wrong, and the loss means nothing"
+        )
     if "top1" in weights.info.get("metrics", {}):
         saved = weights.info["metrics"]
         say(

@@ -5,6 +5,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from mindcv.faults import DamagedError
 from mindcv.nearest import did_you_mean, nearest
 
 EXPORT_SUFFIXES = (".onnx", ".mindir")
@@ -23,7 +24,7 @@ def check_checkpoint_path(path: str | Path) -> None:
         found = _weight_files(path.parent)
         raise ValueError(f"no checkpoint at {path}.{_nearest_file(path, found)} {_found(path.parent, found)}")
     if path.stat().st_size == 0:
-        raise ValueError(f"{path} is empty (0 bytes): it cannot be a checkpoint.")
+        raise DamagedError(f"{path} is empty (0 bytes): it cannot be a checkpoint.")
 
 
 def check_exported_path(path: str | Path) -> None:
@@ -36,7 +37,7 @@ def check_exported_path(path: str | Path) -> None:
         there = ", ".join(found[:_SHOWN]) or "none"
         raise ValueError(f"no file {path}.{_nearest_file(path, found)} Exported networks there: {there}.")
     if path.stat().st_size == 0:
-        raise ValueError(f"{path} is empty (0 bytes): it cannot be an exported network.")
+        raise DamagedError(f"{path} is empty (0 bytes): it cannot be an exported network.")
 
 
 def check_output_path(path: str | Path, suffixes: Sequence[str]) -> None:
@@ -50,6 +51,12 @@ def check_output_path(path: str | Path, suffixes: Sequence[str]) -> None:
         raise ValueError(f"cannot write {path}: the folder {path.parent} does not exist. Make it first.")
     if not os.access(path.parent, os.W_OK):
         raise ValueError(f"cannot write {path}: the folder {path.parent} is not writable.")
+
+
+def check_overwrite(path: str | Path, overwrite: bool) -> None:
+    """Raise ValueError if something exists at `path` and is not to be replaced; for finding out before the work."""
+    if os.path.lexists(path) and not overwrite:
+        raise ValueError(f"{path} exists already: give another --output, or --overwrite to replace it.")
 
 
 def what_is_there(path: str | Path) -> str:

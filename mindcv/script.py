@@ -38,8 +38,9 @@ def _run(main: Callable[[Sequence[str] | None], Any], argv: Sequence[str] | None
         lines = map(console.printable, str(error).split("\n"))  # a file's name in it could steer the terminal
         console.tell_error("error: " + "\n".join(lines))
         return 2
-    except MemoryError:
-        console.tell_error("error: there is not enough memory for what was asked")
+    except MemoryError as error:
+        reason = f" ({console.printable(str(error))})" if str(error) else ""
+        console.tell_error(f"error: there is not enough memory for what was asked{reason}")
         return 2
     except KeyboardInterrupt:
         console.tell_error("interrupted")

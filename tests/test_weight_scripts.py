@@ -175,6 +175,64 @@ def test_what_convert_refuses(tmp_path, monkeypatch, line, message, capsys):
     assert [path.name for path in tmp_path.iterdir()] == ["a.ckpt"]
 
 
+@pytest.fixture
+def outputs(tiny_model, tmp_path):
+    """A checkpoint, an image, and a command line for each script that writes what `--output` names."""
+    network = create_model(tiny_model, num_classes=10)
+    image = {"model": tiny_model, "image_resize": 16, "crop_pct": 1.0}
+    info = {"model": network.description, "config": image, "class_names": [str(k) for k in range(10)]}
+    save_checkpoint(tmp_path / "w.ckpt", network_weights(network), info)
+    fixtures_data.write_image_folder(tmp_path, "photos", 1, 1, "png")
+    line = [f"--ckpt_path={tmp_path / 'w.ckpt'}"]
+    return {
+        "x.csv": (infer.main, [*line, f"--images={tmp_path / 'photos'}", "--num_parallel_workers=1"]),
+        "x.mindir": (export.main, line),
+        "x.ckpt": (convert.main, line),
+    }
+
+
+@pytest.mark.parametrize("name", ["x.csv", "x.mindir", "x.ckpt"])
+def test_an_existing_output_is_replaced_only_if_that_is_asked_for(outputs, tmp_path, name, monkeypatch, capsys):
+    main, line = outputs[name]
+    output = tmp_path / name
+    output.write_text("mine")
+    with monkeypatch.context() as before_any_work:
+        before_any_work.setattr("start.read_start", None)
+        message = fails(main, [*line, f"--output={output}"], capsys)
+    assert f"{output} exists already" in message and "--overwrite" in message
+    assert output.read_text() == "mine"
+    main([*line, f"--output={output}", "--overwrite"])
+    assert output.read_bytes() != b"mine"
+
+
+def test_the_input_is_not_overwritten_even_if_that_is_asked_for(outputs, tmp_path, capsys):
+    main, line = outputs["x.ckpt"]
+    assert "would be lost" in fails(main, [*line, f"--output={tmp_path / 'w.ckpt'}", "--overwrite"], capsys)
+
+
+@pytest.mark.parametrize("script", ["validate", "x.csv", "x.mindir", "x.ckpt"])
+def test_weights_with_nan_are_an_error_of_every_script(outputs, tmp_path, script, capsys):
+    path = tmp_path / "w.ckpt"
+    checkpoint = read_checkpoint(path)
+    checkpoint.weights["classifier.bias"][0] = np.nan
+    save_checkpoint(path, checkpoint.weights, checkpoint.info)
+    digits = [f"--ckpt_path={path}", "--dataset=digits", "--num_samples=8", "--num_parallel_workers=1"]
+    main, line = (validate.main, digits) if script == "validate" else outputs[script]
+    output = [] if script == "validate" else [f"--output={tmp_path / script}"]
+    message = fails(main, [*line, *output], capsys)
+    assert f"{path} holds NaN or infinity: 1 numbers in 1 of" in message and "classifier.bias" in message
+    assert script == "validate" or not (tmp_path / script).exists()
+
+
+def test_validate_counts_outputs_that_are_not_finite(outputs, tmp_path, capsys):
+    path = tmp_path / "w.ckpt"
+    checkpoint = read_checkpoint(path)
+    checkpoint.weights["classifier.weight"][:] = 3e38  # finite; their products with activations are not
+    save_checkpoint(path, checkpoint.weights, checkpoint.info)
+    validate.main([f"--ckpt_path={path}", "--dataset=digits", "--num_samples=8", "--num_parallel_workers=1"])
+    assert re.search(r"output is NaN or infinite for [1-8] of 8 images", capsys.readouterr().out)
+
+
 def test_other_classes_get_a_new_head_and_the_rest_is_kept(tiny_model, tmp_path, capsys, caplog):
     train.main(small_run(tmp_path / "first"))
     start = tmp_path / "first" / "tiny_sknet-best.ckpt"

@@ -8,6 +8,7 @@ from mindcv.checkpoint.file import (
 )
 from mindcv.checkpoint.fit import (
     COUNTER_SUFFIX,
+    check_finite,
     check_fits,
     check_same_arrays,
     load_exact,
@@ -16,11 +17,14 @@ from mindcv.checkpoint.fit import (
     weight_parameters,
 )
 from mindcv.checkpoint.store import CheckpointStore
+from mindcv.faults import DamagedError
 
 __all__ = [
     "COUNTER_SUFFIX",
     "Checkpoint",
     "CheckpointStore",
+    "DamagedError",
+    "check_finite",
     "check_fits",
     "check_same_arrays",
     "load_exact",

@@ -9,23 +9,24 @@ begin with "training_state.", so that it cannot belong to other weights.
 import contextlib
 import hashlib
 import json
-import logging
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
-import mindspore as ms
 import numpy as np
 
-from mindcv.checkpoint.protobuf_walk import check_structure
+from mindcv.checkpoint.format import encode, read_arrays
+from mindcv.faults import DamagedError, named_in_errors
 from mindcv.paths import check_checkpoint_path
 
 _INFO = "mindcv"
 _STATE = "training_state."
 _DIGEST_FIELD = bytes([15 << 3 | 2, 32])  # protobuf: field 15, length-delimited, 32 bytes
 _TRAILER_SIZE = len(_DIGEST_FIELD) + 32
+_BLOCK = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -108,23 +109,22 @@ def temporary_checkpoint(
             yield temporary
         finally:
             temporary.unlink(missing_ok=True)
-            temporary.with_suffix(".tmp").unlink(missing_ok=True)  # MindSpore's own temporary file
     except OSError as error:
         raise OSError(f"could not write {path}: {error.strerror or error}") from error
 
 
 def _write(temporary: Path, arrays: Mapping[str, np.ndarray], info: Mapping[str, Any]) -> None:
-    try:
-        with _quiet_mindspore():
-            entries = [{"name": name, "data": ms.Tensor(array)} for name, array in arrays.items()]
-            ms.save_checkpoint(entries, str(temporary), append_dict={_INFO: json.dumps(info, sort_keys=True)})
-    except RuntimeError as error:  # what MindSpore makes of a full disk
-        raise OSError(str(error)) from error
-    os.chmod(temporary, 0o644)  # MindSpore makes it read-only, which the next run could not replace everywhere
-    with temporary.open("ab") as file:
-        file.write(_DIGEST_FIELD + _digest(temporary))
+    texts = {_INFO: json.dumps(info, sort_keys=True)}
+    assert not texts.keys() & arrays.keys()
+    digest = hashlib.sha256()
+    with temporary.open("wb") as file:
+        for _, piece in encode(arrays, texts):
+            file.write(piece)
+            digest.update(piece)
+        trailer = _DIGEST_FIELD + digest.digest()
+        file.write(trailer)
     flush(temporary)
-    _compare(temporary, arrays)
+    _compare(temporary, chain(encode(arrays, texts), [("the checksum", memoryview(trailer))]))
 
 
 def temporary_name(path: Path) -> Path:
@@ -136,56 +136,67 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
     """Read a checkpoint and verify its checksum.
 
     Raises:
-        ValueError: if there is no such file (the nearest names are given), it is damaged, or it is no checkpoint.
+        ValueError: if there is no such file (the nearest names are given).
+        DamagedError: if it is damaged, or no checkpoint.
+        OSError, MemoryError: if it cannot be read; that says nothing about the file.
     """
     path = Path(path)
-    check_checkpoint_path(path)
-    size = path.stat().st_size
-    with path.open("rb") as file:
-        file.seek(max(0, size - _TRAILER_SIZE))
-        trailer = file.read()
-    is_sealed = trailer.startswith(_DIGEST_FIELD)
-    if is_sealed and _digest(path, size - _TRAILER_SIZE) != trailer[len(_DIGEST_FIELD) :]:
-        raise ValueError(f"{path} is damaged: its checksum does not match its contents. Use another checkpoint.")
-    check_structure(path)
+    with named_in_errors(path):
+        check_checkpoint_path(path)
+        is_sealed, arrays, texts = _read(path)
+    if not is_sealed and (_INFO in texts or any(name.startswith(_STATE) for name in arrays)):
+        raise DamagedError(f"{path} is damaged: its end, the checksum, is missing. Use another checkpoint.")
     try:
-        arrays, info = _read_entries(path)
-    except (ValueError, RuntimeError) as error:
-        raise ValueError(f"{path} is damaged or is not a MindSpore checkpoint ({size:,} bytes).") from error
-    if not is_sealed and (info is not None or any(name.startswith(_STATE) for name in arrays)):
-        raise ValueError(f"{path} is damaged: its end, the checksum, is missing. Use another checkpoint.")
-    try:
-        description = json.loads(info or "{}")
-    except ValueError as error:
-        raise ValueError(f"{path} is damaged: its description is not valid. Use another checkpoint.") from error
+        description = json.loads(texts.get(_INFO, "{}"))
+    except (ValueError, RecursionError) as error:
+        raise DamagedError(f"{path} is damaged: its description is not valid. Use another checkpoint.") from error
     if not isinstance(description, dict):
-        raise ValueError(f"{path} is damaged: its description is not valid. Use another checkpoint.")
+        raise DamagedError(f"{path} is damaged: its description is not valid. Use another checkpoint.")
     weights = {name: array for name, array in arrays.items() if not name.startswith(_STATE)}
     state = {name.removeprefix(_STATE): array for name, array in arrays.items() if name.startswith(_STATE)}
     return Checkpoint(path, weights, description, state=state)
 
 
-def _read_entries(path: Path) -> tuple[dict[str, np.ndarray], str | None]:
-    with _quiet_mindspore():
-        entries = ms.load_checkpoint(str(path))
-    info = entries.pop(_INFO, None)
-    return {name: value.asnumpy() for name, value in entries.items() if isinstance(value, ms.Parameter)}, info
+def _read(path: Path) -> tuple[bool, dict[str, np.ndarray], dict[str, str]]:
+    """Whether a file has a checksum, its arrays and its texts."""
+    with path.open("rb") as file:
+        is_sealed = _verify_checksum(file, path)
+        try:
+            return is_sealed, *read_arrays(file)
+        except DamagedError as error:
+            size = file.seek(0, os.SEEK_END)
+            raise DamagedError(
+                f"{path} is damaged or is not a MindSpore checkpoint ({size:,} bytes): {error}."
+            ) from None
 
 
-def _compare(temporary: Path, arrays: Mapping[str, np.ndarray]) -> None:
-    """Raise OSError unless the file gives back `arrays`, bit for bit."""
-    try:
-        written, _ = _read_entries(temporary)
-    except (ValueError, RuntimeError) as error:
-        raise OSError("the file read back is not what was written") from error
-    same = written.keys() == arrays.keys() and all(
-        written[name].dtype == array.dtype
-        and written[name].shape == array.shape
-        and np.array_equal(written[name].ravel().view(np.uint8), array.ravel().view(np.uint8))  # NaN equals itself
-        for name, array in arrays.items()
-    )
-    if not same:
-        raise OSError("the file read back is not what was written")
+def _verify_checksum(file: BinaryIO, path: Path) -> bool:
+    """Whether the file ends in a checksum of this package, which is then right."""
+    size = file.seek(0, os.SEEK_END)
+    file.seek(max(0, size - _TRAILER_SIZE))
+    trailer = file.read()
+    if not trailer.startswith(_DIGEST_FIELD):
+        return False
+    digest, left = hashlib.sha256(), size - _TRAILER_SIZE
+    file.seek(0)
+    while left and (block := file.read(min(left, _BLOCK))):
+        digest.update(block)
+        left -= len(block)
+    if digest.digest() != trailer[len(_DIGEST_FIELD) :]:
+        raise DamagedError(f"{path} is damaged: its checksum does not match its contents. Use another checkpoint.")
+    return True
+
+
+def _compare(path: Path, pieces: Iterable[tuple[str, memoryview]]) -> None:
+    """Raise OSError unless the file consists of these bytes."""
+    with path.open("rb") as file:
+        for name, piece in pieces:
+            for start in range(0, len(piece), _BLOCK):
+                expected = bytes(piece[start : start + _BLOCK])
+                if file.read(len(expected)) != expected:
+                    raise OSError(f"the file read back is not what was written: it differs first in {name}")
+        if file.read(1):
+            raise OSError("the file read back is not what was written: it is longer")
 
 
 def publish(temporary: Path, path: Path) -> None:
@@ -202,24 +213,3 @@ def flush(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def _digest(path: Path, length: int | None = None) -> bytes:
-    """SHA-256 of the first `length` bytes of a file, or of all."""
-    digest, left = hashlib.sha256(), path.stat().st_size if length is None else length
-    with path.open("rb") as file:
-        while left and (block := file.read(min(left, 1 << 20))):
-            digest.update(block)
-            left -= len(block)
-    return digest.digest()
-
-
-@contextlib.contextmanager
-def _quiet_mindspore() -> Iterator[None]:
-    """MindSpore logs a CRITICAL line beside each exception; the exception is enough."""
-    before = logging.root.manager.disable
-    logging.disable(logging.CRITICAL)
-    try:
-        yield
-    finally:
-        logging.disable(before)

@@ -35,6 +35,17 @@ def load_exact(network: nn.Cell, weights: Mapping[str, np.ndarray], source: str)
     set_arrays(weight_parameters(network), weights)
 
 
+def check_finite(weights: Mapping[str, np.ndarray], source: str) -> None:
+    """Raise ValueError if weights from `source` hold NaN or infinity: every result computed with them is void."""
+    counts = {name: array.size - np.count_nonzero(np.isfinite(array)) for name, array in weights.items()}
+    bad = [name for name, count in counts.items() if count]
+    if bad:
+        raise ValueError(
+            f"{source} holds NaN or infinity: {sum(counts.values()):,} numbers in {len(bad)} of {len(weights)} arrays, "
+            f"the first of them {bad[0]}. Use another checkpoint: no result of these weights would mean anything."
+        )
+
+
 def check_same_arrays(
     own: Mapping[str, ms.Parameter], arrays: Mapping[str, np.ndarray], what: str, source: str, receiver: str
 ) -> None:

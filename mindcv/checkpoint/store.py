@@ -21,6 +21,7 @@ from mindcv.checkpoint.file import (
     temporary_name,
 )
 from mindcv.checkpoint.lock import FolderLock
+from mindcv.faults import DamagedError
 
 _RUN_FILE = re.compile(r".+-(best|last|previous|\d+)\.ckpt|metrics\.csv|config\.yaml|bad_images\.csv")
 _LEFT_BEHIND = re.compile(r"\..+\.saving\.(ckpt|tmp)")
@@ -108,6 +109,9 @@ class CheckpointStore:
 
         A damaged checkpoint is set aside under a name ending in `.damaged`, so that it cannot take the place of a good
         one. A run that goes on in another folder takes its best checkpoint along.
+
+        Raises:
+            OSError, MemoryError: if a checkpoint cannot be read; nothing is renamed because of that.
         """
         self._clear()
         remarks = []
@@ -122,7 +126,7 @@ class CheckpointStore:
             try:
                 if path != start.path and os.path.lexists(path):
                     _read_own(path)
-            except ValueError:
+            except DamagedError:
                 aside = path.with_name(f"{path.name}.damaged")
                 path.replace(aside)
                 remarks.append(f"{path} is damaged; it is now {aside}")
@@ -133,12 +137,13 @@ class CheckpointStore:
 
         Raises:
             ValueError: if there are checkpoints, but all of them are damaged.
+            OSError, MemoryError: if one cannot be read: a run must not go on from an older one because of that.
         """
         complaints, damaged = [], []
         for path in self._candidates():
             try:
                 checkpoint = _read_own(path)
-            except ValueError as error:
+            except DamagedError as error:
                 complaints.append(str(error))
                 damaged.append(path)
                 continue
@@ -233,11 +238,14 @@ def _read_own(path: Path) -> Checkpoint:
     """Read a checkpoint that this package wrote.
 
     Raises:
-        ValueError: if it is damaged. Cut off between two entries, it could be another tool's.
+        DamagedError: if it is damaged. Cut off between two entries, it could be another tool's.
     """
+    if path.is_dir() or not path.exists():
+        kind = "folder" if path.is_dir() else "link to nothing"
+        raise DamagedError(f"{path} is damaged: it is a {kind}, not a file. Use another checkpoint.")
     checkpoint = read_checkpoint(path)
     if not checkpoint.info:
-        raise ValueError(f"{path} is damaged: its end is cut off. Use another checkpoint.")
+        raise DamagedError(f"{path} is damaged: its end is cut off. Use another checkpoint.")
     return checkpoint
 
 

@@ -63,7 +63,7 @@ def _problem(dataset: Dataset, index: int, decode: vision.Decode) -> str | None:
         image, _ = dataset[index]
     except BadImageError as error:
         return error.reason
-    except Exception as error:  # whatever it is, it concerns this image alone
+    except Exception as error:  # unless the machine fails, it concerns this image alone
         return reason_of(error)
     if not dataset.encoded:
         fits = image.dtype == np.uint8 and image.ndim == 3 and image.shape[2] == dataset.channels and image.size > 0
@@ -71,6 +71,6 @@ def _problem(dataset: Dataset, index: int, decode: vision.Decode) -> str | None:
         return None if fits else f"expected {expected}, got {image.dtype} of the shape {image.shape}"
     try:
         decode(image)
-    except RuntimeError:  # its text does not say what is wrong
-        return why_not_decoded(image)
+    except RuntimeError as error:  # its text does not say what is wrong
+        return why_not_decoded(image, error)
     return None

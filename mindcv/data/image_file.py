@@ -9,6 +9,8 @@ import warnings
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
+from mindcv.faults import is_machine_error, named_in_errors
+
 # Pillow's names. It is asked for no other ones: for EPS it would start another program.
 _FORMATS = ("JPEG", "PNG", "BMP", "TIFF", "GIF", "WEBP", "PPM")
 # What the C++ decoder reads as Pillow does; MPO is a JPEG with more pictures behind it. Of a TIFF it shows colours with
@@ -54,6 +56,7 @@ def read_image_file(path: str | os.PathLike) -> np.ndarray:
         path: of the file.
 
     Raises:
+        OSError, MemoryError: if the machine fails, not the file: memory or file descriptors run out, a disk breaks.
         BadImageError: if the file cannot be read, is cut, is no image, has more pixels than Pillow allows (179 million)
             or one side more than `MAX_ASPECT_RATIO` times the other.
     """
@@ -69,25 +72,32 @@ def read_again(path: str | os.PathLike, stamp: int) -> tuple[np.ndarray, int]:
     Returns:
         The content, and a number that changes with the file; `UNCHECKED` for a file that has to be converted.
     """
-    try:
-        new_stamp = _check_file(path)
-        content = np.fromfile(path, np.uint8)
-        if stamp == new_stamp:
-            return content, stamp
-        with Image.open(io.BytesIO(content), formats=_FORMATS) as image:
-            _check_pixels(image)
-            if image.format in _NATIVE_FORMATS and image.mode != "CMYK":
-                _check_native(content, image)
-                return content, new_stamp
-            bitmap = io.BytesIO()
-            _to_rgb(image).save(bitmap, "BMP")
-            return np.frombuffer(bitmap.getbuffer(), np.uint8), UNCHECKED
-    except Exception as error:  # a broken file provokes almost anything in Pillow
-        raise BadImageError(os.fspath(path), reason_of(error)) from None
+    with named_in_errors(path):
+        try:
+            new_stamp = _check_file(path)
+            content = np.fromfile(path, np.uint8)
+            if stamp == new_stamp:
+                return content, stamp
+            with Image.open(io.BytesIO(content), formats=_FORMATS) as image:
+                _check_pixels(image)
+                if image.format in _NATIVE_FORMATS and image.mode != "CMYK":
+                    _check_native(content, image)
+                    return content, new_stamp
+                bitmap = io.BytesIO()
+                _to_rgb(image).save(bitmap, "BMP")
+                return np.frombuffer(bitmap.getbuffer(), np.uint8), UNCHECKED
+        except Exception as error:  # a broken file provokes almost anything in Pillow
+            raise BadImageError(os.fspath(path), reason_of(error)) from None
 
 
 def reason_of(error: Exception) -> str:
-    """One line on what is wrong with a file, without its path."""
+    """One line on what is wrong with a file, without its path.
+
+    Raises:
+        Exception: `error` itself, if it says nothing about the file: memory ran out, or the disk fails.
+    """
+    if is_machine_error(error):
+        raise error
     if isinstance(error, UnidentifiedImageError):
         return "not an image, or cut in its header, or of an unknown format"
     if isinstance(error, OSError) and error.strerror:
@@ -96,8 +106,14 @@ def reason_of(error: Exception) -> str:
     return from_minddata[1] if from_minddata else " ".join(str(error).split()) or type(error).__name__
 
 
-def why_not_decoded(content: np.ndarray) -> str:
-    """Pillow's opinion on the bytes of an image that the C++ decoder has refused, whose own says nothing."""
+def why_not_decoded(content: np.ndarray, refusal: RuntimeError) -> str:
+    """Pillow's opinion on the bytes of an image that the C++ decoder has refused, whose own says nothing.
+
+    Raises:
+        MemoryError: if memory ran out.
+    """
+    if is_machine_error(refusal):
+        raise MemoryError("not enough memory to decode an image") from refusal
     try:
         with Image.open(io.BytesIO(content), formats=_FORMATS) as image:
             image.load()

@@ -115,8 +115,8 @@ class ImageFiles:
     def _decoded(self, content: np.ndarray) -> np.ndarray:
         try:
             return self._decode(content)
-        except RuntimeError:  # its text does not say what is wrong
-            raise ValueError(why_not_decoded(content)) from None
+        except RuntimeError as error:  # its text does not say what is wrong
+            raise ValueError(why_not_decoded(content, error)) from None
 
 
 def _find(pattern: str) -> list[str]:

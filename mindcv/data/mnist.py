@@ -73,7 +73,7 @@ def _read_idx(path: Path, magic: int) -> np.ndarray:
             promised = math.prod(shape)
             content = _read_at_most(file, min(promised, _LARGEST) + 1)  # a byte too many, if there is one
     except (OSError, EOFError, zlib.error) as error:
-        if path.suffix != ".gz":
+        if path.suffix != ".gz" or (isinstance(error, OSError) and error.errno is not None):  # not the content's fault
             raise
         raise ValueError(f"{path} is not a complete gzip file ({error}): delete it and get it again.") from None
     if len(content) != promised or promised == 0:

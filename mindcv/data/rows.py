@@ -82,8 +82,8 @@ class BadImages:
             return _reason(error)
         try:
             vision.Decode()(content)
-        except RuntimeError:  # its text does not say what is wrong
-            return why_not_decoded(content)
+        except RuntimeError as error:  # its text does not say what is wrong
+            return why_not_decoded(content, error)
         return None
 
     def add(self, position: int, reason: str) -> None:

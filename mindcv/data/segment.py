@@ -8,6 +8,7 @@ import mindspore.dataset as ds
 import numpy as np
 
 from mindcv.data.rows import BadImages, Rows
+from mindcv.faults import is_machine_error
 
 # Batches that MindData keeps ready per stage. Its default of 16 can hold more than a gigabyte at 224x224.
 PREFETCH = 4
@@ -93,6 +94,8 @@ class Segment:
         """Note the image on which MindData gave up; raise what is to be raised if there is none, or it ends the run."""
         if self._rows.error is not None:
             raise self._rows.error from None
+        if is_machine_error(error):  # no image's fault
+            raise error
         # The error does not say which one it was: look through the batches under way.
         start = (self._next - self.batches.start) * self._batch_size
         count = self._batch_size * (PREFETCH + 2) + PREFETCH * (self._workers + 2)

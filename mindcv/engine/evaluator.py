@@ -10,6 +10,8 @@ from mindspore import Tensor, nn
 from mindcv import console
 from mindcv.engine.compiling import clock
 
+_NEVER_RIGHT = np.iinfo(np.int64).max  # the rank of a label whose logits are not finite
+
 
 class Batches(Protocol):
     """What training and evaluation need of a data loader."""
@@ -34,6 +36,7 @@ class Evaluation:
         num_examples: how many were counted.
         seconds: time taken, without compiling.
         num_bad: how many were left out because their image could not be read.
+        num_not_finite: how many of the examples counted had NaN or infinite logits; they count as wrong.
     """
 
     top1: float
@@ -42,6 +45,7 @@ class Evaluation:
     num_examples: int
     seconds: float
     num_bad: int = 0
+    num_not_finite: int = 0
 
 
 def evaluate(
@@ -50,8 +54,8 @@ def evaluate(
     """Run the network over every example of the loader in evaluation mode.
 
     The last batch is padded to the full batch size and the padding is not counted, so that a compiled graph serves all
-    batches. An example whose label's logit ties with another counts as wrong, and so does one with logits that are not
-    numbers: a network that says nothing scores nothing.
+    batches. An example whose label's logit ties with another counts as wrong, and so does one with a NaN or infinite
+    logit.
 
     Args:
         network: (B, C, H, W) -> (B, num_classes); its training flag is restored afterwards.
@@ -69,7 +73,7 @@ def evaluate(
     was_training = network.training
     network.set_train(False)
     start = clock()
-    ranks, losses, num_bad = [], [], 0
+    ranks, losses, num_bad, num_not_finite = [], [], 0, 0
     with console.Progress("validate", len(loader), "batch", shown=progress, clock=clock) as shown:
         for images, labels in loader.epoch(0):
             if stop():
@@ -79,7 +83,9 @@ def evaluate(
             good = labels >= 0
             num_bad += len(labels) - int(np.count_nonzero(good))
             logits, labels = logits[good], labels[good]
-            ranks.append(label_ranks(logits, labels))
+            is_finite = np.isfinite(logits).all(axis=1)
+            num_not_finite += int(np.count_nonzero(~is_finite))
+            ranks.append(np.where(is_finite, label_ranks(logits, labels), _NEVER_RIGHT))
             losses.append(cross_entropy(logits, labels))
             shown.advance()
     network.set_train(was_training)
@@ -93,6 +99,7 @@ def evaluate(
         num_examples=len(ranks),
         seconds=clock() - start,
         num_bad=num_bad,
+        num_not_finite=num_not_finite,
     )
 
 
@@ -104,9 +111,10 @@ def label_ranks(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
 
 def cross_entropy(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """Cross-entropy of each example in nats: (B, K), (B,) -> (B,)."""
-    shifted = logits - logits.max(axis=1, keepdims=True)
-    own = np.take_along_axis(shifted, labels[:, None].astype(np.int64), axis=1)[:, 0]
-    return np.log(np.exp(shifted).sum(axis=1)) - own
+    with np.errstate(invalid="ignore"):  # infinite logits give NaN
+        shifted = logits - logits.max(axis=1, keepdims=True)
+        own = np.take_along_axis(shifted, labels[:, None].astype(np.int64), axis=1)[:, 0]
+        return np.log(np.exp(shifted).sum(axis=1)) - own
 
 
 def pad_batch(images: np.ndarray, batch_size: int) -> np.ndarray:

@@ -61,9 +61,12 @@ class SaveCheckpoints:
         """Return to weights and moments of the newest checkpoint of this run.
 
         Raises:
-            ValueError: if there is none, or it is damaged.
+            ValueError: if there is none, or all are damaged; a damaged one that another replaces is a warning.
+            OSError, MemoryError: if one cannot be read; that says nothing about it.
         """
-        checkpoint, _ = self.store.newest()
+        checkpoint, complaints = self.store.newest()
+        for complaint in complaints:
+            console.warn(complaint)
         if checkpoint is None:
             raise ValueError(
                 "on_nan=rollback, but this run has no checkpoint yet to go back to: it stops. Try a lower --lr, more "

@@ -14,6 +14,7 @@ from mindcv.export.formulation import make_exportable
 from mindcv.export.metadata import append_info
 from mindcv.export.mindir_file import write_mindir
 from mindcv.export.onnx_file import check_onnx_installed, write_onnx
+from mindcv.faults import is_out_of_memory
 from mindcv.models import fold_batch_norm
 from mindcv.paths import EXPORT_SUFFIXES, check_output_path
 
@@ -93,6 +94,8 @@ def export_network(
         try:
             (write_onnx if path.suffix == ".onnx" else write_mindir)(network, temporary, input_shape)
         except RuntimeError as error:  # what MindSpore's exporters raise; the first line names the operator
+            if is_out_of_memory(error):
+                raise MemoryError(f"not enough memory to export to {path.suffix}") from error
             reason = str(error).strip().partition("\n")[0]
             raise ValueError(f"this network cannot be exported to {path.suffix}: {reason}") from error
         append_info(temporary, {**info, "input_shape": input_shape})

@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from mindcv.faults import DamagedError, named_in_errors
 from mindcv.paths import check_exported_path
 
 _INFO = "mindcv"
@@ -38,21 +39,30 @@ def read_info(path: str | Path) -> dict[str, Any]:
     """The description inside an .onnx or .mindir file, its checksum verified; {} if another tool wrote the file.
 
     Raises:
-        ValueError: if there is no such file, or it is damaged or of another format.
+        ValueError: if there is no such file.
+        DamagedError: if it is damaged or of another format.
+        OSError, MemoryError: if it cannot be read; that says nothing about the file.
     """
     path = Path(path)
-    check_exported_path(path)
+    with named_in_errors(path):
+        check_exported_path(path)
+        return _read_info(path)
+
+
+def _read_info(path: Path) -> dict[str, Any]:
     try:
         with path.open("rb") as file:
             entries = dict(_map_entries(file, path.stat().st_size))
     except (EOFError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} is damaged, or is no {path.suffix} file ({path.stat().st_size:,} bytes).") from error
+        raise DamagedError(
+            f"{path} is damaged, or is no {path.suffix} file ({path.stat().st_size:,} bytes)."
+        ) from error
     if _INFO not in entries:
         return {}
     content = path.read_bytes()
     trailer = _entry(_DIGEST, entries.get(_DIGEST, ""))
     if not content.endswith(trailer) or hashlib.sha256(content[: -len(trailer)]).hexdigest() != entries.get(_DIGEST):
-        raise ValueError(
+        raise DamagedError(
             f"{path} is damaged, or another tool changed it: its checksum does not match its contents. Export it again."
         )
     return json.loads(entries[_INFO])

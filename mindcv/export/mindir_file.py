@@ -6,6 +6,8 @@ import mindspore as ms
 import numpy as np
 from mindspore import Tensor, nn
 
+from mindcv.faults import is_out_of_memory
+
 
 def write_mindir(network: nn.Cell, path: Path, input_shape: tuple[int | None, int, int, int]) -> None:
     """Write a network to `path` as a MindIR file.
@@ -35,6 +37,8 @@ class MindIRRunner:
         try:
             self.cell = nn.GraphCell(ms.load(str(path)))
         except RuntimeError as error:
+            if is_out_of_memory(error):
+                raise MemoryError(f"not enough memory to load {path}") from error
             raise ValueError(f"{path} is damaged, or is no MindIR file that this MindSpore can read.") from error
         self.input_shape = input_shape
 

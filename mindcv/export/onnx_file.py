@@ -8,6 +8,8 @@ import mindspore as ms
 import numpy as np
 from mindspore import Tensor, nn
 
+from mindcv.faults import is_out_of_memory
+
 INPUT, OUTPUT, BATCH = "images", "logits", "batch"
 
 
@@ -55,6 +57,8 @@ class OnnxRunner:
             inputs, outputs = self.session.get_inputs(), self.session.get_outputs()
             described = [(i.name, i.type, i.shape) for i in inputs], [o.name for o in outputs]  # names may be no text
         except self.errors as error:
+            if is_out_of_memory(error):
+                raise MemoryError(f"not enough memory to load {path}") from error
             raise ValueError(f"{path} is damaged, or is no ONNX network that onnxruntime can run: {error}") from error
         if len(inputs) != 1 or len(outputs) != 1 or len(inputs[0].shape) != 4 or inputs[0].type != "tensor(float)":
             raise ValueError(
@@ -68,6 +72,8 @@ class OnnxRunner:
         try:
             return self.session.run(None, {self.name: images})[0]
         except self.errors as error:
+            if is_out_of_memory(error):
+                raise MemoryError(f"not enough memory to run {self.path}") from error
             raise ValueError(f"{self.path} is damaged, or does not take such images: {error}") from error
 
 

@@ -206,6 +206,7 @@ class Files:
         scripts=("infer", "export", "convert"),
         is_path=True,
     )
+    overwrite: bool = option(False, "replace the output if it exists", scripts=("infer", "export", "convert"))
     dynamic_batch: bool = option(True, "the exported network takes batches of any size", scripts=("export",))
     average: tuple[str, ...] | None = option(
         None, "checkpoints to average into one", scripts=("convert",), is_path=True

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from mindcv.checkpoint import Checkpoint
+from mindcv.checkpoint import Checkpoint, check_finite
 
 # Of a run's configuration, what says how images become the network's input and what the network was validated on.
 # Nothing else is needed to validate, to predict or to fine-tune.
@@ -35,6 +35,8 @@ def average_checkpoints(checkpoints: Sequence[Checkpoint]) -> tuple[dict[str, np
     """
     if len(checkpoints) < 2:
         raise ValueError(f"an average needs at least two checkpoints; got {len(checkpoints)}.")
+    for checkpoint in checkpoints:
+        check_finite(checkpoint.weights, str(checkpoint.path))
     first, *others = checkpoints
     differences = [line for other in others for line in _differences(first, other)]
     if differences:
@@ -54,8 +56,9 @@ def strip_checkpoint(checkpoint: Checkpoint) -> tuple[dict[str, np.ndarray], dic
     epoch, metrics and versions are left out. It still validates by its path alone.
 
     Raises:
-        ValueError: if it does not describe itself.
+        ValueError: if it does not describe itself, or holds NaN or infinity.
     """
+    check_finite(checkpoint.weights, str(checkpoint.path))
     info = {key: value for key, value in checkpoint.require_info().items() if key not in _OF_THE_RUN}
     config = info.get("config", {})
     info["config"] = {key: config[key] for key in USE_CONFIG if key in config}
@@ -92,9 +95,6 @@ def _average(name: str, checkpoints: Sequence[Checkpoint]) -> np.ndarray:
                     f"than {checkpoints[0].path}."
                 )
         return arrays[0].copy()
-    for checkpoint, array in zip(checkpoints, arrays, strict=True):
-        if not np.isfinite(array).all():
-            raise ValueError(f"{name} of {checkpoint.path} holds NaN or infinity: leave this checkpoint out.")
     total = np.zeros(arrays[0].shape, np.float64)
     for array in arrays:
         total += array

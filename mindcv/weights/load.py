@@ -11,15 +11,18 @@ from mindspore import nn
 
 from mindcv.checkpoint import (
     Checkpoint,
+    check_finite,
     load_exact,
     read_checkpoint,
     weight_parameters,
 )
+from mindcv.faults import named_in_errors
 from mindcv.paths import EXPORT_SUFFIXES, check_checkpoint_path
 from mindcv.weights.catalog import WeightRecord, imagenet_classes
 from mindcv.weights.download import fetch_weights
 from mindcv.weights.from_mindcv import from_mindcv, is_mindcv, mindcv_names, mindcv_variant
 from mindcv.weights.from_timm import from_timm, timm_names
+from mindcv.weights.prefix import is_known, without_prefix
 from mindcv.weights.safetensors_file import read_safetensors
 from mindcv.weights.torch_file import read_torch_file
 
@@ -40,7 +43,8 @@ def read_weights(path: str | Path) -> Checkpoint:
     """Read a `.ckpt` of this package or of MindCV, a `.safetensors`, or a `.pth`; its content decides which it is.
 
     Returns:
-        The weights under the names that the file has; `Checkpoint.names` says whose names they are.
+        The weights under the names that the file has, without a prefix that a wrapper gave to all of them (that is
+        logged in a line); `Checkpoint.names` says whose names they are.
     Raises:
         ValueError: if there is no such file (the nearest names are given), or it is damaged or of another kind.
     """
@@ -48,7 +52,7 @@ def read_weights(path: str | Path) -> Checkpoint:
     check_checkpoint_path(path)
     if path.suffix in EXPORT_SUFFIXES:
         raise ValueError(f"{path} is an exported network: validate.py and infer.py run it, but its weights stay in it.")
-    with path.open("rb") as file:
+    with named_in_errors(path), path.open("rb") as file:
         start = file.read(9)
     if start[8:] == b"{":
         checkpoint = Checkpoint(path, read_safetensors(path), {})
@@ -56,6 +60,11 @@ def read_weights(path: str | Path) -> Checkpoint:
         checkpoint = Checkpoint(path, read_torch_file(path), {})
     else:
         checkpoint = read_checkpoint(path)
+    if not checkpoint.info:
+        names, prefix = without_prefix(checkpoint.weights)
+        if prefix:
+            _LOG.warning("weights of %s: the prefix %s is taken off their names", path, prefix)
+            checkpoint = replace(checkpoint, weights=dict(zip(names, checkpoint.weights.values(), strict=True)))
     return replace(checkpoint, names=_whose(checkpoint))
 
 
@@ -109,8 +118,8 @@ def load_weights(
             (see `adapt_input_channels`).
         new_classifier: leave the network's classifier as it is even if it has the size of the checkpoint's.
     Raises:
-        ValueError: for any other difference in names, shapes or dtypes, listing both sides; the network is then
-            unchanged.
+        ValueError: for any other difference in names, shapes or dtypes, listing both sides, and for NaN or infinity;
+            the network is then unchanged.
     """
     own = {name: parameter.asnumpy() for name, parameter in weight_parameters(network).items()}
     read_names, import_weights = _DIALECTS[checkpoint.names]
@@ -140,6 +149,7 @@ def load_weights(
         if channels != its_channels:
             weights[first] = adapt_input_channels(weights[first], channels)
             remarks.append(f"its first convolution is adapted from {its_channels} input channels to {channels}")
+    check_finite(weights, str(checkpoint.path))
     load_exact(network, weights, str(checkpoint.path))
     if remarks:
         _LOG.warning("weights of %s: %s", checkpoint.path, "; ".join(remarks))
@@ -149,12 +159,22 @@ def num_classes(checkpoint: Checkpoint) -> int:
     """How many classes the weights tell apart.
 
     Raises:
-        ValueError: if they have no classifier.
+        ValueError: if they have no classifier, or are not those of a network of this package.
     """
     name = _DIALECTS[checkpoint.names][0](_CLASSIFIER)["classifier.bias"]
-    if name not in checkpoint.weights:
-        raise ValueError(f"{checkpoint.path} has no classifier ({name} is missing): its weights can start a training.")
-    return len(checkpoint.weights[name])
+    if name in checkpoint.weights:
+        return len(checkpoint.weights[name])
+    unknown = [each for each in checkpoint.weights if not is_known(each)]
+    if len(unknown) == len(checkpoint.weights):
+        raise ValueError(
+            f"{checkpoint.path} holds no weights of a network of this package: its names look like "
+            f"{', '.join(unknown[:3]) or 'nothing'}; expected names like layer1.0.conv1.weight (timm, MindCV) or "
+            "stages.0.0.conv1.conv.weight (this package)."
+        )
+    unknown = f"; unknown: {', '.join(unknown[:3])}" if unknown else ""
+    raise ValueError(
+        f"{checkpoint.path} has no classifier ({name} is missing{unknown}): its weights can start a training."
+    )
 
 
 def adapt_input_channels(weight: np.ndarray, channels: int) -> np.ndarray:

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
+from mindcv.faults import named_in_errors
+
 _LARGEST_HEADER = 100_000_000  # bytes; the format's own limit
 _KINDS = {
     "F64": "float64",
@@ -40,20 +42,25 @@ def read_safetensors(path: str | Path) -> dict[str, np.ndarray]:
         holds each of its values exactly. The arrays own their memory.
     Raises:
         ValueError: if the file is damaged, cut off, of another format, or holds numbers NumPy has no dtype for.
-        OSError: if there is no such file, or it cannot be read.
+        OSError, MemoryError: if there is no such file, or it cannot be read.
     """
     try:
-        return _tensors(map_file(path))
+        with named_in_errors(path):
+            return _tensors(load_file(path))
     except ValueError as error:
         raise ValueError(f"{path} is refused: {error}") from None
 
 
-def map_file(path: str | Path) -> mmap.mmap:
-    """The bytes of a file, not read before they are looked at."""
+def load_file(path: str | Path) -> mmap.mmap:
+    """The bytes of a file, in memory of the process: a mapped file on a failing disk would kill it (SIGBUS)."""
     with open(path, "rb") as file:
-        if not os.fstat(file.fileno()).st_size:
+        size = os.fstat(file.fileno()).st_size
+        if not size:
             raise ValueError("it is empty (0 bytes).")
-        return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        data = mmap.mmap(-1, size)
+        if file.readinto(data) != size:
+            raise ValueError("it was cut while it was read.")
+        return data
 
 
 def item_size(kind: str) -> int:

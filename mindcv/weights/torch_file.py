@@ -18,7 +18,8 @@ from pathlib import Path
 
 import numpy as np
 
-from mindcv.weights.safetensors_file import item_size, map_file, numbers
+from mindcv.faults import named_in_errors
+from mindcv.weights.safetensors_file import item_size, load_file, numbers
 from mindcv.weights.torch_pickle import Ignored, Storage, Storages, Tensor, read_pickle
 
 _LOG = logging.getLogger("mindcv")
@@ -37,16 +38,17 @@ def read_torch_file(path: str | Path) -> dict[str, np.ndarray]:
         path: holds a state dict, or a training checkpoint with one as "state_dict_ema", "model_ema", "state_dict" or
             "model" (the first of these is taken; that is logged if there are several).
     Returns:
-        Name -> array, in the order of the file, without the prefixes "module." and "_orig_mod." of PyTorch's wrappers.
-        Shapes and dtypes are the file's, bfloat16 comes as float32, which holds each of its values exactly. The arrays
-        are read-only: as in PyTorch, tensors that share a storage or repeat numbers (`expand`) share memory here.
+        Name -> array, in the order of the file. Shapes and dtypes are the file's; bfloat16 comes as float32, which
+        holds each of its values exactly. The arrays are read-only: as in PyTorch, tensors that share a storage or
+        repeat numbers (`expand`) share memory here.
     Raises:
         ValueError: if the file is damaged, cut off or of another format; if it names anything that is no tensor or
             plain container; if there is no state dict in it.
-        OSError: if there is no such file, or it cannot be read.
+        OSError, MemoryError: if there is no such file, or it cannot be read.
     """
     try:
-        data = map_file(path)
+        with named_in_errors(path):
+            data = load_file(path)
         if data[:4] == b"PK\x03\x04":
             saved, load = _read_zip(data)
         elif data[: len(_STREAM_START)] == _STREAM_START:
@@ -160,7 +162,7 @@ def _view(tensor: Tensor, storage: np.ndarray) -> np.ndarray:
 
 
 def _state_dict(saved: object, path: str | Path) -> dict[str, Tensor]:
-    """The weights in what was saved, by clean names."""
+    """The weights in what was saved."""
     if isinstance(saved, dict):
         found = [key for key in WEIGHT_KEYS if isinstance(saved.get(key), dict)]
         if len(found) > 1:
@@ -179,10 +181,7 @@ def _state_dict(saved: object, path: str | Path) -> dict[str, Tensor]:
             f"these of its entries are no tensors with a name: {listing}. Expected a state dict, or a checkpoint that "
             f"has one under any of {', '.join(WEIGHT_KEYS)}."
         )
-    clean = {re.sub(r"^(module\.|_orig_mod\.)+", "", name): tensor for name, tensor in saved.items()}
-    if len(clean) != len(saved):
-        raise ValueError("two of its tensors have the same name once 'module.' and '_orig_mod.' are taken off.")
-    return clean
+    return saved
 
 
 def _kind(value: object) -> str:

@@ -122,9 +122,9 @@ def main(folder: str, seed: str, count: str) -> None:
         except BadImageError as error:
             outcome = "refused"
             assert error.reason and "\n" not in error.reason
-        except RuntimeError:
+        except RuntimeError as error:
             outcome = "undecodable"
-            assert why_not_decoded(read)
+            assert why_not_decoded(read, error)
         print("END", number, fmt, outcome, flush=True)
 
 

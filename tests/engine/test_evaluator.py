@@ -79,6 +79,13 @@ def test_logits_that_are_not_numbers_score_nothing():
     assert np.all(label_ranks(logits, np.array([0, 0])) > 0)
 
 
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_examples_whose_logits_are_not_finite_are_counted_and_wrong(bad):
+    logits = np.array([[3.0, 0.0], [bad, 0.0], [0.0, bad], [3.0, 0.0]])  # two classes: any finite rank is in the top 5
+    result = evaluate(logits_network(logits), ArrayLoader(numbered_images(4), np.zeros(4, np.int32), 4))
+    assert (result.num_not_finite, result.top1, result.top5) == (2, 50.0, 50.0)
+
+
 def test_cross_entropy_survives_huge_logits():
     losses = cross_entropy(np.array([[1e4, 0.0], [-1e4, 1e4]]), np.array([1, 1]))
     np.testing.assert_allclose(losses, [1e4, 0.0])

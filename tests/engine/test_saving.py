@@ -170,6 +170,16 @@ def test_without_a_checkpoint_there_is_no_way_back(tmp_path, tiny_network):
         saver_of(build(tiny_network), tmp_path).roll_back()
 
 
+def test_going_back_past_a_damaged_checkpoint_is_said(tmp_path, tiny_network, capsys):
+    state = build(tiny_network)
+    saver = saver_of(state, tmp_path)
+    for epoch in (1, 2):
+        saver.save_now(Progress(epoch=epoch))
+    os.truncate(saver.store.last, 100)
+    saver.roll_back()
+    assert f"warning: {saver.store.last} is damaged" in capsys.readouterr().out
+
+
 def test_weights_that_are_no_numbers_are_never_saved(tmp_path, tiny_network):
     setup_runtime(mode=0, device_target="CPU")
     state = build(tiny_network)

@@ -166,7 +166,10 @@ def plan(reference: Attempt, resumed: Attempt, rng: random.Random, *, times: int
         most = sum(_fits(pair, before, event) for pair in pairs)
         fault = Fault("kill", event, before, skip=rng.randrange(min(3, max(1, most))))
         kills.append(Kill(f"before {event.split()[0]}", fault))
-    for name, size in [(r"\.kill_net-last\.saving\.tmp", 190_000), (r"\.kill_net-best\.saving\.tmp", 47_000)] * writes:
+    for name, size in [
+        (r"\.kill_net-last\.saving\.ckpt", 190_000),
+        (r"\.kill_net-best\.saving\.ckpt", 47_000),
+    ] * writes:
         fault = Fault("cut", f"open {name}", skip=rng.randrange(2), count=1, size=rng.randrange(size))
         kills.append(Kill("inside a write", fault))
     for name, size in ((r"\S*metrics\.csv\S*", 200), ("config.yaml", 1400)):

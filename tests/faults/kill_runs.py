@@ -229,7 +229,7 @@ def _become_run(main: Any, argv: list[str], watch: str, fault: Fault | None, con
 class Watcher:
     """Sees every operation that changes a file below a folder just before it happens, by Python's audit events.
 
-    MindSpore's own save is Python, too. What is written to an open file raises no event: that is what limits are for.
+    What is written to an open file raises no event: that is what limits are for.
     """
 
     folder: str

@@ -14,7 +14,6 @@ import mindcv  # noqa: F401  (sets what MindSpore reads when it is imported)
 import numpy as np
 from mindspore import Tensor
 
-from mindcv.checkpoint.protobuf_walk import check_structure
 from mindcv.export import ExportedNetwork
 from mindcv.weights.load import read_weights
 
@@ -28,8 +27,6 @@ def read(path: Path) -> int:
     if path.suffix in (".onnx", ".mindir"):
         logits = ExportedNetwork(path)(Tensor(np.zeros((1, 3, 8, 8), np.float32)))
         return logits.asnumpy().nbytes
-    if path.suffix == ".ckpt":
-        check_structure(path)
     return sum(array.nbytes for array in read_weights(path).weights.values())
 
 

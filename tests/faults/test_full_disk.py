@@ -14,17 +14,14 @@ OPTIONS = {**SCENARIOS["pynative"], "resume": "auto"}
 LAST = rf"\.{MODEL}-last\.saving"
 # What fails, and how; from the third save on.
 ERRORS = {
-    "no space for a file": (rf"open {LAST}\.tmp", errno.ENOSPC),
-    "quota": (rf"open {LAST}\.tmp", errno.EDQUOT),
+    "no space for a file": (rf"open {LAST}\.ckpt", errno.ENOSPC),
+    "quota": (rf"open {LAST}\.ckpt", errno.EDQUOT),
     "broken disk": (rf"fsync {LAST}\.ckpt", errno.EIO),
     "no space at flush": (rf"fsync {LAST}\.ckpt", errno.ENOSPC),
-    "no space for the checksum": (rf"open {LAST}\.ckpt", errno.ENOSPC),
-    "rename of MindSpore's": (rf"rename {LAST}\.tmp {LAST}\.ckpt", errno.EACCES),
     "permission lost": (rf"rename {LAST}\.ckpt {MODEL}-last\.ckpt", errno.EACCES),
     "no space for a name": (rf"rename \S+ {MODEL}-previous\.ckpt", errno.ENOSPC),
-    "mode not to be changed": (rf"chmod {LAST}\.ckpt", errno.EPERM),
     "folder not to be flushed": (r"fsync \.", errno.EIO),
-    "best": (rf"open \.{MODEL}-best\.saving\.tmp", errno.ENOSPC),
+    "best": (rf"open \.{MODEL}-best\.saving\.ckpt", errno.ENOSPC),
     "metrics": (r"open \S*metrics\.csv\S*", errno.ENOSPC),
 }
 
@@ -98,7 +95,7 @@ def test_a_file_system_that_turns_read_only(policy, runner, tmp_path):
 def test_files_that_cannot_grow(size, policy, runner, tmp_path):
     options, expected = policy
     argv = command(tmp_path, **options)
-    fault = Fault("limit", rf"open {LAST}\.tmp", skip=2, count=1, size=size)
+    fault = Fault("limit", rf"open {LAST}\.ckpt", skip=2, count=1, size=size)
     attempt = runner.train(argv, tmp_path, fault=fault)
     check_tidy(tmp_path)
     if options["on_save_error"] == "stop":
@@ -118,7 +115,7 @@ def test_hard_links_are_not_needed(runner, policy, tmp_path):
 
 def test_a_run_whose_last_checkpoint_is_missing_does_not_end_well(runner, tmp_path):
     argv = command(tmp_path, **OPTIONS, on_save_error="continue")
-    attempt = runner.train(argv, tmp_path, fault=Fault("error", rf"open {LAST}\.tmp", skip=8, errno=errno.ENOSPC))
+    attempt = runner.train(argv, tmp_path, fault=Fault("error", rf"open {LAST}\.ckpt", skip=8, errno=errno.ENOSPC))
     assert attempt.code == 2
     message = r"^error: training is finished, but its last checkpoint is missing.*No space"
     assert re.search(message, attempt.console, re.M)
@@ -129,7 +126,7 @@ def test_a_run_whose_last_checkpoint_is_missing_does_not_end_well(runner, tmp_pa
 
 def test_the_best_checkpoint_that_a_run_names_is_there(runner, tmp_path):
     options = {**OPTIONS, **SCENARIOS["pynative adamw"], "epoch_size": 2, "on_save_error": "continue", "seed": 1}
-    fault = Fault("error", rf"open \.{MODEL}-best\.saving\.tmp", count=1, errno=errno.ENOSPC)
+    fault = Fault("error", rf"open \.{MODEL}-best\.saving\.ckpt", count=1, errno=errno.ENOSPC)
     attempt = runner.train(command(tmp_path, **options), tmp_path, fault=fault)
     assert attempt.code == 0, attempt.console
     assert re.search(r"^epoch 1/2 .* best$", attempt.console, re.M)

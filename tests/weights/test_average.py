@@ -78,7 +78,7 @@ def test_averaging_copies_changes_nothing_and_shares_no_memory():
             checkpoint("b.ckpt", weights={"steps": np.array([7, 9])}),
             r"steps is int64.*b\.ckpt has another value than a",
         ),
-        (checkpoint("b.ckpt", weights={"half": np.full(5, np.nan, np.float16)}), r"half of b\.ckpt holds NaN"),
+        (checkpoint("b.ckpt", weights={"half": np.full(5, np.nan, np.float16)}), r"b\.ckpt holds NaN .* half"),
         (Checkpoint(Path("b.ckpt"), {}, {}), r"b\.ckpt does not describe itself"),
     ],
 )

@@ -7,6 +7,7 @@ import mindspore as ms
 import numpy as np
 import pytest
 from safetensors.numpy import save_file
+from tool_weights import assert_same, foreign, random_weights
 
 from mindcv.checkpoint import network_weights, save_checkpoint
 from mindcv.models import create_model, list_models
@@ -14,21 +15,6 @@ from mindcv.models import factory as model_factory
 from mindcv.weights import find_weights, mindcv_names, timm_names, weight_records
 from mindcv.weights import load as weight_loading
 from mindcv.weights.load import adapt_input_channels, load_weights, num_classes, read_published, read_weights
-
-
-def random_weights(network, seed=0):
-    """Fresh values of every parameter's shape, none of them equal."""
-    rng = np.random.default_rng(seed)
-    return {p.name: rng.standard_normal(p.shape).astype(np.float32) for p in network.get_parameters()}
-
-
-def foreign(weights, names, pointwise=False):
-    """The weights under another tool's names, as that tool shapes them."""
-    renamed = {}
-    for own, array in weights.items():
-        name = names[own]
-        renamed[name] = array[..., None, None] if pointwise and ".se." in name and array.ndim == 2 else array
-    return renamed
 
 
 def write_timm(path, weights, dtype=np.float32):
@@ -41,13 +27,6 @@ def write_mindcv(path, weights):
     entries = [{"name": n, "data": ms.Tensor(a)} for n, a in foreign(weights, mindcv_names(weights)).items()]
     ms.save_checkpoint(entries, str(path))
     return path
-
-
-def assert_same(network, weights, but=()):
-    loaded = network_weights(network)
-    assert loaded.keys() == weights.keys()
-    for name, array in weights.items():
-        assert np.array_equal(loaded[name], array) == (name not in but), name
 
 
 @pytest.fixture
@@ -148,6 +127,27 @@ def test_without_adapt_a_new_head_or_other_channels_are_refused(tmp_path, tiny_n
         with pytest.raises(ValueError, match="of another shape or type"):
             load_weights(network, read_weights(path))
         assert_same(network, before)
+
+
+@pytest.mark.parametrize("bad", [np.nan, -np.inf])
+def test_weights_that_are_not_finite_are_refused_with_their_number(tmp_path, tiny_network, weights, bad):
+    weights["stem.bn.gamma"][3:5] = bad
+    weights["classifier.weight"][0, 0] = bad
+    path = write_timm(tmp_path / "w.safetensors", weights)
+    network = tiny_network(num_classes=7)
+    before = network_weights(network)
+    message = (
+        rf"{path} holds NaN or infinity: 3 numbers in 2 of {len(weights)} arrays, the first of them stem\.bn\.gamma"
+    )
+    with pytest.raises(ValueError, match=message):
+        load_weights(network, read_weights(path))
+    assert_same(network, before)
+
+
+def test_a_classifier_that_is_replaced_may_hold_nan(tmp_path, tiny_network, weights):
+    weights["classifier.weight"][0, 0] = np.nan
+    network = tiny_network(num_classes=7)
+    load_weights(network, read_weights(write_timm(tmp_path / "w.safetensors", weights)), new_classifier=True)
 
 
 def test_a_new_classifier_may_be_asked_for_at_the_same_size(tmp_path, tiny_network, weights, caplog):

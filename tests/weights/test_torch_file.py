@@ -69,16 +69,6 @@ def test_a_byte_that_is_no_truth_value_becomes_one(tmp_path):
 
 
 @both_formats
-def test_prefixes_of_wrappers_are_taken_off_unless_names_would_collide(tmp_path, form):
-    names = ["module._orig_mod.a", "_orig_mod.module.b", "c.module.d", "modules.e"]
-    path = write(tmp_path, form, state_dict(**dict.fromkeys(names, tensor())))
-    assert list(read_torch_file(path)) == ["a", "b", "c.module.d", "modules.e"]
-    path = write(tmp_path, form, state_dict(**{"a": tensor(), "module.a": tensor()}))
-    with pytest.raises(ValueError, match="have the same name"):
-        read_torch_file(path)
-
-
-@both_formats
 def test_the_average_of_the_weights_comes_before_the_weights_and_that_is_said(tmp_path, form, caplog):
     order = ["state_dict_ema", "model_ema", "state_dict", "model"]
     for first in range(len(order)):

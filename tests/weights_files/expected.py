@@ -52,7 +52,7 @@ def expected_network():
 
 
 def expected_training():
-    return {"fc.weight": ramp(6).reshape(2, 3), "fc.bias": ramp(2)}
+    return {"module.fc.weight": ramp(6).reshape(2, 3), "module.fc.bias": ramp(2)}
 
 
 EXPECTED = {
@@ -60,5 +60,5 @@ EXPECTED = {
     "network": expected_network(),
     "training": expected_training(),
     "training_ema": {name: -array for name, array in expected_training().items()},
-    "compiled": expected_training(),
+    "compiled": {f"_orig_mod.{name}": array for name, array in expected_training().items()},
 }

@@ -1,0 +1,262 @@
+"""MindSpore's `.ckpt` format, read and written without MindSpore.
+
+MindSpore 2.10 believes the sizes in a file: an array with fewer bytes than its shape needs is filled up with zeros, one
+with more is cut, a name that occurs twice takes the last array, and a file of 40 bytes may claim 16 GB. It refuses a
+whole file that is larger than the memory free at that moment (memory that holds cached files does not count as free),
+and calls a file damaged that it could not open. Its saver turns a full disk into a RuntimeError.
+
+Format (mindspore/train/checkpoint.proto): one field 1 for each part of an array, a large one having several in a row:
+{1: name, 2: {1: dims, repeated; 2: kind of number; 3: raw little-endian numbers}}. After the last one may follow
+MindSpore's CRC, which is no protobuf, or the checksum of this package, field 15.
+"""
+
+import binascii
+from collections.abc import Iterator, Mapping
+from math import prod
+from typing import BinaryIO, NamedTuple
+
+import numpy as np
+
+from mindcv.faults import DamagedError
+
+_KINDS = {
+    **{"Bool": "bool", "Int8": "int8", "UInt8": "uint8", "Int16": "int16", "UInt16": "uint16", "Int32": "int32"},
+    **{"UInt32": "uint32", "Int64": "int64", "UInt64": "uint64", "Float16": "float16", "Float32": "float32"},
+    "Float64": "float64",
+}
+_KIND_OF = {dtype: kind for kind, dtype in _KINDS.items()}
+_IN_FILE = {**_KINDS, "Bool": "uint8", "BFloat16": "uint16"}  # kind of number -> the dtype that takes its bytes
+_TEXT = "str"  # UTF-32, 4 bytes per character
+_PART, _CHECKSUM = 1, 15
+_CRC, _CRC_SIZE = b"crc_num", 17
+_VARINT, _BYTES = 0, 2  # wire types; the format has no others
+_PART_SIZE = 1 << 29  # bytes of the largest part, as in MindSpore
+_BLOCK = 1 << 20
+
+
+class _Array(NamedTuple):
+    dims: tuple[int, ...]
+    kind: str
+    parts: list[tuple[int, int]]  # first byte of each and the byte after its last
+
+
+def read_arrays(file: BinaryIO) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    """Read a checkpoint of MindSpore or of this package, whose checksum is not verified here.
+
+    Args:
+        file: seekable. Memory is taken for the arrays alone, once everything is found to be where it should be.
+    Returns:
+        Name -> array, of the shape and dtype in the file; bfloat16 comes as float32, which holds each of its values
+        exactly. Name -> text.
+    Raises:
+        DamagedError: unless every array has the bytes that its shape needs and MindSpore's CRC, if there is one, is
+            right; the message does not name the file.
+    """
+    size = end = file.seek(0, 2)
+    file.seek(max(0, size - _CRC_SIZE))
+    trailer = file.read()
+    if trailer.startswith(_CRC):
+        end = size - _CRC_SIZE
+        if _crc(file, end) != int.from_bytes(trailer[len(_CRC) :], "big"):
+            raise DamagedError("its CRC does not match its contents")
+    entries = _entries(file, end)
+    for name, entry in entries.items():
+        _check_size(name, *entry)
+    texts = {name: _read_text(file, name, entry) for name, entry in entries.items() if entry.kind == _TEXT}
+    return {name: _read_array(file, entry) for name, entry in entries.items() if entry.kind != _TEXT}, texts
+
+
+def encode(arrays: Mapping[str, np.ndarray], texts: Mapping[str, str]) -> Iterator[tuple[str, memoryview]]:
+    """The bytes of a checkpoint piece by piece, each with the name of the array or text that it belongs to.
+
+    They are the bytes that `mindspore.save_checkpoint` writes. Contiguous arrays are not copied.
+
+    Raises:
+        ValueError: if an array has a dtype that the format does not have, or no elements.
+    """
+    for name, array in arrays.items():
+        if array.dtype.name not in _KIND_OF or not array.size:
+            raise ValueError(
+                f"{name} cannot be saved: a checkpoint holds arrays of {', '.join(_KIND_OF)} with at least one "
+                f"element, got {array.dtype} of shape {array.shape}."
+            )
+        content = np.ascontiguousarray(array, array.dtype.newbyteorder("<")).reshape(-1).view(np.uint8)
+        yield from _encode_entry(name, array.shape, _KIND_OF[array.dtype.name], memoryview(content))
+    for name, text in texts.items():
+        yield from _encode_entry(name, (0,), _TEXT, memoryview(text.encode("utf-32-le")))
+
+
+def _encode_entry(name: str, dims: tuple[int, ...], kind: str, content: memoryview) -> Iterator[tuple[str, memoryview]]:
+    described = b"".join(b"\x08" + _encode_varint(n) for n in dims) + _head(2, len(kind)) + kind.encode()
+    named = _head(1, len(name.encode())) + name.encode()
+    for start in range(0, len(content), _PART_SIZE):
+        part = content[start : start + _PART_SIZE]
+        array = described + _head(3, len(part))
+        inner = named + _head(2, len(array) + len(part)) + array
+        yield name, memoryview(_head(_PART, len(inner) + len(part)) + inner)
+        yield name, part
+
+
+def _head(number: int, length: int) -> bytes:
+    """What stands before the contents of a length-delimited field."""
+    return _encode_varint(number << 3 | _BYTES) + _encode_varint(length)
+
+
+def _encode_varint(value: int) -> bytes:
+    out = bytearray()
+    while value >= 0x80:
+        out.append(value & 0x7F | 0x80)
+        value >>= 7
+    return bytes([*out, value])
+
+
+def _crc(file: BinaryIO, length: int) -> int:
+    file.seek(0)
+    crc, left = 0, length
+    while left and (block := file.read(min(left, _BLOCK))):
+        crc = binascii.crc32(block, crc)
+        left -= len(block)
+    return crc
+
+
+def _entries(file: BinaryIO, end: int) -> dict[str, _Array]:
+    """Name -> where the array or text is and how it is described; the arrays themselves are not read."""
+    found: dict[str, _Array] = {}
+    before = None
+    for number, start, stop in _fields(file, 0, end):
+        if number == _CHECKSUM and stop == end and found:
+            continue
+        if number != _PART:
+            raise DamagedError(f"it has a field {number}, which the format does not know")
+        name, part = _read_part(file, start, stop)
+        if name == before:  # the array goes on
+            if part[:2] != found[name][:2]:
+                raise DamagedError(f"two parts of {name[:80]!r} are described in two ways")
+            found[name].parts.extend(part.parts)
+        elif name in found:
+            raise DamagedError(f"the name {name[:80]!r} occurs twice")
+        else:
+            found[name] = part
+        before = name
+    if not found:
+        raise DamagedError("no array is in it")
+    return found
+
+
+def _check_size(name: str, dims: tuple[int, ...], kind: str, parts: list[tuple[int, int]]) -> None:
+    held = sum(stop - start for start, stop in parts)
+    if kind == _TEXT:
+        if held == 0 or held % 4:
+            raise DamagedError(f"the text {name[:80]!r} is cut")
+        return
+    if kind not in _IN_FILE:
+        raise DamagedError(f"{name[:80]!r} has numbers of type {kind[:40]!r}; legal ones: {', '.join(_IN_FILE)}")
+    shape = _shape(dims)
+    if len(shape) > 32 or not all(0 < n < 2**31 for n in shape):
+        raise DamagedError(f"{name[:80]!r} has the impossible shape {str(list(shape))[:200]}")
+    needed = prod(shape) * np.dtype(_IN_FILE[kind]).itemsize
+    if held != needed:
+        raise DamagedError(
+            f"{name[:80]!r} of shape {list(shape)} and {kind} takes {needed:,} bytes, but {held:,} are there"
+        )
+
+
+def _shape(dims: tuple[int, ...]) -> tuple[int, ...]:
+    return () if dims == (0,) else dims  # how older versions write a scalar
+
+
+def _read_array(file: BinaryIO, entry: _Array) -> np.ndarray:
+    array = np.empty(_shape(entry.dims), np.dtype(_IN_FILE[entry.kind]).newbyteorder("<"))
+    view, place = memoryview(array.reshape(-1).view(np.uint8)), 0
+    for start, stop in entry.parts:
+        file.seek(start)
+        if file.readinto(view[place : place + stop - start]) != stop - start:
+            raise DamagedError("it was cut while it was read")
+        place += stop - start
+    if entry.kind == "BFloat16":  # the upper half of a float32
+        bits = array.reshape(-1).astype(np.uint32)
+        bits <<= 16
+        return bits.view(np.float32).reshape(array.shape)
+    return array.astype(_KINDS[entry.kind], copy=False)
+
+
+def _read_text(file: BinaryIO, name: str, entry: _Array) -> str:
+    content = bytearray()
+    for start, stop in entry.parts:
+        file.seek(start)
+        content += file.read(stop - start)
+    try:
+        return content.decode("utf-32-le", "surrogatepass").rstrip("\0")
+    except UnicodeDecodeError:
+        raise DamagedError(f"the text {name[:80]!r} is not valid UTF-32") from None
+
+
+def _read_part(file: BinaryIO, start: int, end: int) -> tuple[str, _Array]:
+    """Name and description of one part of an array."""
+    fields = _unique(file, start, end, "a part of an array", (1, 2))
+    dims, kind, content = [], None, None
+    for number, inner, stop in _fields(file, *fields[2]):
+        if number == 1:  # one after another, or packed
+            position = inner
+            while position < stop and len(dims) <= 32:
+                value, position = _varint(file, position, stop)
+                dims.append(value)
+        elif number == 2 and kind is None:
+            kind = _utf8(file, inner, stop)
+        elif number == 3 and content is None:
+            content = inner, stop
+        else:
+            raise DamagedError(f"an array has a field {number} that it should not have, or has twice")
+        if len(dims) > 32:
+            raise DamagedError("an array has more than 32 dimensions")
+    if kind is None or content is None:
+        raise DamagedError("an array is not described by its type and its numbers")
+    return _utf8(file, *fields[1]), _Array(tuple(dims), kind, [content])
+
+
+def _unique(file: BinaryIO, start: int, end: int, what: str, wanted: tuple[int, ...]) -> dict[int, tuple[int, int]]:
+    """First and one past the last byte of fields that must be there once, and no others."""
+    found = [(number, (first, stop)) for number, first, stop in _fields(file, start, end)]
+    if sorted(number for number, _ in found) != list(wanted):
+        raise DamagedError(f"{what} has fields {[number for number, _ in found][:9]} instead of {list(wanted)}")
+    return dict(found)
+
+
+def _fields(file: BinaryIO, position: int, end: int) -> Iterator[tuple[int, int, int]]:
+    """Number, first and one past the last byte of each protobuf field."""
+    while position < end:
+        begin = position
+        key, position = _varint(file, position, end)
+        if key & 7 == _VARINT:
+            start = position
+            _, stop = _varint(file, position, end)
+        elif key & 7 == _BYTES:
+            length, start = _varint(file, position, end)
+            stop = start + length
+        else:
+            raise DamagedError(f"no field of the format begins at byte {begin:,}")
+        if stop > end:
+            raise DamagedError(f"the field at byte {begin:,} is cut off")
+        yield key >> 3, start, stop
+        position = stop
+
+
+def _varint(file: BinaryIO, position: int, end: int) -> tuple[int, int]:
+    """A number of up to 64 bits, and the position after it."""
+    file.seek(position)
+    value, content = 0, file.read(min(10, end - position))
+    for index, byte in enumerate(content):
+        value |= (byte & 0x7F) << 7 * index
+        if byte < 0x80:
+            return value, position + index + 1
+    if len(content) == 10:
+        raise DamagedError(f"the number at byte {position:,} has more than 64 bits")
+    raise DamagedError("it is cut off inside a number")
+
+
+def _utf8(file: BinaryIO, start: int, end: int) -> str:
+    file.seek(start)
+    try:
+        return file.read(end - start).decode()
+    except UnicodeDecodeError:
+        raise DamagedError(f"the text at byte {start:,} is not valid UTF-8") from None
