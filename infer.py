@@ -24,7 +24,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     if files.output:
         check_predictions_path(files.output)
-    paths = find_images(files.images)
+    paths = find_images(files.images, remarks := [])
+    print(*remarks, sep="\n", end="\n" if remarks else "")
     config, weights = read_start(config, argv, "infer")
     setup_runtime(mode=config.runtime.mode, device_target=config.runtime.device_target, seed=config.runtime.seed)
 

@@ -16,6 +16,7 @@ class Dataset(ABC):
         encoded: whether examples are image files' bytes rather than pixels.
         channels: channels of the pixels (1 or 3); encoded images decode to 3.
         labels: (N,) int32, the label of every example.
+        remarks: sentences that the user should read, on what was found and what was passed over.
     """
 
     train_split = "train"
@@ -29,6 +30,7 @@ class Dataset(ABC):
         self.class_names = tuple(class_names)
         self.encoded = encoded
         self.channels = channels
+        self.remarks: list[str] = []
         self._all_labels = np.asarray(labels, np.int32)
         self._kept = np.arange(len(labels))  # positions in the whole split; fewer after keep()
         wrong = np.flatnonzero((self._all_labels < 0) | (self._all_labels >= len(self.class_names)))
