@@ -15,7 +15,7 @@ from mindspore import nn
 
 from config import Config
 from mindcv.checkpoint import Checkpoint, CheckpointStore, check_fits, network_weights
-from mindcv.data import Dataset, Loader, create_dataset, create_loader, default_splits
+from mindcv.data import Loader
 from mindcv.engine import TrainStep
 from mindcv.export import ExportedNetwork
 from mindcv.loss import create_loss
@@ -26,39 +26,6 @@ from mindcv.version import __version__
 from mindcv.weights import imagenet_classes
 from mindcv.weights.download import cache_folder
 from mindcv.weights.load import load_weights, num_classes
-
-
-def build_dataset(config: Config, *, is_training: bool) -> Dataset:
-    """The training or the validation split."""
-    data = config.data
-    split = (data.train_split if is_training else data.val_split) or default_splits(data.dataset)[not is_training]
-    return create_dataset(
-        data.dataset,
-        data.data_dir,
-        split,
-        data.dataset_download,
-        data.num_samples,
-        config.runtime.seed,
-        image_size=config.image.image_resize,
-        num_classes=config.model.num_classes,
-    )
-
-
-def build_loader(config: Config, *, is_training: bool) -> Loader:
-    """The loader of the training split (shuffled, augmented) or of the validation split (in order, every example)."""
-    data = config.data
-    of_training = {"shuffle": data.shuffle, "drop_remainder": data.drop_remainder, **vars(config.augment)}
-    return create_loader(
-        build_dataset(config, is_training=is_training),
-        is_training=is_training,
-        batch_size=data.batch_size,
-        num_parallel_workers=data.num_parallel_workers,
-        seed=config.runtime.seed,
-        on_bad_image=data.on_bad_image,
-        bad_image_limit=data.bad_image_limit,
-        **vars(config.image),
-        **(of_training if is_training else {}),
-    )
 
 
 def graph_folder(config: Config) -> Path | None:
@@ -138,6 +105,7 @@ def describe_run(config: Config, network: nn.Cell, loader: Loader) -> tuple[dict
         "model": network.description,
         "config": config.to_dict(),
         "class_names": list(loader.dataset.class_names),
+        "held_out": loader.dataset.held_out,
         "versions": {
             "mindcv": __version__,
             "mindspore": mindspore.__version__,

@@ -16,6 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from typing import Any, Literal, NoReturn
 
+from mindcv.folders import BUILT_IN, data_set_in
 from mindcv.options import help_pages
 from mindcv.options.command_line import COMMAND_LINE, read_command_line
 from mindcv.options.foreign import UNAVAILABLE, WITHOUT_EFFECT, check_foreign
@@ -93,6 +94,9 @@ IDLE_WHEN: tuple[tuple[str, str, Callable[[Any], bool]], ...] = (
     ("clip_value", "clip_grad", operator.not_),
     ("nan_limit", "on_nan", lambda policy: policy == "stop"),
     ("bad_image_limit", "on_bad_image", lambda policy: policy == "stop"),
+    ("data_dir", "dataset", lambda name: name in ("digits", "synthetic")),
+    ("dataset_download", "dataset", lambda name: name == "digits"),  # the other one is an error
+    ("val_fraction", "dataset", lambda name: name in BUILT_IN),
 )
 
 OPTIONS: dict[str, Option] = {
@@ -132,7 +136,7 @@ def load_config(
     dataset = next((s.value for s in line if s.key == "dataset"), None)
     if path is not None:
         settings += read_yaml(path, path)
-    elif _wants_digits(dataset, inherited or {}, prog):
+    elif _wants_digits(dataset, inherited or {}, prog) and (dataset or not any(s.key == "data_dir" for s in line)):
         settings += read_yaml(os.path.join(ROOT, DIGITS_PRESET), DIGITS_PRESET)
         why = "no --dataset given" if dataset is None else "--dataset=digits without -c"
         use = "training" if prog == "train" else "validating"
@@ -160,9 +164,14 @@ def load_config(
     if values["use_nesterov"] and replaced:  # a recipe's Nesterov goes with the recipe's optimizer
         values["use_nesterov"] = False
         notices.append(f"use_nesterov of {sources['use_nesterov']} is off: opt={values['opt']} has none")
+    if prog in OPTIONS["dataset"].scripts and _data_dir_decides(values, sources, label):
+        values["dataset"], what = data_set_in(values["data_dir"])
+        sources["dataset"] = "data_dir"
+        notices.append(
+            f"no --dataset given: {what}" + f" (dataset {values['dataset']!r})" * (values["dataset"] != what)
+        )
     _check_together(values, sources, prog)
-    if prog == "train":
-        notices += _remarks(values, sources)
+    notices += _remarks(values, sources, prog)
     given = frozenset(s.key for s in [*settings, *line] if s.key in OPTIONS and s.source != label)
     sections = {n: kind(**{f.name: values[f.name] for f in fields(kind)}) for n, kind in SECTIONS.items()}
     sources = {key: sources[key] for key in OPTIONS}
@@ -227,6 +236,18 @@ def _wants_digits(dataset: str | None, inherited: Mapping[str, Any], prog: str) 
     return dataset in (None, "digits")
 
 
+def _data_dir_decides(values: Mapping[str, Any], sources: Mapping[str, str], inherited: str) -> bool:
+    """Whether the data set is what `data_dir` holds: it was given, and no data set, or one of weights without a folder.
+
+    Args:
+        inherited: the source of inherited values.
+    """
+    if sources["dataset"] == "default":
+        return sources["data_dir"] not in ("default", inherited)
+    made_here = sources["dataset"] == inherited and values["dataset"] in ("digits", "synthetic")
+    return made_here and sources["data_dir"] == COMMAND_LINE
+
+
 def _shown(value: Any) -> str:
     return shorten(show(value))
 
@@ -261,7 +282,7 @@ def _check_together(values: dict[str, Any], sources: dict[str, str], prog: str) 
         raise ValueError(f"{said('use_nesterov')} needs opt=sgd or momentum, and momentum above 0; got {said('opt')}")
 
 
-def _remarks(values: Mapping[str, Any], sources: Mapping[str, str]) -> list[str]:
+def _remarks(values: Mapping[str, Any], sources: Mapping[str, str], prog: str) -> list[str]:
     """What is legal, but perhaps not what was meant."""
     remarks = [
         f"{key} has no effect with {governor}={show(values[governor])}"
@@ -269,7 +290,7 @@ def _remarks(values: Mapping[str, Any], sources: Mapping[str, str]) -> list[str]
         for key in keys.split()
         if sources[key] == COMMAND_LINE and is_idle(values[governor])
     ]
-    if values["warmup_epochs"] > 0 and values["scheduler"] in ("step_decay", "multi_step_decay"):
+    if prog == "train" and values["warmup_epochs"] > 0 and values["scheduler"] in ("step_decay", "multi_step_decay"):
         remarks.append("drops of the learning rate count from the start of training (MindCV: from the end of warmup)")
     return remarks
 
@@ -334,9 +355,9 @@ recipe names under `base:`, the recipe, the command line.
 
 {help_pages.SPELLINGS}
 Unknown names, illegal values, a key given twice and values that contradict each other are errors. Intervals are
-written as in mathematics: (0, 1] is above 0, up to and including 1. With neither `--dataset` nor `-c`, the preset
-`configs/sknet/sknet50_digits.yaml` is used. Where a script is named beside an option, the other scripts refuse it as a
-flag and accept it from files.
+written as in mathematics: (0, 1] is above 0, up to and including 1. Without `--dataset`, the data set is the one that
+`--data_dir` holds; with none of these nor `-c`, the preset `configs/sknet/sknet50_digits.yaml` is used. Where a script
+is named beside an option, the other scripts refuse it as a flag and accept it from files.
 
 MindCV's recipes are read as they are, as far as this version can do what they ask; the last table lists what it
 cannot. Three differences: a recipe that leaves an option out gets the default of this page, not MindCV's; drops of
