@@ -11,53 +11,16 @@ from mindspore import nn
 
 from config import COMMAND_LINE, Config
 from mindcv.checkpoint import Checkpoint, CheckpointStore, check_fits, network_weights
-from mindcv.data import Dataset, Loader, create_dataset, create_loader, default_splits
+from mindcv.console import say
 from mindcv.engine import TrainStep
 from mindcv.export import ExportedNetwork
 from mindcv.loss import create_loss
 from mindcv.models import build_model, prepare_for_inference, recompute_blocks
 from mindcv.optim import create_optimizer
-from mindcv.options.together import small_batch_notice
 from mindcv.scheduler import create_scheduler
 from mindcv.weights import imagenet_classes
 from mindcv.weights.download import cache_folder
 from mindcv.weights.load import load_weights, num_classes
-
-
-def build_dataset(config: Config, *, is_training: bool) -> Dataset:
-    """The training or the validation split."""
-    data = config.data
-    split = (data.train_split if is_training else data.val_split) or default_splits(data.dataset)[not is_training]
-    return create_dataset(
-        data.dataset,
-        data.data_dir,
-        split,
-        data.dataset_download,
-        data.num_samples,
-        config.runtime.seed,
-        image_size=config.image.image_resize,
-        num_classes=config.model.num_classes,
-    )
-
-
-def build_loader(config: Config, *, is_training: bool) -> Loader:
-    """The loader of the training split (shuffled, augmented) or of the validation split (in order, every example)."""
-    data, dataset = config.data, build_dataset(config, is_training=is_training)
-    if notice := is_training and small_batch_notice(data, config.sources["drop_remainder"], len(dataset)):
-        print(notice)
-    drop = data.drop_remainder and not notice
-    of_training = {"shuffle": data.shuffle, "drop_remainder": drop, **vars(config.augment)} if is_training else {}
-    return create_loader(
-        dataset,
-        is_training=is_training,
-        batch_size=data.batch_size,
-        num_parallel_workers=data.num_parallel_workers,
-        seed=config.runtime.seed,
-        on_bad_image=data.on_bad_image,
-        bad_image_limit=data.bad_image_limit,
-        **vars(config.image),
-        **of_training,
-    )
 
 
 def graph_folder(config: Config) -> Path | None:
@@ -78,7 +41,7 @@ def fit_to_epoch(config: Config, batches: int) -> Config:
     wanted, source = config.train.gradient_accumulation_steps, config.sources["gradient_accumulation_steps"]
     if wanted <= batches or source == COMMAND_LINE:
         return config
-    print(f"gradient_accumulation_steps={wanted} ({source}) gives way to the {batches} batches of an epoch")
+    say(f"gradient_accumulation_steps={wanted} ({source}) gives way to the {batches} batches of an epoch")
     return replace(config, train=replace(config.train, gradient_accumulation_steps=batches))
 
 

@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from typing import Any, Literal
 
+from mindcv.folders import data_set_in
 from mindcv.model_names import model_names
 from mindcv.nearest import did_you_mean
 from mindcv.options import help_pages
@@ -114,7 +115,7 @@ def load_config(
     dataset = next((s.value for s in line if s.key == "dataset"), None)
     if path is not None:
         settings += read_yaml(path, path)
-    elif _wants_digits(dataset, inherited or {}, prog):
+    elif _wants_digits(dataset, inherited or {}, prog) and (dataset or not any(s.key == "data_dir" for s in line)):
         settings += read_yaml(os.path.join(ROOT, DIGITS_PRESET), DIGITS_PRESET)
         why = "no --dataset given" if dataset is None else "--dataset=digits without -c"
         use = "training" if prog == "train" else "validating"
@@ -144,6 +145,10 @@ def load_config(
     if prog != "train":  # what files say about training does not concern the others
         foreign = {k: s for k, s in foreign.items() if s.source == COMMAND_LINE or k.startswith(("val_", "eval_"))}
     notices += check_foreign(foreign.values())
+    if prog in OPTIONS["dataset"].scripts and _data_dir_decides(values, sources, label):
+        name, what = data_set_in(values["data_dir"])
+        layers.put("dataset", name, source="data_dir", rank=layers.ranks["data_dir"])
+        notices.append(f"no --dataset given: {what}" + f" (dataset {name!r})" * (name != what))
     settle(layers, OPTIONS, prog)
     notices += layers.notices
     notices += remarks(layers, OPTIONS, prog, {s.source for s in settings} - {label, DIGITS_PRESET})
@@ -181,6 +186,18 @@ def _wants_digits(dataset: str | None, inherited: Mapping[str, Any], prog: str) 
     if prog not in OPTIONS["dataset"].scripts or "dataset" in inherited or (prog == "validate" and inherited):
         return False  # the checkpoint says how its images were prepared
     return dataset in (None, "digits")
+
+
+def _data_dir_decides(values: Mapping[str, Any], sources: Mapping[str, str], inherited: str) -> bool:
+    """Whether the data set is what `data_dir` holds: it was given, and no data set, or one of weights without a folder.
+
+    Args:
+        inherited: the source of inherited values.
+    """
+    if sources["dataset"] == "default":
+        return sources["data_dir"] not in ("default", inherited)
+    made_here = sources["dataset"] == inherited and values["dataset"] in ("digits", "synthetic")
+    return made_here and sources["data_dir"] == COMMAND_LINE
 
 
 def _shown(value: Any) -> str:
@@ -248,9 +265,11 @@ recipe names under `base:`, the recipe, the command line.
 {help_pages.SPELLINGS}
 Unknown names, illegal values, a key given twice and values that contradict each other are errors; but of two values
 from different places in that list, the earlier one gives way and a notice says so: `--epoch_size=1` shortens the warmup
-of a recipe. Intervals are written as in mathematics: (0, 1] is above 0, up to and including 1. With neither `--dataset`
-nor `-c`, the preset `configs/sknet/sknet50_digits.yaml` is used. Where a script is named beside an option, the other
-scripts refuse it as a flag and accept it from files.
+of a recipe. Intervals are written as in mathematics: (0, 1] is above 0, up to and including 1. Without `--dataset`, the
+data set is the one that `--data_dir` holds; with none of these nor `-c`, the preset
+`configs/sknet/sknet50_digits.yaml` is used. Where a script is named beside an option, the other scripts refuse it as a
+flag and accept it from files.
+
 
 MindCV's recipes are read as they are, as far as this version can do what they ask; the last table lists what it
 cannot. Three differences: a recipe that leaves an option out gets the default of this page, not MindCV's; drops of

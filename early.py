@@ -5,9 +5,9 @@ import os
 from pathlib import Path
 
 from config import COMMAND_LINE, Config
+from mindcv.folders import BUILT_IN
 from mindcv.model_names import model_names
 from mindcv.nearest import did_you_mean
-from mindcv.options.together import DATASETS_IN_MEMORY
 from mindcv.paths import (
     EXPORT_SUFFIXES,
     check_checkpoint_path,
@@ -85,17 +85,17 @@ def check_data_dir(config: Config) -> None:
         return
     if os.path.isdir(folder):
         held = any(os.path.isdir(os.path.join(folder, inner)) for inner in (name, "train", "val"))
-        if sources["data_dir"] == "default" and not held and name not in DATASETS_IN_MEMORY:
-            hint = did_you_mean(name, DATASETS_IN_MEMORY)
+        if sources["data_dir"] == "default" and not held and name not in BUILT_IN:
+            hint = did_you_mean(name, BUILT_IN)
             if hint:
                 raise ValueError(f"dataset={name}: {folder} holds no folder of that name, and none called train.{hint}")
         return
     message = f"data_dir={folder} ({sources['data_dir']}): there is no such folder.{what_is_there(folder)}"
     if sources["data_dir"] not in (COMMAND_LINE, "default"):
         message += " Say where it is now: --data_dir=FOLDER."
-    if name in DATASETS_IN_MEMORY:
+    if name in BUILT_IN:
         raise ValueError(f"{message} Put {name} there, or get it with --dataset_download.")
     raise ValueError(
-        f"{message} Data set {name!r} is read as image folders:{did_you_mean(name, DATASETS_IN_MEMORY)}\n"
+        f"{message} Data set {name!r} is read as image folders:{did_you_mean(name, BUILT_IN)}\n"
         f"  {folder}/train/<class>/<image>.jpg"
     )

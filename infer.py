@@ -26,7 +26,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     from mindcv.runtime import setup_runtime
     from start import read_start
 
-    paths = find_images(files.images)
+    paths = find_images(files.images, remarks := [])
+    for remark in remarks:
+        say(remark)
     config, weights = read_start(config, argv, "infer")
     setup_runtime(mode=config.runtime.mode, device_target=config.runtime.device_target, seed=config.runtime.seed)
 

@@ -14,6 +14,7 @@ from mindspore import nn
 from config import COMMAND_LINE, DIGITS_PRESET, Config, load_config
 from early import check_data_dir
 from mindcv.checkpoint import Checkpoint, CheckpointStore, check_fits, read_checkpoint
+from mindcv.console import say, warn
 from mindcv.data import Loader
 from mindcv.engine import Progress, TrainState, describe_position, take_up
 from mindcv.export import read_info
@@ -50,7 +51,8 @@ def read_start(config: Config, argv: Sequence[str] | None, prog: str) -> tuple[C
         config = load_config(argv, prog=prog, inherited=_inherited(config, weights, prog), inherited_from=origin)
         if prog == "validate":
             check_data_dir(config)
-    print(*config.notices, sep="\n", end="\n" if config.notices else "")
+    for notice in config.notices:
+        say(notice)
     return config, weights
 
 
@@ -77,7 +79,8 @@ def find_run(config: Config, argv: Sequence[str] | None) -> tuple[Config, Checkp
             )
     else:
         checkpoint, complaints = CheckpointStore(path, _model_of_run(config, path)).newest()
-    print(*(f"warning: {complaint}" for complaint in complaints), sep="\n", end="\n" if complaints else "")
+    for complaint in complaints:
+        warn(complaint)
     if checkpoint is None:
         if wish == "auto":
             return config, None
@@ -86,7 +89,7 @@ def find_run(config: Config, argv: Sequence[str] | None) -> tuple[Config, Checkp
             "--resume=FOLDER or --resume=FILE of the run to go on with; --resume=auto starts one where there is none."
         )
     if complaints:
-        print(f"going on from the one before: {checkpoint.path}")
+        say(f"going on from the one before: {checkpoint.path}")
 
     saved, workers_then = _located(checkpoint), checkpoint.info["training"]["num_parallel_workers"]
     inherited = {key: value for key, value in saved.items() if key not in NOT_INHERITED}
@@ -98,12 +101,13 @@ def find_run(config: Config, argv: Sequence[str] | None) -> tuple[Config, Checkp
     if os.path.abspath(saved["data_dir"]) == os.path.abspath(config.data.data_dir):
         saved["data_dir"] = config.data.data_dir  # another spelling is no change
     position = checkpoint.info["training"]["progress"]
-    print(*config.notices, sep="\n", end="\n" if config.notices else "")
+    for notice in config.notices:
+        say(notice)
     for remark in compare_for_resume(saved, config.to_dict(), inside_epoch=position["batch"] > 0):
-        print(remark)
+        say(remark)
     workers = config.data.num_parallel_workers
     if workers != workers_then:
-        print(
+        say(
             f"the run had {workers_then} data threads and now has {workers}: augmentations differ from those it would "
             "have had"
         )
@@ -120,6 +124,7 @@ def describe_run(config: Config, network: nn.Cell, loader: Loader) -> tuple[dict
         "config": config.to_dict(),
         "folder": os.getcwd(),
         "class_names": list(loader.dataset.class_names),
+        "held_out": loader.dataset.held_out,
         "versions": {
             "mindcv": __version__,
             "mindspore": mindspore.__version__,
@@ -148,11 +153,12 @@ def open_folder(
         accumulate = config.train.gradient_accumulation_steps
         updates = len(loader) // accumulate
         progress, remarks = take_up(run, state, store, updates_per_epoch=updates, num_examples=len(loader.dataset))
-        print(*remarks, f"resumed from {run.path}: {describe_position(progress, updates * accumulate)}", sep="\n")
+        for remark in [*remarks, f"resumed from {run.path}: {describe_position(progress, updates * accumulate)}"]:
+            say(remark)
     else:
         progress, earlier = Progress(), store.begin()
         if earlier:
-            print(f"an earlier run's files were moved to {earlier}")
+            say(f"an earlier run's files were moved to {earlier}")
     # The saved configuration repeats the run, from any folder; it does not resume it.
     data = replace(config.data, data_dir=os.path.abspath(config.data.data_dir))
     model = replace(config.model, ckpt_path=config.model.ckpt_path and os.path.abspath(config.model.ckpt_path))
@@ -175,7 +181,7 @@ def _located(checkpoint: Checkpoint) -> dict[str, Any]:
     """The configuration of a checkpoint, with a data_dir that is right from here."""
     config, remark = locate_data(checkpoint.info["config"], checkpoint.info.get("folder", "."))
     if remark:
-        print(f"{checkpoint.path}: {remark}")
+        say(f"{checkpoint.path}: {remark}")
     return config
 
 
@@ -205,7 +211,7 @@ def _read_weights(config: Config, *, may_be_exported: bool) -> Checkpoint | None
     model = config.model
     if model.pretrained:
         record = find_weights(model.model, None if model.pretrained is True else model.pretrained)
-        print(
+        say(
             f"weights: {record.name} of {record.source} for {record.model}, licence {record.licence}, published top-1 "
             f"{record.top1:.2f} % at {record.eval_size}x{record.eval_size}"
         )

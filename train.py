@@ -41,7 +41,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _train(config: Config, weights: Checkpoint | None, run: Checkpoint | None, store: CheckpointStore) -> int:
     """Train from weights, or go on with a run; returns the exit code."""
-    from build import build_loader, build_step, build_to_train, fit_to_epoch, graph_folder
+    from build import build_step, build_to_train, fit_to_epoch, graph_folder
+    from build_data import build_training_loader, build_validation_loader, say_remarks
     from mindcv.engine import (
         EpochLog,
         Interruption,
@@ -63,8 +64,9 @@ def _train(config: Config, weights: Checkpoint | None, run: Checkpoint | None, s
     # What can be wrong is found out before anything is written.
     runtime, options = config.runtime, config.train
     device = setup_runtime(mode=runtime.mode, device_target=runtime.device_target, seed=runtime.seed)
-    train_loader = build_loader(config, is_training=True)
-    eval_loader = build_loader(config, is_training=False) if options.val_while_train else None
+    train_loader = build_training_loader(config, weights, resumes=run is not None)
+    eval_loader = build_validation_loader(config, train_loader.dataset) if options.val_while_train else None
+    say_remarks(*(loader.dataset for loader in (train_loader, eval_loader) if loader))
     config = fit_to_epoch(config, len(train_loader))
     network = build_to_train(config, train_loader.dataset.class_names, weights)
     frozen = freeze(network, config.model.freeze, config.model.freeze_bn)

@@ -18,20 +18,22 @@ from mindcv.script import run_script
 
 if TYPE_CHECKING:
     from config import Config
+    from mindcv.checkpoint import Checkpoint
     from mindcv.engine import Evaluation
 
 BAD_IMAGES = "bad_images.csv"  # in the current folder; written only if there are any
 
 
 def main(argv: Sequence[str] | None = None) -> Evaluation | int:
-    """Returns the result, or with --check_data the exit code: 1 if an image is bad."""
+    """Returns the result, or with --check_data the exit code: 1 if an image is bad or a class unknown."""
     config = load_config(argv, prog="validate")
     if not config.data.check_data and not config.model.ckpt_path and not config.model.pretrained:
         raise ValueError("nothing to validate: name a checkpoint with --ckpt_path, or use --pretrained.")
     check_names_and_paths(config, "validate")
 
     # MindSpore takes seconds to import; --help and a mistyped flag should not wait for it.
-    from build import build_loader, build_to_infer, graph_folder
+    from build import build_to_infer, graph_folder
+    from build_data import build_measuring_loader, say_remarks
     from mindcv.engine import compiled_graphs_kept, compiling_shown, evaluate, memory_explained
     from mindcv.report import format_bad_images
     from mindcv.runtime import setup_runtime
@@ -39,10 +41,11 @@ def main(argv: Sequence[str] | None = None) -> Evaluation | int:
 
     config, weights = read_start(config, argv, "validate")
     if config.data.check_data:
-        return check_data(config)
+        return check_data(config, weights)
     setup_runtime(mode=config.runtime.mode, device_target=config.runtime.device_target, seed=config.runtime.seed)
 
-    loader = build_loader(config, is_training=False)
+    loader = build_measuring_loader(config, weights)
+    say_remarks(loader.dataset)
     network = build_to_infer(config, weights, loader.dataset.class_names)
     with (
         memory_explained(loader.batch_size),
@@ -74,13 +77,17 @@ def main(argv: Sequence[str] | None = None) -> Evaluation | int:
     return result
 
 
-def check_data(config: Config) -> int:
-    """Read every image of the training and the validation split; list the bad ones here and in a file."""
-    from build import build_dataset
+def check_data(config: Config, weights: Checkpoint | None) -> int:
+    """Compare the classes of both splits, and read every image; list the bad ones here and in a file."""
+    from build_data import open_to_check, say_remarks
     from mindcv.data import check_dataset
     from mindcv.report import format_bad_images, write_bad_images
 
-    splits = {dataset.split: dataset for dataset in (build_dataset(config, is_training=t) for t in (True, False))}
+    datasets, problems = open_to_check(config, weights)
+    say_remarks(*datasets)
+    for problem in problems:
+        say(problem)
+    splits = {dataset.split: dataset for dataset in datasets}
     bad: list[tuple[str, str]] = []
     for split, dataset in splits.items():
         start = time.perf_counter()
@@ -95,7 +102,7 @@ def check_data(config: Config) -> int:
         say(format_bad_images(bad))
         write_bad_images(BAD_IMAGES, bad)
         say(f"all of them with their reasons: {os.path.abspath(BAD_IMAGES)}")
-    return 1 if bad else 0
+    return 1 if bad or problems else 0
 
 
 if __name__ == "__main__":

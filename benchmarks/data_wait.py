@@ -32,13 +32,14 @@ def make_step(case: str, folder: Path, *, smoke: bool) -> Callable[[], object]:
     mindcv.setup_runtime(mode=int(smoke), device_target="CPU")  # smoke: compiles nothing
     from mindspore import Tensor
 
-    from build import build_loader, build_step
+    from build import build_step
+    from build_data import build_training_loader
     from config import load_config
 
     data = ["--dataset=cifar10", "--random_crop_padding=4"] if case == "32x32" else ["--dataset=folder"]
     options = [f"--model={model}", f"--data_dir={folder}", f"--image_resize={side}", f"--batch_size={batch}", *data]
     config = load_config([*options, f"--num_samples={steps * batch}"], prog="train")
-    loader = build_loader(config, is_training=True)
+    loader = build_training_loader(config, None, resumes=False)
     assert len(loader) == steps
     network = mindcv.create_model(model, num_classes=10)
     step, _ = build_step(config, network, batches=steps)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mindcv.faults import DamagedError
+from mindcv.folders import describe_content, entries_of
 from mindcv.nearest import did_you_mean, nearest
 
 EXPORT_SUFFIXES = (".onnx", ".mindir")
@@ -63,12 +64,10 @@ def what_is_there(path: str | Path) -> str:
     """A remark on the nearest existing folder: names similar to the one that is missing, and the first few names."""
     path = Path(path)
     folder = next(parent for parent in (path, *path.parents) if parent.is_dir())
-    with os.scandir(folder) as entries:
-        names = sorted(e.name + "/" * e.is_dir() for e in entries if not e.name.startswith("."))
     missing = path.relative_to(folder).parts[:1]
+    names = [entry.name + "/" * entry.is_dir() for entry in entries_of(folder)]
     hint = did_you_mean(missing[0], names) if missing and not glob.has_magic(missing[0]) else ""
-    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    return f"{hint} Found in {folder}: {', '.join(names[:_SHOWN]) or 'nothing'}{more}."
+    return f"{hint} {describe_content(folder)}"
 
 
 def _nearest_file(path: Path, names: Sequence[str]) -> str:

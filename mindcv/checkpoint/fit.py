@@ -78,7 +78,7 @@ def check_fits(checkpoint: Checkpoint, class_names: Sequence[str] | None = None,
     """Compare what a checkpoint says about itself with what is wanted.
 
     Args:
-        class_names: of the data set; None compares no classes.
+        class_names: of the data set, which must be the checkpoint's in its order; None compares no classes.
         **wanted: any of model, num_classes, in_channels.
     Raises:
         ValueError: naming what differs. A file without a description passes; `load_exact` compares its weights.
@@ -89,20 +89,21 @@ def check_fits(checkpoint: Checkpoint, class_names: Sequence[str] | None = None,
         saved = checkpoint.info["model"][key]
         if saved != value:
             raise ValueError(f"{checkpoint.path} holds {key}={saved}, but {key}={value} is wanted here.")
-    if class_names is None:
+    if class_names is not None and checkpoint.info["class_names"]:  # imported weights come without names
+        _check_same_classes(checkpoint, class_names)
+
+
+def _check_same_classes(checkpoint: Checkpoint, class_names: Sequence[str]) -> None:
+    saved, given = checkpoint.info["class_names"], list(class_names)
+    if saved == given:
         return
-    saved = checkpoint.info["class_names"]
-    if not saved:  # imported weights, which come without names
-        return
-    if len(saved) != len(class_names):
-        raise ValueError(f"{checkpoint.path} tells {len(saved)} classes apart, the data set has {len(class_names)}.")
-    differing = [f"{k}: {a!r} / {b!r}" for k, (a, b) in enumerate(zip(saved, class_names, strict=True)) if a != b]
-    if differing:
-        raise ValueError(
-            f"the classes of {checkpoint.path} are not those of the data set (class number: checkpoint / data set): "
-            + ", ".join(differing[:5])
-            + (f", ... ({len(differing)} differ)" if len(differing) > 5 else "")
-        )
+    problems = _listing("only in the data set", [repr(name) for name in given if name not in set(saved)])
+    problems += _listing("only in the checkpoint", [repr(name) for name in saved if name not in set(given)])
+    problems = problems or ["  they are the same in another order: open the data set with the checkpoint's classes"]
+    raise ValueError(
+        f"the classes of the data set ({len(given):,}) are not those of {checkpoint.path} ({len(saved):,}):\n"
+        + "\n".join(problems)
+    )
 
 
 def _shape(array: np.ndarray) -> str:

@@ -1,7 +1,8 @@
 """Data sets, image transforms and the loader that feeds batches to the engine."""
 
 from mindcv.data.check import check_dataset
-from mindcv.data.datasets import DATASETS, Dataset, create_dataset, default_splits, list_datasets
+from mindcv.data.dataset import Dataset, UnknownClassError
+from mindcv.data.datasets import DATASETS, create_dataset, default_splits, list_datasets
 from mindcv.data.images import ImageFiles, find_images
 from mindcv.data.loader import Loader, create_loader
 from mindcv.data.transforms import create_batch_transforms, create_transforms
@@ -11,6 +12,7 @@ __all__ = [
     "Dataset",
     "ImageFiles",
     "Loader",
+    "UnknownClassError",
     "check_dataset",
     "create_batch_transforms",
     "create_dataset",

@@ -124,7 +124,7 @@ class Cifar10(Cifar):
     python_folder = "cifar-10-batches-py"
     python_marker = "data_batch_1"
     archive = CIFAR10_ARCHIVE
-    files = {"train": "data_batch_*.bin", "test": "test_batch.bin"}  # noqa: RUF012
+    files = {"train": "data_batch_[0-9].bin", "test": "test_batch.bin"}  # noqa: RUF012
     names_file = "batches.meta.txt"
     label_bytes = 1
     built_in_names = CIFAR10_CLASSES

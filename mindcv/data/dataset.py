@@ -2,8 +2,16 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from typing import Any
+from unicodedata import normalize
 
 import numpy as np
+
+from mindcv.nearest import did_you_mean
+
+
+class UnknownClassError(ValueError):
+    """A split has a class that is not among those it is to be labelled by."""
 
 
 class Dataset(ABC):
@@ -16,6 +24,8 @@ class Dataset(ABC):
         encoded: whether examples are image files' bytes rather than pixels.
         channels: channels of the pixels (1 or 3); encoded images decode to 3.
         labels: (N,) int32, the label of every example.
+        held_out: how a folder was divided, for the split that goes with this one (see `create_dataset`); else None.
+        remarks: sentences that the user should read, on what was found and what was passed over.
     """
 
     train_split = "train"
@@ -29,6 +39,8 @@ class Dataset(ABC):
         self.class_names = tuple(class_names)
         self.encoded = encoded
         self.channels = channels
+        self.held_out: dict[str, Any] | None = None
+        self.remarks: list[str] = []
         self._all_labels = np.asarray(labels, np.int32)
         self._kept = np.arange(len(labels))  # positions in the whole split; fewer after keep()
         wrong = np.flatnonzero((self._all_labels < 0) | (self._all_labels >= len(self.class_names)))
@@ -48,6 +60,48 @@ class Dataset(ABC):
             raise ValueError(f"num_samples must be at least 1; got {num_samples}.")
         shuffled = np.random.default_rng(seed).permutation(len(self._all_labels))
         self._kept = np.sort(shuffled[:num_samples])
+
+    def has_exactly(self, class_names: Sequence[str]) -> bool:
+        """Whether the classes are those of these names, in any order."""
+        numbers = self._numbers_in(class_names)
+        return None not in numbers and len(set(numbers)) == len(class_names)
+
+    def label_by(self, class_names: Sequence[str], owner: str) -> None:
+        """Number the classes as `class_names` does, by name; those of them that the split lacks have no examples.
+
+        Args:
+            owner: whose classes these are, for the message.
+        Raises:
+            UnknownClassError: if the split has a class that is not among them.
+        """
+        numbers = self._numbers_in(class_names)
+        unknown = [name for name, number in zip(self.class_names, numbers, strict=True) if number is None]
+        if unknown:
+            hint = did_you_mean(unknown[0], list(class_names))
+            raise UnknownClassError(
+                f"split {self.split!r} of data set {self.name!r} has {counted(unknown)} that {owner} does not know: "
+                f"{listed(unknown)}.{hint}\nThe {counted(class_names)} of {owner}: {listed(class_names)}. "
+                "Each class of the data set must be one of them."
+            )
+        self._all_labels = np.asarray(numbers, np.int32)[self._all_labels]
+        self.class_names = tuple(class_names)
+
+    def remark_on_missing_classes(self) -> None:
+        """Add to `remarks` the classes of which no example is left."""
+        counts = np.bincount(self.labels, minlength=len(self.class_names))
+        missing = [name for name, count in zip(self.class_names, counts, strict=True) if not count]
+        if missing:
+            self.remarks.append(
+                f"{len(missing):,} of {counted(self.class_names)} have no image in split {self.split!r} of "
+                f"{self.name!r}: {listed(missing)}"
+            )
+
+    def _numbers_in(self, class_names: Sequence[str]) -> list[int | None]:
+        """The number in `class_names` of each own class."""
+        numbers = {normalize("NFC", name): number for number, name in enumerate(class_names)}
+        numbers |= {name: number for number, name in enumerate(class_names)}
+        # Systems differ in how they write an accent; the name is the same.
+        return [numbers.get(name, numbers.get(normalize("NFC", name))) for name in self.class_names]
 
     @property
     def labels(self) -> np.ndarray:
@@ -111,6 +165,17 @@ class ArrayDataset(Dataset):
                 return f"{file}, record {position}"
             position -= records
         raise IndexError(position)
+
+
+def counted(class_names: Sequence[str]) -> str:
+    """For example "1 class", "1,000 classes"."""
+    return f"{len(class_names):,} class{'es' * (len(class_names) != 1)}"
+
+
+def listed(class_names: Sequence[str]) -> str:
+    """The first of them, and how many more there are."""
+    more = f" and {len(class_names) - 8:,} more" if len(class_names) > 8 else ""
+    return ", ".join(map(repr, class_names[:8])) + more
 
 
 def check_split(name: str, split: str, legal: Sequence[str]) -> None:

@@ -1,7 +1,9 @@
 """The data sets by name; every name that is not built in means image folders."""
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -9,6 +11,7 @@ from mindcv.data.cifar import Cifar10, Cifar100
 from mindcv.data.dataset import ArrayDataset, Dataset, check_split
 from mindcv.data.folder import FolderDataset
 from mindcv.data.mnist import Mnist
+from mindcv.folders import EVAL_SPLITS, splits_in
 from mindcv.nearest import did_you_mean
 from mindcv.registry import Registry
 
@@ -71,10 +74,18 @@ def list_datasets() -> list[str]:
     return DATASETS.names()
 
 
-def default_splits(name: str) -> tuple[str, str]:
-    """Return the names of the splits that data set `name` trains and evaluates on by default."""
-    kind = DATASETS.get(name) if name in DATASETS.names() else FolderDataset
-    return kind.train_split, kind.eval_split
+def default_splits(name: str, root: str | os.PathLike | None = None) -> tuple[str, str]:
+    """Return the names of the splits that data set `name` trains and evaluates on by default.
+
+    Args:
+        root: of image folders; without a folder `val` there, `valid`, `validation` or `test` stands for it.
+    """
+    if name in DATASETS.names():
+        kind = DATASETS.get(name)
+        return kind.train_split, kind.eval_split
+    folders = [] if root is None else [Path(root).expanduser(), Path(root).expanduser() / name]
+    found = [split for folder in folders for split in splits_in(folder) if split in EVAL_SPLITS]
+    return FolderDataset.train_split, next(iter(found), FolderDataset.eval_split)
 
 
 def create_dataset(
@@ -87,39 +98,74 @@ def create_dataset(
     *,
     image_size: int = 224,
     num_classes: int | None = None,
+    class_names: Sequence[str] | None = None,
+    owner: str = "the training split",
+    val_fraction: float | None = None,
+    held_out: dict[str, Any] | None = None,
 ) -> Dataset:
     """Open one split of a data set.
 
     Args:
-        name: one of `list_datasets()`, or any other name for image folders `root/split/class/image`.
+        name: one of `list_datasets()`, or any other name for image folders, `root/split/class/image` or, divided here
+            into the splits "train" and "val", `root/class/image`.
         root: the data set's folder, or the folder that contains it or its archive; `digits` and `synthetic` need none.
         split: the split; None means the data set's own training split (see `default_splits`).
         download: fetch what is missing (cifar10, cifar100, mnist).
         num_samples: keep at most this many examples, chosen by a shuffle; None keeps all.
             For `synthetic` the number of examples, 256 by default.
-        seed: seed of that shuffle. Splits do not depend on it.
+        seed: seed of that shuffle, and of the choice by `val_fraction`. Other splits do not depend on it.
         image_size: side in pixels of the images that `synthetic` makes; other data sets have sizes of their own.
         num_classes: the number of classes the model tells apart; a data set with more is refused, and `synthetic`
             has as many. None accepts any.
+        class_names: label by these classes, those of a training split or of a checkpoint, instead of the split's own;
+            it may lack some of them, which becomes a remark. None numbers the split's own classes.
+        owner: whose classes those are, for messages.
+        val_fraction: of each class of `root/class/image`, the share held out for the split "val"; None means 0.2. If
+            given, `root/train` is divided as well where there is no other split.
+        held_out: the attribute of that name of the training split, or of the run whose weights are measured: the
+            images are divided in the same way again, whatever was added since.
 
+    Returns:
+        The split; `remarks` says what was passed over and which classes have no example.
     Raises:
-        ValueError: for a split that does not exist, data that is missing, broken or in the wrong layout, or labels
-            outside the classes.
+        ValueError: for a split that does not exist, data that is missing, broken or in the wrong layout, labels
+            outside the classes, or a class that is not in `class_names`.
     """
     root = Path(os.path.expanduser(root))
     split = default_splits(name)[0] if split is None else split
     if name == "synthetic":
         size = 256 if num_samples is None else num_samples
-        return Synthetic(root, split, download, image_size, 10 if num_classes is None else num_classes, size)
-    if name in DATASETS.names():
+        dataset = Synthetic(root, split, download, image_size, 10 if num_classes is None else num_classes, size)
+    elif name != "digits" and root.exists() and not root.is_dir():
+        raise ValueError(f"data_dir must be a folder; {root} is a file. Give the folder that holds it: {root.parent}")
+    elif name in DATASETS.names():
         dataset = DATASETS.get(name)(root, split, download)
     else:
-        hint = f" ({name!r} is not one of {', '.join(list_datasets())}, so it is read as image folders."
-        dataset = FolderDataset(name, root, split, download, hint + did_you_mean(name, list_datasets()) + ")")
+        dataset = FolderDataset(
+            name,
+            root,
+            split,
+            download,
+            may_lack_images=class_names is not None,
+            val_fraction=val_fraction,
+            seed=seed,
+            held_out=held_out,
+            hint=_folder_hint(name),
+        )
+    if class_names is not None:
+        dataset.label_by(class_names, owner)
     if num_classes is not None and num_classes < len(dataset.class_names):
         raise ValueError(
             f"num_classes={num_classes} is too few: data set {name!r} has {len(dataset.class_names)} classes."
         )
     if num_samples is not None:
         dataset.keep(num_samples, seed)
+    dataset.remark_on_missing_classes()
     return dataset
+
+
+def _folder_hint(name: str) -> str:
+    if name == "imagenet":  # a name of image folders that everybody knows
+        return ""
+    names = list_datasets()
+    return f" (Any name but {', '.join(names)} stands for image folders.{did_you_mean(name, names)})"

@@ -1,51 +1,91 @@
-"""Image folders: one folder per class below one folder per split."""
+"""Image folders: one folder per class, below one folder per split or divided here."""
 
-import os
+from collections import Counter
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 
-from mindcv.data.dataset import Dataset
+from mindcv.data.dataset import Dataset, check_split, counted, listed
+from mindcv.data.holdout import VAL_FRACTION, Holdout
 from mindcv.data.image_file import read_again
-
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".gif", ".tif", ".tiff", ".ppm")
+from mindcv.folders import (
+    IMAGE_SUFFIXES,
+    describe_content,
+    describe_known,
+    describe_passed_over,
+    entries_of,
+    find_undivided,
+    folders_left_out,
+    has_folders,
+    images_below,
+    is_image,
+    suffix_of,
+)
 
 
 class FolderDataset(Dataset):
-    """Images `root/split/class/**/image`, or the same below `root/name`.
+    """Images `root/split/class/**/image`, or `root/class/**/image`, divided here; or the same below `root/name`.
 
-    Classes are the sorted folder names. Hidden files and folders, and files that are no images, are passed over;
-    symbolic links are followed.
+    Classes are the sorted folder names. Files that are no images are passed over and counted in `remarks`, and so are
+    the names of class folders that are hidden or left by a system or a tool. Symbolic links are followed.
 
     Args:
+        may_lack_images: whether a class folder may be without images.
+        val_fraction: of each class, what is held out for the split "val" where no folder says so: of `root/class`, by
+            default `VAL_FRACTION`; if given, of `root/train` too, where it is the only split.
+        seed: of that choice.
+        held_out: such a choice made before, the attribute `held_out` of a data set; it is used again.
         hint: a remark for the message if there is no such folder.
     """
 
     eval_split = "val"
 
-    def __init__(self, name: str, root: Path, split: str, download: bool, hint: str = "") -> None:
+    def __init__(
+        self,
+        name: str,
+        root: Path,
+        split: str,
+        download: bool,
+        *,
+        may_lack_images: bool = False,
+        val_fraction: float | None = None,
+        seed: int = 42,
+        held_out: dict | None = None,
+        hint: str = "",
+    ) -> None:
         if download:
             raise ValueError(
                 f"data set {name!r} cannot be downloaded; only cifar10, cifar100 and mnist can. Put it into {root} "
                 f"and leave dataset_download off.{hint}"
             )
-        folder = _split_folder(name, root, split, hint)
-        class_names = [entry.name for entry in _visible(folder) if entry.is_dir()]
-        if not class_names:
-            raise ValueError(f"{folder} has no class folders. {_expected(root, split)} {_found(folder)}")
-        self._paths: list[str] = []
-        labels: list[int] = []
-        for label, class_name in enumerate(class_names):
-            images = images_below(folder / class_name, set())
-            if not images:
-                raise ValueError(
-                    f"the class folder {folder / class_name} has no images ({', '.join(IMAGE_SUFFIXES)}). "
-                    f"Fill it or remove it. {_found(folder / class_name)}"
-                )
-            self._paths += images
-            labels += [label] * len(images)
+        folder, is_divided = _find_folder(name, root, split, val_fraction is not None or held_out is not None, hint)
+        passed_over = _beside(folder)
+        class_names = [entry.name for entry in entries_of(folder) if entry.is_dir()]
+        images = {name: images_below(folder / name, passed_over) for name in class_names}
+        empty = [name for name, paths in images.items() if not paths]
+        if empty and (not may_lack_images or len(empty) == len(images)):
+            raise ValueError(
+                f"the class folder {folder / empty[0]} has no images ({', '.join(IMAGE_SUFFIXES)}). "
+                f"Fill it or remove it. {describe_content(folder / empty[0])}"
+            )
+        remarks = describe_passed_over(folder, passed_over)
+        if left_out := folders_left_out(folder):
+            remarks.append(f"{folder}: no classes, since hidden or left by a tool: {', '.join(left_out)}")
+        if not is_divided:
+            check_split(name, split, ("train", "val"))
+            images, held_out = _divide(folder, images, split, val_fraction, seed, held_out, remarks)
+        self._paths = [path for paths in images.values() for path in paths]
+        labels = np.repeat(np.arange(len(images)), [len(paths) for paths in images.values()])
         self._stamps = np.zeros(len(labels), np.int64)
-        super().__init__(name, split, class_names, np.asarray(labels), encoded=True, channels=3)
+        super().__init__(name, split, class_names, labels, encoded=True, channels=3)
+        self.remarks += remarks
+        self.held_out = None if is_divided else held_out
+        if is_divided and (val_fraction is not None or held_out):
+            self.remarks.append(
+                f"{folder.parent} has folders for its splits: "
+                + ("what the run held out is not looked for" if held_out else "val_fraction has no effect")
+            )
 
     def _image(self, position: int) -> np.ndarray:
         content, self._stamps[position] = read_again(self._paths[position], self._stamps[position])
@@ -55,49 +95,77 @@ class FolderDataset(Dataset):
         return self._paths[position]
 
 
-def _split_folder(name: str, root: Path, split: str, hint: str) -> Path:
+def _find_folder(name: str, root: Path, split: str, may_divide: bool, hint: str) -> tuple[Path, bool]:
+    """The folder that holds the class folders, and whether it is a split rather than to be divided into some."""
     if not root.is_dir():
-        raise ValueError(f"the folder {root} does not exist. {_expected(root, split)}{hint}")
+        raise ValueError(f"the folder {root} does not exist. {_expected(root, split)}{hint.strip()}")
     if not split or Path(split).name != split:
         raise ValueError(f"a split is the name of one folder below {root}; got {split!r}.")
-    for folder in (root / split, root / name / split):
-        if folder.is_dir():
-            return folder
-    if any(_is_image(entry.name) for entry in _visible(root)):
-        raise ValueError(f"{root} has images, but no folder {split!r}. {_expected(root, split)} {_found(root)}{hint}")
-    raise ValueError(f"{root} has no folder {split!r} for that split. {_expected(root, split)} {_found(root)}{hint}")
+    folders = [folder for folder in (root / split, root / name / split) if folder.is_dir()]
+    undivided = find_undivided(root, name, only_train=may_divide)
+    split_folder = next((folder for folder in folders if has_folders(folder) and folder != undivided), None)
+    if split_folder:
+        return split_folder, True
+    if undivided:
+        return undivided, False
+    if folders:
+        raise ValueError(f"{folders[0]} has no class folders. {_expected(root, split)}{describe_content(folders[0])}")
+    images = "images, but " if any(is_image(entry.name) for entry in entries_of(root)) else ""
+    share = (
+        " The images in train can be divided: --val_fraction=0.2 holds out that share for validation."
+        if split == "val" and find_undivided(root, name, only_train=True)
+        else ""
+    )
+    raise ValueError(
+        f"{root} has {images}no folder {split!r} for that split. {_expected(root, split)}{describe_content(root)}"
+        f"{share}{describe_known(root)}{hint}"
+    )
+
+
+def _divide(
+    folder: Path,
+    images: dict[str, list[str]],
+    split: str,
+    val_fraction: float | None,
+    seed: int,
+    held_out: dict | None,
+    remarks: list[str],
+) -> tuple[dict[str, list[str]], dict]:
+    """The images of a split, by class, and the choice to be remembered."""
+    names = {name: [path[len(str(folder / name)) + 1 :] for path in paths] for name, paths in images.items()}
+    if not held_out:
+        holdout = Holdout.choose(names, VAL_FRACTION if val_fraction is None else val_fraction, seed)
+    elif split == "train":  # a class may have been added
+        holdout = Holdout.choose(names, **held_out)
+    else:
+        holdout = Holdout(**held_out)
+    held = {name: [holdout.holds(name, member) for member in members] for name, members in names.items()}
+    chosen = {
+        name: [path for path, is_held in zip(paths, held[name], strict=True) if is_held == (split == "val")]
+        for name, paths in images.items()
+    }
+    number, total = sum(map(sum, held.values())), sum(map(len, held.values()))
+    if not any(chosen.values()):
+        raise ValueError(f"val_fraction={holdout.fraction:g} leaves no image of {folder} for the split {split!r}.")
+    division = (
+        f"{total - number:,} images to train, {number:,} held out to validate (val_fraction={holdout.fraction:g}, "
+        f"seed={holdout.seed})"
+        if number < total
+        else f"all {total:,} images are validated on"
+    )
+    classes = f"{counted(list(images))}, {listed(list(images))}"
+    remarks.append(f"{folder} ({classes}) is not divided into train and val: {division}")
+    return chosen, asdict(holdout)
 
 
 def _expected(root: Path, split: str) -> str:
-    return f"Expected one folder per class:\n  {root}/{split}/<class>/<image>.jpg\n"
+    return (
+        f"Expected one folder per class:\n  {root}/{split}/<class>/<image>.jpg\n"
+        f"or, to be divided into train and val:\n  {root}/<class>/<image>.jpg\n"
+    )
 
 
-def _found(folder: Path) -> str:
-    names = [entry.name + ("/" if entry.is_dir() else "") for entry in _visible(folder)]
-    more = f" and {len(names) - 8} more" if len(names) > 8 else ""
-    return f"Found in {folder}: {', '.join(names[:8]) or 'nothing'}{more}."
-
-
-def _visible(folder: str | Path) -> list[os.DirEntry]:
-    """Entries of `folder` that are not hidden, sorted by name."""
-    with os.scandir(folder) as entries:
-        return sorted((entry for entry in entries if not entry.name.startswith(".")), key=lambda entry: entry.name)
-
-
-def _is_image(name: str) -> bool:
-    return name.lower().endswith(IMAGE_SUFFIXES)
-
-
-def images_below(folder: str | Path, visited: set[str]) -> list[str]:
-    """Paths of the images in `folder` and below it, sorted; a symbolic link back to a folder above ends there."""
-    real = os.path.realpath(folder)
-    if real in visited:
-        return []
-    visited.add(real)
-    images: list[str] = []
-    for entry in _visible(folder):
-        if entry.is_dir():
-            images += images_below(entry.path, visited)
-        elif _is_image(entry.name):
-            images.append(entry.path)
-    return images
+def _beside(folder: Path) -> Counter[str]:
+    """The files beside the class folders, counted by suffix."""
+    files = [entry.name for entry in entries_of(folder) if not entry.is_dir()]
+    return Counter(suffix_of(name) + " outside the class folders" * is_image(name) for name in files)

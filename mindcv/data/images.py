@@ -2,29 +2,34 @@
 
 import glob
 import os
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import mindspore.dataset.vision as vision
 import numpy as np
 
-from mindcv.data.folder import IMAGE_SUFFIXES, images_below
 from mindcv.data.image_file import BadImageError, read_image_file, reason_of, why_not_decoded
 from mindcv.data.loader import MAX_DEFAULT_WORKERS
 from mindcv.data.threads import map_in_order
+from mindcv.folders import IMAGE_SUFFIXES, describe_passed_over, images_below, is_of_user
 from mindcv.paths import what_is_there
 
 
-def find_images(patterns: str | os.PathLike | Sequence[str | os.PathLike]) -> list[Path]:
+def find_images(
+    patterns: str | os.PathLike | Sequence[str | os.PathLike], remarks: list[str] | None = None
+) -> list[Path]:
     """Return the image files that `patterns` stands for, each once.
 
     Args:
         patterns: one or several of
             a file, taken whatever its name;
-            a folder: the images in it and below it by their suffix (`IMAGE_SUFFIXES`), sorted, hidden files and
-            folders passed over, symbolic links followed;
-            a wildcard such as `photos/**/*.png` (`**`: any folders): every file that matches, sorted, hidden ones
-            only if the pattern has the dot. A file whose name has wildcard characters is found by that name first.
+            a folder: the images in it and below it by their suffix (`IMAGE_SUFFIXES`), sorted, without what is hidden
+            or left by a system or a tool, symbolic links followed;
+            a wildcard such as `photos/**/*.png` (`**`: any folders): every file that matches, sorted; what is hidden
+            or left by a tool, only if the pattern names it. A file whose name has wildcard characters is found by
+            that name first.
+        remarks: receives a sentence on each folder in which files were passed over.
     Raises:
         ValueError: if one of them stands for nothing; the message says what is there instead.
         OSError: if a folder may not be read.
@@ -32,7 +37,8 @@ def find_images(patterns: str | os.PathLike | Sequence[str | os.PathLike]) -> li
     patterns = [patterns] if isinstance(patterns, str | os.PathLike) else list(patterns)
     if not patterns or any(not os.fspath(pattern) for pattern in patterns):
         raise ValueError("no images are named: give a file, a folder or a quoted wildcard such as 'photos/**/*.png'.")
-    found = [path for pattern in patterns for path in _find(os.path.expanduser(os.fspath(pattern)))]
+    remarks = [] if remarks is None else remarks
+    found = [path for pattern in patterns for path in _find(os.path.expanduser(os.fspath(pattern)), remarks)]
     return list(dict.fromkeys(map(Path, found)))
 
 
@@ -119,17 +125,25 @@ class ImageFiles:
             raise ValueError(why_not_decoded(content, error)) from None
 
 
-def _find(pattern: str) -> list[str]:
+def _find(pattern: str, remarks: list[str]) -> list[str]:
     if os.path.isdir(pattern):
-        found = images_below(pattern, set())
+        passed_over: Counter[str] = Counter()
+        found = images_below(pattern, passed_over)
+        remarks += describe_passed_over(pattern, passed_over)
         problem = f"the folder {pattern} has no images ({', '.join(IMAGE_SUFFIXES)})."
     elif os.path.lexists(pattern):
         return [pattern]
     elif glob.has_magic(pattern):
-        found = sorted(path for path in glob.glob(pattern, recursive=True) if not os.path.isdir(path))
+        matching = (path for path in glob.glob(pattern, recursive=True) if not os.path.isdir(path))
+        found = sorted(path for path in matching if _is_meant(path, pattern))
         problem = f"no file matches {pattern}."
     else:
         found, problem = [], f"there is no file or folder {pattern}."
     if not found:
         raise ValueError(problem + what_is_there(pattern))
     return found
+
+
+def _is_meant(path: str, pattern: str) -> bool:
+    """Whether a file that matches a wildcard is the user's, or lies where the pattern itself says."""
+    return all(is_of_user(part) or part in Path(pattern).parts for part in Path(path).parts if part not in ("..", "."))

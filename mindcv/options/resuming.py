@@ -12,6 +12,7 @@ _FIXED = {
     "num_classes": "the classifier has that size",
     "in_channels": "the first convolution has that size",
     "dataset": "the classes are that data set's",
+    "val_fraction": "it would validate on images that it was trained on",
     "opt": "the saved state is that optimizer's",
     "use_nesterov": "the saved state is that optimizer's",
     "freeze": "the saved state covers the parameters that were trained",

@@ -39,6 +39,9 @@ class Data:
     dataset_download: bool = option(False, "download the data set into data_dir when it is not there")
     train_split: str | None = option(None, "split to train on; none: the data set's own", scripts=("train",))
     val_split: str | None = option(None, "split to validate on; none: the data set's own")
+    val_fraction: float | None = option(
+        None, "share to hold out of a folder without train/ and val/; none: 0.2", above=0, maximum=1
+    )
     num_samples: int | None = option(None, "use only that many examples of each split", minimum=1)
     batch_size: int = option(64, "examples per batch", minimum=1, scripts=("train", "validate", "infer"))
     shuffle: bool = option(True, "shuffle the training examples in every epoch", scripts=("train",))

@@ -12,6 +12,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from mindcv.folders import BUILT_IN
 from mindcv.options.command_line import COMMAND_LINE
 from mindcv.options.option import Option, shorten, show
 from mindcv.options.sections import Data
@@ -20,7 +21,6 @@ from mindcv.options.sections import Data
 _OWNED = {"dataset": "num_classes train_split val_split data_dir", "scheduler": "decay_epochs"}
 # What a shortened warmup leaves to the rest of the training.
 _WARMUP_SHARE = 10
-DATASETS_IN_MEMORY = ("cifar10", "cifar100", "digits", "mnist", "synthetic")  # whose images no file can spoil
 
 
 @dataclass
@@ -47,6 +47,11 @@ class Layers:
     def said(self, key: str) -> str:
         """`key=value (source)`."""
         return f"{key}={shorten(show(self[key]))} ({self.sources[key]})"
+
+    def put(self, key: str, value: Any, *, source: str, rank: int) -> None:
+        """Set a value that follows from another option."""
+        self.values[key], self.sources[key], self.ranks[key] = value, source, rank
+        self.earlier[key].append((rank, value))
 
     def gives_way(self, key: str, value: Any, *others: str) -> bool:
         """Replace the value of `key` if it is of a lower layer than that of one of the others; whether it was."""
@@ -180,8 +185,10 @@ def small_batch_notice(data: Data, source: str, num_images: int) -> str:
 # Options that have no effect for some values of another one: keys, the other one, whether its value is such.
 IDLE_WHEN: tuple[tuple[str, str, Callable[[Any], bool]], ...] = (
     ("compile_cache", "mode", lambda mode: mode == 1),
-    ("dataset_download", "dataset", lambda name: name == "digits"),
-    ("on_bad_image bad_image_limit", "dataset", lambda name: name in DATASETS_IN_MEMORY),
+    ("dataset_download", "dataset", lambda name: name == "digits"),  # for synthetic it is an error
+    ("data_dir", "dataset", lambda name: name in ("digits", "synthetic")),
+    ("val_fraction", "dataset", lambda name: name in BUILT_IN),
+    ("on_bad_image bad_image_limit", "dataset", lambda name: name in BUILT_IN),
     ("bad_image_limit", "on_bad_image", lambda policy: policy == "stop"),
     ("batch_size on_bad_image bad_image_limit fold_bn compile_cache", "check_data", bool),
     ("fold_bn", "ckpt_path", lambda path: path.endswith((".onnx", ".mindir"))),

@@ -13,7 +13,7 @@ from mindcv.checkpoint import Checkpoint, check_finite
 USE_CONFIG = (
     *("model", "num_classes"),
     *("image_resize", "in_channels", "interpolation", "mean", "std", "crop_pct"),
-    *("dataset", "data_dir", "val_split", "num_samples", "seed", "batch_size"),
+    *("dataset", "data_dir", "val_split", "val_fraction", "num_samples", "seed", "batch_size"),
 )
 # Of a description, what tells of the run and not of the weights.
 _OF_THE_RUN = ("epoch", "metrics", "training", "versions", "averaged_from")
@@ -71,6 +71,7 @@ def _differences(first: Checkpoint, other: Checkpoint) -> list[str]:
     facts = {
         "network": tuple({"arch": {}, **i["model"]} for i in (ours, theirs)),  # older ones do not say "arch": {}
         "list of classes": (ours.get("class_names"), theirs.get("class_names")),
+        "choice of held-out images": (ours.get("held_out"), theirs.get("held_out")),
         "mean and std": tuple([i.get("config", {}).get(key) for key in ("mean", "std")] for i in (ours, theirs)),
     }
     # As JSON: a description that was read from a file has lists where a new one may have tuples.

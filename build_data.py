@@ -1,0 +1,146 @@
+"""Data sets and loaders from a configuration, with the classes and the division that a run or its weights know."""
+
+from pathlib import Path
+from typing import Any
+
+from config import COMMAND_LINE, Config
+from mindcv.checkpoint import Checkpoint, check_fits
+from mindcv.console import say
+from mindcv.data import Dataset, Loader, UnknownClassError, create_dataset, create_loader, default_splits
+from mindcv.folders import BUILT_IN, find_undivided
+from mindcv.options.together import small_batch_notice
+
+
+def build_dataset(config: Config, *, is_training: bool, **known: Any) -> Dataset:
+    """The training or the validation split.
+
+    Args:
+        known: what an earlier split or a checkpoint knows: class_names, owner, held_out, val_fraction.
+    """
+    data = config.data
+    asked = data.train_split if is_training else data.val_split
+    usual = default_splits(data.dataset, data.data_dir)[not is_training]
+    dataset = create_dataset(
+        data.dataset,
+        data.data_dir,
+        asked or usual,
+        data.dataset_download,
+        data.num_samples,
+        config.runtime.seed,
+        image_size=config.image.image_resize,
+        num_classes=config.model.num_classes,
+        **{"val_fraction": data.val_fraction, **known},
+    )
+    if not asked and usual != default_splits(data.dataset)[not is_training]:
+        dataset.remarks.append(f"{data.data_dir} has no folder 'val': validating on {usual!r}")
+    return dataset
+
+
+def build_training_loader(config: Config, weights: Checkpoint | None, *, resumes: bool) -> Loader:
+    """The loader of the training split: shuffled, augmented.
+
+    Classes that the weights know are numbered as there, so that their classifier fits; images that they were not
+    trained on are held out again.
+
+    Args:
+        weights: those to start from, or the run to go on with; None if there are none.
+        resumes: whether it is a run, which must have exactly these classes.
+    Raises:
+        ValueError: if the data set cannot be opened, or a run's classes are not those of the data set.
+    """
+    names = weights.info.get("class_names") if weights else None
+    # Of weights to start from, the division holds for the data they come from.
+    same_data = resumes or (weights and weights.info.get("config", {}).get("dataset") == config.data.dataset)
+    dataset = build_dataset(config, is_training=True, **(_division(config, weights) if same_data else {}))
+    if same_data:
+        _compare_division(dataset, weights)
+    if names and dataset.has_exactly(names):
+        dataset.label_by(names, str(weights.path))
+    elif names and resumes:
+        check_fits(weights, dataset.class_names)
+    data = config.data
+    notice = small_batch_notice(data, config.sources["drop_remainder"], len(dataset))
+    if notice:
+        say(notice)
+    drop = data.drop_remainder and not notice
+    options = {"shuffle": data.shuffle, "drop_remainder": drop, **vars(config.augment)}
+    return _build_loader(config, dataset, is_training=True, **options)
+
+
+def build_validation_loader(config: Config, training: Dataset) -> Loader:
+    """The loader of the validation split beside a training: in order, every example, with the training's classes."""
+    known = {"class_names": training.class_names, "held_out": training.held_out}
+    return _build_loader(config, build_dataset(config, is_training=False, **known), is_training=False)
+
+
+def build_measuring_loader(config: Config, weights: Checkpoint) -> Loader:
+    """The loader of the validation split for finished weights: the images that their run held out, with its classes."""
+    known = _division(config, weights)
+    data = config.data
+    root = Path(data.data_dir).expanduser()
+    is_undivided = data.dataset not in BUILT_IN and find_undivided(root, data.dataset, only_train=False)
+    if is_undivided and not known and data.val_fraction is None and data.val_split in (None, "val"):
+        known = {"val_fraction": 1.0}  # as far as is known, they were trained on none of these images
+    dataset = build_dataset(config, is_training=False, **_classes(weights), **known)
+    _compare_division(dataset, weights)
+    return _build_loader(config, dataset, is_training=False)
+
+
+def open_to_check(config: Config, weights: Checkpoint | None) -> tuple[list[Dataset], list[str]]:
+    """Both splits, and what is wrong with their classes: those of the weights decide, else those to train on."""
+    classes, problems, datasets = _classes(weights), [], []
+    division = _division(config, weights)
+    for is_training in (True, False):
+        try:
+            dataset = build_dataset(config, is_training=is_training, **classes, **division)
+        except UnknownClassError as error:
+            problems.append(str(error))
+            dataset = build_dataset(config, is_training=is_training, **division)
+        classes = classes or {"class_names": dataset.class_names}
+        division = {"held_out": dataset.held_out}
+        datasets.append(dataset)
+    return datasets, problems
+
+
+def say_remarks(*datasets: Dataset) -> None:
+    """Say the remarks on data sets, each once."""
+    for remark in dict.fromkeys(remark for dataset in datasets for remark in dataset.remarks):
+        say(remark)
+
+
+def _classes(weights: Checkpoint | None) -> dict[str, Any]:
+    """The classes that weights tell apart, for `build_dataset`; nothing if they do not name them."""
+    names = weights.info.get("class_names") if weights else None
+    return {"class_names": names, "owner": weights.info.get("weights", str(weights.path))} if names else {}
+
+
+def _division(config: Config, weights: Checkpoint | None) -> dict[str, Any]:
+    """How the run of these weights divided a folder, for `build_dataset`; nothing if it did not, or not to be kept."""
+    held_out = weights.info.get("held_out") if weights else None
+    asked = config.data.val_fraction if config.sources["val_fraction"] == COMMAND_LINE else None
+    return {"held_out": held_out} if held_out and asked in (None, held_out["fraction"]) else {}
+
+
+def _compare_division(dataset: Dataset, weights: Checkpoint) -> None:
+    """Add a remark if a folder is divided otherwise than by the run of these weights."""
+    ours, theirs = dataset.held_out, weights.info.get("held_out")
+    if ours and theirs and any(ours[key] != theirs[key] for key in ("fraction", "seed")):
+        dataset.remarks.append(
+            f"these weights may have been trained on some of the images to validate: their run held out others "
+            f"(val_fraction={theirs['fraction']:g}, seed={theirs['seed']})"
+        )
+
+
+def _build_loader(config: Config, dataset: Dataset, *, is_training: bool, **of_training: Any) -> Loader:
+    data = config.data
+    return create_loader(
+        dataset,
+        is_training=is_training,
+        batch_size=data.batch_size,
+        num_parallel_workers=data.num_parallel_workers,
+        seed=config.runtime.seed,
+        on_bad_image=data.on_bad_image,
+        bad_image_limit=data.bad_image_limit,
+        **vars(config.image),
+        **of_training,
+    )
