@@ -108,10 +108,13 @@ def _settle_owned(layers: Layers, options: Mapping[str, Option]) -> None:
 def _settle_cores(layers: Layers) -> None:
     """More threads than cores, which MindData refuses, are an error only if this command asked for them."""
     wanted, cores = layers["num_parallel_workers"], os.cpu_count() or 1
-    if wanted and wanted > cores and layers.sources["num_parallel_workers"] != COMMAND_LINE:
-        said = layers.said("num_parallel_workers")
-        layers.notices.append(f"{said} gives way to this machine: num_parallel_workers={cores}, its cores")
-        layers.values["num_parallel_workers"] = cores
+    if not wanted or wanted <= cores:
+        return
+    said = layers.said("num_parallel_workers")
+    if layers.sources["num_parallel_workers"] == COMMAND_LINE:
+        raise ValueError(f"{said} must be from 1 to {cores}, the cores of this machine")
+    layers.notices.append(f"{said} gives way to this machine: num_parallel_workers={cores}, its cores")
+    layers.values["num_parallel_workers"] = cores
 
 
 def _settle_resume(layers: Layers) -> None:
