@@ -15,6 +15,7 @@ from typing import Any
 from mindcv.options.command_line import COMMAND_LINE
 from mindcv.options.option import Option, shorten, show
 from mindcv.options.sections import Data
+from mindcv.paths import is_exported
 
 # Options that mean something for one value of another option only, and nothing for the next.
 _OWNED = {"dataset": "num_classes train_split val_split data_dir", "scheduler": "decay_epochs"}
@@ -187,7 +188,7 @@ IDLE_WHEN: tuple[tuple[str, str, Callable[[Any], bool]], ...] = (
     ("on_bad_image bad_image_limit", "dataset", lambda name: name in DATASETS_IN_MEMORY),
     ("bad_image_limit", "on_bad_image", lambda policy: policy == "stop"),
     ("batch_size on_bad_image bad_image_limit fold_bn compile_cache", "check_data", bool),
-    ("fold_bn", "ckpt_path", lambda path: path.endswith((".onnx", ".mindir"))),
+    ("fold_bn", "ckpt_path", is_exported),
     ("scale ratio", "random_crop_padding", lambda padding: padding is not None),
     ("color_jitter", "auto_augment", lambda policy: policy is not None),
     ("re_scale re_ratio re_value", "re_prob", lambda probability: probability == 0),

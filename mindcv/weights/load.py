@@ -15,7 +15,7 @@ from mindcv.checkpoint import (
     read_checkpoint,
     weight_parameters,
 )
-from mindcv.paths import EXPORT_SUFFIXES, check_checkpoint_path
+from mindcv.paths import check_checkpoint_path, is_exported
 from mindcv.weights.catalog import WeightRecord, imagenet_classes
 from mindcv.weights.download import fetch_weights
 from mindcv.weights.from_mindcv import from_mindcv, is_mindcv, mindcv_names, mindcv_variant
@@ -46,7 +46,7 @@ def read_weights(path: str | Path) -> Checkpoint:
     """
     path = Path(path)
     check_checkpoint_path(path)
-    if path.suffix in EXPORT_SUFFIXES:
+    if is_exported(path):
         raise ValueError(f"{path} is an exported network: validate.py and infer.py run it, but its weights stay in it.")
     with path.open("rb") as file:
         start = file.read(9)
