@@ -14,6 +14,7 @@ from mindcv.paths import (
     check_exported_path,
     check_output_path,
     check_overwrite,
+    is_exported,
     what_is_there,
 )
 from mindcv.registry import unknown
@@ -53,8 +54,8 @@ def _check_resume(config: Config) -> None:
     if wish != "auto" and not path.exists():
         key = "ckpt_save_dir" if wish is True else "resume"
         raise ValueError(
-            f"nothing to resume in {path} ({key}), which does not exist.{what_is_there(path)} --resume=auto starts a "
-            "run where there is none."
+            f"nothing to resume in {path} ({key}), which does not exist.{what_is_there(path)} --resume=auto starts one "
+            "where there is none."
         )
 
 
@@ -65,8 +66,8 @@ def _check_weights(config: Config, prog: str) -> None:
 
         find_weights(model.model, None if model.pretrained is True else model.pretrained)
     for path in [model.ckpt_path] if model.ckpt_path else []:
-        is_exported = prog in ("validate", "infer") and Path(path).suffix in EXPORT_SUFFIXES
-        (check_exported_path if is_exported else check_checkpoint_path)(path)
+        runs_exported = prog in ("validate", "infer") and is_exported(path)
+        (check_exported_path if runs_exported else check_checkpoint_path)(path)
     for path in config.files.average or ():
         if "," in path and not os.path.exists(path):
             raise ValueError(f"there is no file {path}; several are words of their own: --average a.ckpt b.ckpt")

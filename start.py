@@ -20,7 +20,7 @@ from mindcv.engine import Progress, TrainState, describe_position, take_up
 from mindcv.export import read_info
 from mindcv.models import MODELS
 from mindcv.options.resuming import NOT_INHERITED, compare_for_resume, locate_data
-from mindcv.paths import EXPORT_SUFFIXES
+from mindcv.paths import is_exported
 from mindcv.runtime import present_devices
 from mindcv.version import __version__
 from mindcv.weights import find_weights
@@ -216,6 +216,6 @@ def _read_weights(config: Config, *, may_be_exported: bool) -> Checkpoint | None
             f"{record.top1:.2f} % at {record.eval_size}x{record.eval_size}"
         )
         return read_published(record)
-    if may_be_exported and Path(model.ckpt_path).suffix in EXPORT_SUFFIXES:
+    if may_be_exported and is_exported(model.ckpt_path):
         return Checkpoint(Path(model.ckpt_path), {}, read_info(model.ckpt_path), names="exported")
     return read_weights(model.ckpt_path) if model.ckpt_path else None

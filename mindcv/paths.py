@@ -14,6 +14,11 @@ WEIGHT_SUFFIXES = (".ckpt", ".safetensors", ".pth", ".pt", ".bin", *EXPORT_SUFFI
 _SHOWN = 8  # names in a message
 
 
+def is_exported(path: str | Path) -> bool:
+    """Whether a file is an exported network, by its name."""
+    return Path(path).suffix.lower() in EXPORT_SUFFIXES
+
+
 def check_checkpoint_path(path: str | Path) -> None:
     """Raise ValueError, naming the nearest checkpoints, unless `path` is a file that is not empty."""
     path = Path(path)
@@ -31,10 +36,10 @@ def check_checkpoint_path(path: str | Path) -> None:
 def check_exported_path(path: str | Path) -> None:
     """Raise ValueError, naming the nearest files, unless `path` is an .onnx or .mindir file that is not empty."""
     path = Path(path)
-    if path.suffix not in EXPORT_SUFFIXES:
+    if not is_exported(path):
         raise ValueError(f"an exported network is a file that ends in {' or '.join(EXPORT_SUFFIXES)}, got {path}.")
     if not path.is_file():
-        found = sorted(p.name for p in path.parent.glob("*") if p.suffix in EXPORT_SUFFIXES and p.is_file())
+        found = sorted(p.name for p in path.parent.glob("*") if is_exported(p) and p.is_file())
         there = ", ".join(found[:_SHOWN]) or "none"
         raise ValueError(f"no file {path}.{_nearest_file(path, found)} Exported networks there: {there}.")
     if path.stat().st_size == 0:
@@ -43,9 +48,9 @@ def check_exported_path(path: str | Path) -> None:
 
 def check_output_path(path: str | Path, suffixes: Sequence[str]) -> None:
     """Raise ValueError unless a file of one of these kinds can be written there: for finding out before the work."""
-    path = Path(path)
+    given, path = os.fspath(path), Path(path)
     if path.suffix.lower() not in suffixes:
-        raise ValueError(f"the output must be a file named *{' or *'.join(suffixes)}; got {str(path)!r}.")
+        raise ValueError(f"the output must be a file named *{' or *'.join(suffixes)}; got {given!r}.")
     if path.is_dir():
         raise ValueError(f"{path} is a folder; expected the name of a file.")
     if not path.parent.is_dir():

@@ -302,8 +302,8 @@ def test_a_folded_export_validates_alike_and_describes_itself(files, measured, t
     "line, message",
     [
         (["--output=x.onnx"], "nothing to export"),
-        (["--ckpt_path=OWN", "--output=x.pb"], ".onnx or .mindir"),
-        (["--ckpt_path=OWN"], ".onnx or .mindir"),
+        (["--ckpt_path=OWN", "--output=x.pb"], "named *.onnx or *.mindir"),
+        (["--ckpt_path=OWN"], "named *.onnx or *.mindir"),
     ],
 )
 def test_what_export_refuses(files, tmp_path, monkeypatch, line, message, capsys):

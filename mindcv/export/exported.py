@@ -32,7 +32,7 @@ class ExportedNetwork:
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
         self.info = read_info(self.path)
-        if self.path.suffix == ".onnx":
+        if self.path.suffix.lower() == ".onnx":
             self.run = OnnxRunner(self.path)
         elif self.info:
             self.run = MindIRRunner(self.path, tuple(self.info["input_shape"]))

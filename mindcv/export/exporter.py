@@ -109,6 +109,8 @@ def export_network(
 def check_export_path(path: str | Path) -> None:
     """Raise ValueError unless `export_network` can write there; for finding out before the work is done."""
     check_output_path(path, EXPORT_SUFFIXES)
+    if Path(path).suffix not in EXPORT_SUFFIXES:  # MindSpore would add its own
+        raise ValueError(f"write the suffix in small letters: {Path(path).suffix.lower()}; got {path}.")
     if Path(path).suffix == ".onnx":
         check_onnx_installed()
 
@@ -154,6 +156,5 @@ def verify_export(
 
 
 def _export_as(suffix: str, build: Callable[[], nn.Cell], path: str | Path, options: dict[str, Any]) -> Export:
-    if Path(path).suffix != suffix:
-        raise ValueError(f"the name of this file must end in {suffix}, got {path}.")
+    check_output_path(path, (suffix,))
     return export_network(build, path, **options)

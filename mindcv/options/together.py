@@ -16,6 +16,7 @@ from mindcv.folders import BUILT_IN
 from mindcv.options.command_line import COMMAND_LINE
 from mindcv.options.option import Option, shorten, show
 from mindcv.options.sections import Data
+from mindcv.paths import is_exported
 
 # Options that mean something for one value of another option only, and nothing for the next.
 _OWNED = {"dataset": "num_classes train_split val_split data_dir", "scheduler": "decay_epochs"}
@@ -113,10 +114,13 @@ def _settle_owned(layers: Layers, options: Mapping[str, Option]) -> None:
 def _settle_cores(layers: Layers) -> None:
     """More threads than cores, which MindData refuses, are an error only if this command asked for them."""
     wanted, cores = layers["num_parallel_workers"], os.cpu_count() or 1
-    if wanted and wanted > cores and layers.sources["num_parallel_workers"] != COMMAND_LINE:
-        said = layers.said("num_parallel_workers")
-        layers.notices.append(f"{said} gives way to this machine: num_parallel_workers={cores}, its cores")
-        layers.values["num_parallel_workers"] = cores
+    if not wanted or wanted <= cores:
+        return
+    said = layers.said("num_parallel_workers")
+    if layers.sources["num_parallel_workers"] == COMMAND_LINE:
+        raise ValueError(f"{said} must be from 1 to {cores}, the cores of this machine")
+    layers.notices.append(f"{said} gives way to this machine: num_parallel_workers={cores}, its cores")
+    layers.values["num_parallel_workers"] = cores
 
 
 def _settle_resume(layers: Layers) -> None:
@@ -191,7 +195,7 @@ IDLE_WHEN: tuple[tuple[str, str, Callable[[Any], bool]], ...] = (
     ("on_bad_image bad_image_limit", "dataset", lambda name: name in BUILT_IN),
     ("bad_image_limit", "on_bad_image", lambda policy: policy == "stop"),
     ("batch_size on_bad_image bad_image_limit fold_bn compile_cache", "check_data", bool),
-    ("fold_bn", "ckpt_path", lambda path: path.endswith((".onnx", ".mindir"))),
+    ("fold_bn", "ckpt_path", is_exported),
     ("scale ratio", "random_crop_padding", lambda padding: padding is not None),
     ("color_jitter", "auto_augment", lambda policy: policy is not None),
     ("re_scale re_ratio re_value", "re_prob", lambda probability: probability == 0),

@@ -17,7 +17,7 @@ from mindcv.checkpoint import (
     weight_parameters,
 )
 from mindcv.faults import named_in_errors
-from mindcv.paths import EXPORT_SUFFIXES, check_checkpoint_path
+from mindcv.paths import check_checkpoint_path, is_exported
 from mindcv.weights.catalog import WeightRecord, imagenet_classes
 from mindcv.weights.download import fetch_weights
 from mindcv.weights.from_mindcv import from_mindcv, is_mindcv, mindcv_names, mindcv_variant
@@ -50,7 +50,7 @@ def read_weights(path: str | Path) -> Checkpoint:
     """
     path = Path(path)
     check_checkpoint_path(path)
-    if path.suffix in EXPORT_SUFFIXES:
+    if is_exported(path):
         raise ValueError(f"{path} is an exported network: validate.py and infer.py run it, but its weights stay in it.")
     with named_in_errors(path), path.open("rb") as file:
         start = file.read(9)

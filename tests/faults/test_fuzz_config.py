@@ -160,6 +160,8 @@ def legal_settings(draw, prog="train"):
             values[key] = (values[key] * 3)[:channels]
     if values.get("pretrained"):
         values.pop("ckpt_path", None)
+    if values.get("num_parallel_workers"):
+        values["num_parallel_workers"] = 1  # more may be more than the cores
     if prog == "train":
         values["warmup_epochs"] = (
             0 if values.get("warmup_epochs", 0) >= values.get("epoch_size", 90) else values.get("warmup_epochs", 0)
