@@ -115,6 +115,13 @@ def test_model_and_data_options_reach_their_factories():
     assert {"download", "num_samples", "seed"} <= set(inspect.signature(create_dataset).parameters)
 
 
+def test_nothing_forks():
+    # MindSpore's threads compute: a forked child may wait for them forever, and Python 3.12 warns of it.
+    pattern = re.compile(r"\bos\.fork|\bmultiprocessing\b|\bpreexec_fn\b|python_multiprocessing=True")
+    for path in [*ROOT.glob("*.py"), *SOURCES]:
+        assert not pattern.search(path.read_text()), path
+
+
 def test_no_machine_path_in_tracked_text():
     pattern = re.compile(r"(?<![A-Za-z0-9_.~-])/(?:home|root|mnt|srv)/[a-z]")
     for path in [*ROOT.glob("*.*"), *(ROOT / "docs").glob("*"), *(ROOT / "configs").rglob("*.yaml"), *SOURCES]:

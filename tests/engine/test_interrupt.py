@@ -249,7 +249,10 @@ def test_outside_the_main_thread_it_does_nothing():
 
 
 def test_a_forked_childs_signals_are_its_own():
+    # The reader is a thread, and Python 3.12 warns of every fork beside one. This child only sleeps.
     code = f"""{LOAD}
+import warnings
+warnings.filterwarnings("ignore", "This process .* is multi-threaded", DeprecationWarning)
 with interrupt.Interruption() as interruption:
     child = os.fork()
     if child == 0:
