@@ -4,7 +4,7 @@
 
 The step is that of benchmarks/steps.py in Graph mode. One thing varies at a time; unless a series says otherwise, 16
 images of 32x32, 2 branches and 10 classes. Every point has a process of its own, and those of a series take turns.
-Multiply-adds are those of a forward pass of the whole batch, counted as benchmarks/model_table.py does. A row of
+Multiply-adds are those of a forward pass of the whole batch, counted as tools/model_table.py does. A row of
 exponents ends each series: the k of seconds ~ value ** k and of multiply-adds ~ value ** k, fitted by least squares in
 the logarithms. A step that had no other cost than its products would have the same two. Takes about nine minutes, most
 of it for compiling.

@@ -10,19 +10,18 @@ URLs in its source are compared with the table below, so neither it nor MindSpor
 import argparse
 import csv
 import re
+import sys
 from pathlib import Path
 
 import timm
 from timm.data import ImageNetInfo
 from timm.models import get_pretrained_cfg
 
-WEIGHTS = Path(__file__).resolve().parent.parent / "mindcv" / "weights"
-MODELS = (
-    *("resnet18", "resnet34", "resnet50", "resnet101", "resnet152", "resnext50_32x4d", "resnext101_32x4d"),
-    *("seresnet50", "seresnext50_32x4d", "seresnext101_32x4d"),
-    *("skresnet18", "skresnet34", "skresnet50", "skresnet50d", "skresnext50_32x4d"),
-)
-ALSO_KNOWN_AS = {"skresnext50_32x4d": "sknet50"}  # one network under two names
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / "tests"))
+from goldens.recipe import SAME_AS, TIMM_MODELS
+
+WEIGHTS = ROOT / "mindcv" / "weights"
 
 COLUMNS = (
     *("model", "name", "source", "hub", "hub_sha256", "url", "url_sha256", "licence", "num_classes", "input_size"),
@@ -156,7 +155,7 @@ def check_mindcv_urls(models_folder: Path) -> None:
         for model, url in re.findall(r'"(\w+)": _cfg\(\s*url="([^"]+)"', text):
             for old, new in MINDCV_RENAMED.items():
                 url = url.replace(f"/{old}.", f"/{new}.")
-            assert url in ours or model not in MODELS, f"{model}: {url} is not in the table"
+            assert url in ours or model not in TIMM_MODELS, f"{model}: {url} is not in the table"
 
 
 def class_lines() -> list[str]:
@@ -175,11 +174,12 @@ def main() -> None:
     with args.timm_results.open() as stream:
         results = {(row["model"], int(row["img_size"])): row for row in csv.DictReader(stream)}
     records = []
-    for model in MODELS:
+    for model in TIMM_MODELS:
         of_timm = timm_records(model, results)
         records += of_timm + mindcv_records(model)
-        if model in ALSO_KNOWN_AS:
-            records += [{**record, "model": ALSO_KNOWN_AS[model]} for record in of_timm]
+        for name, of_timm_name in SAME_AS.items():
+            if of_timm_name == model:
+                records += [{**record, "model": name} for record in of_timm]
     with (WEIGHTS / "catalog.csv").open("w", newline="") as stream:
         writer = csv.DictWriter(stream, COLUMNS, restval="", lineterminator="\n")
         writer.writeheader()

@@ -1,6 +1,6 @@
 """What a training step has to do at least: floating point operations, and bytes moved.
 
-- Operations: the multiply-adds of benchmarks/model_table.py, twice for product and sum, three times for the forward
+- Operations: the multiply-adds of tools/model_table.py, twice for product and sum, three times for the forward
   pass and the gradients of inputs and weights, for each image. Left out are batch norms and the like, the zeros that
   `SpatialConv2d` multiplies with on tiny maps, and the update.
 - Bytes: of the float32 numbers that operators read and write, each number once for each operator: convolutions, dense
@@ -24,6 +24,7 @@ def count(model: str, side: int, num_classes: int = 10, **arch: Any) -> dict[str
         maps: numbers that one image moves, forward and backward; see `count_maps`.
         parameters: numbers that are trained.
     """
+    sys.path.append(str(ROOT / "tools"))
     import mindcv
     from model_table import multiply_adds
 

@@ -23,32 +23,13 @@ import torch
 from timm.models.resnet import ResNet
 from timm.models.sknet import SelectiveKernelBottleneck
 
-BY_NAME = [
-    "skresnet18",
-    "skresnet34",
-    "skresnet50",
-    "skresnet50d",
-    "skresnext50_32x4d",
-    "resnet18",
-    "resnet34",
-    "resnet50",
-    "resnet101",
-    "resnet152",
-    "resnext50_32x4d",
-    "resnext101_32x4d",
-    "seresnet50",
-    "seresnext50_32x4d",
-    "seresnext101_32x4d",
-]
-SKNETS = {"sknet26": (2, 2, 2, 2), "sknet101": (3, 4, 23, 3)}  # sknet50 is timm's skresnext50_32x4d
-
 
 def build(name: str) -> torch.nn.Module:
-    if name in BY_NAME:
+    if name in recipe.TIMM_MODELS:
         return timm.create_model(name, num_classes=recipe.NUM_CLASSES)
     return ResNet(
         SelectiveKernelBottleneck,
-        SKNETS[name],
+        recipe.OF_TIMMS_BLOCKS[name],
         num_classes=recipe.NUM_CLASSES,
         cardinality=32,
         base_width=4,
@@ -99,7 +80,7 @@ def report(name: str, exact: dict[str, np.ndarray], single: dict[str, np.ndarray
 
 def main() -> None:
     goldens = {}
-    for name in [*BY_NAME, *SKNETS]:
+    for name in [*recipe.TIMM_MODELS, *recipe.OF_TIMMS_BLOCKS]:
         exact = observe(name, torch.float64)
         report(name, exact, observe(name, torch.float32))
         goldens |= {f"{name}/{quantity}": value.astype(np.float32) for quantity, value in exact.items()}

@@ -79,6 +79,31 @@ def mean_and_std(feature: np.ndarray) -> tuple[float, float]:
     return float(feature.mean(dtype=np.float64)), float(feature.std(dtype=np.float64))
 
 
+# The networks that timm has too: each has goldens, and timm's weights are in the catalog.
+TIMM_MODELS = [
+    "resnet18",
+    "resnet34",
+    "resnet50",
+    "resnet101",
+    "resnet152",
+    "resnext50_32x4d",
+    "resnext101_32x4d",
+    "seresnet50",
+    "seresnext50_32x4d",
+    "seresnext101_32x4d",
+    "skresnet18",
+    "skresnet34",
+    "skresnet50",
+    "skresnet50d",
+    "skresnext50_32x4d",
+]
+# Networks that timm has the blocks of, with their numbers of blocks: goldens only.
+OF_TIMMS_BLOCKS = {"sknet26": (2, 2, 2, 2), "sknet101": (3, 4, 23, 3)}
+# Networks that timm has under another name, which is in TIMM_MODELS.
+SAME_AS = {"sknet50": "skresnext50_32x4d"}
+# Every network that can be compared with timm's.
+COMPARED_WITH_TIMM = {*TIMM_MODELS, *OF_TIMMS_BLOCKS, *SAME_AS}
+
 # The networks that MindCV has too.
 MINDCV_MODELS = [
     "resnet18",

@@ -23,15 +23,13 @@ GOLDENS = Path(__file__).parents[1] / "goldens" / "goldens.npz"
 LOGITS_TOLERANCE = 1e-5
 GRADIENT_TOLERANCE = 2e-2
 STATISTICS_TOLERANCE = 1e-5
-SAME_AS = {"sknet50": "skresnext50_32x4d"}
-NOT_IN_TIMM = {"sknet29"}
-MODELS = [name for name in list_models() if name not in NOT_IN_TIMM]
+MODELS = [name for name in list_models() if name in recipe.COMPARED_WITH_TIMM]
 # One of each kind of block, stem and shortcut; the others take minutes to compile.
 TRAINED_BY_DEFAULT = ("skresnet18", "skresnet50d", "sknet50", "resnet18", "resnet50", "seresnext50_32x4d")
 TRAINED = [
     pytest.param(name, marks=[] if name in TRAINED_BY_DEFAULT else pytest.mark.slow)
     for name in MODELS
-    if name not in SAME_AS.values()
+    if name not in recipe.SAME_AS.values()
 ]
 
 
@@ -43,7 +41,7 @@ def free_networks():
 
 def golden(name, quantity):
     with np.load(GOLDENS) as arrays:
-        return arrays[f"{SAME_AS.get(name, name)}/{quantity}"].astype(np.float64)
+        return arrays[f"{recipe.SAME_AS.get(name, name)}/{quantity}"].astype(np.float64)
 
 
 def build(name):
@@ -95,10 +93,17 @@ class TrainingPass(nn.Cell):
         return self.gradient(images, labels)
 
 
+def test_the_goldens_are_those_of_the_networks_that_timm_has():
+    with np.load(GOLDENS) as arrays:
+        made = {key.split("/")[0] for key in arrays}
+    assert made == {*recipe.TIMM_MODELS, *recipe.OF_TIMMS_BLOCKS}, "make them again: tests/goldens/make_goldens.py"
+    assert set(MODELS) == recipe.COMPARED_WITH_TIMM, "every one is registered"
+
+
 @pytest.mark.parametrize("name", MODELS)
 def test_evaluation_gives_timms_logits(mode, name):
     network = build(name).set_train(False)
-    logits = network(Tensor(recipe.images(SAME_AS.get(name, name)))).asnumpy()
+    logits = network(Tensor(recipe.images(recipe.SAME_AS.get(name, name)))).asnumpy()
     assert_logits_equal(logits, golden(name, "evaluation_logits"))
 
 
@@ -108,7 +113,7 @@ def test_every_stage_gives_timms_mean_and_deviation(name):
     ms.set_context(mode=ms.PYNATIVE_MODE)  # no compilation; the mode does not change what a feature is
     try:
         network = build(name).set_train(False)
-        features = network.forward_intermediates(Tensor(recipe.images(SAME_AS.get(name, name))))
+        features = network.forward_intermediates(Tensor(recipe.images(recipe.SAME_AS.get(name, name))))
         actual = [recipe.mean_and_std(feature.asnumpy()) for feature in features]
         np.testing.assert_allclose(actual, golden(name, "evaluation_features"), rtol=1e-5)
     finally:
@@ -119,7 +124,7 @@ def test_every_stage_gives_timms_mean_and_deviation(name):
 def test_training_gives_timms_logits_loss_gradients_and_statistics(mode, name):
     network = build(name)
     step = TrainingPass(network).set_train()
-    (loss, logits), gradients = step(Tensor(recipe.images(SAME_AS.get(name, name))), Tensor(recipe.labels()))
+    (loss, logits), gradients = step(Tensor(recipe.images(recipe.SAME_AS.get(name, name))), Tensor(recipe.labels()))
 
     assert_logits_equal(logits.asnumpy(), golden(name, "training_logits"))
     assert float(loss) == pytest.approx(float(golden(name, "training_loss")), rel=LOGITS_TOLERANCE)

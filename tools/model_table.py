@@ -1,6 +1,6 @@
 """Prints the model table: parameters and multiply-adds of every registered network, counted by running it.
 
-    python benchmarks/model_table.py ['sk*']
+    python tools/model_table.py ['sk*']
 
 A multiply-add is one product of a convolution or dense layer; at 224x224 and 1000 classes, the CIFAR networks at 32x32
 and 10 classes.
@@ -38,17 +38,28 @@ def _hook(cell: nn.Cell, count) -> None:
         _hook(child, count)
 
 
+def published_classes(network: nn.Cell) -> int:
+    """With how many classes the table counts a network: 10 if it was made for CIFAR, else ImageNet's 1000."""
+    return 10 if network.default_cfg["input_size"][1] == 32 else 1000
+
+
+def counted(name: str) -> tuple[int, str, str]:
+    """Side of the image, parameters and multiply-adds of a registered network, as the tables write them."""
+    network = mindcv.create_model(name)
+    if published_classes(network) != network.num_classes:
+        network = mindcv.create_model(name, num_classes=published_classes(network))
+    side = network.default_cfg["input_size"][1]
+    parameters = sum(parameter.size for parameter in network.trainable_params())
+    return side, f"{parameters:,}", f"{multiply_adds(network, side) / 1e9:.3f} G"
+
+
 def main() -> None:
     mindcv.setup_runtime(mode=1, device_target="CPU")
-    print("| model | input | parameters | multiply-adds (G) |")
+    print("| model | input | parameters | multiply-adds |")
     print("|---|---|---|---|")
     for name in mindcv.list_models(sys.argv[1] if len(sys.argv) > 1 else "*"):
-        network = mindcv.create_model(name, num_classes=1000)
-        side = network.default_cfg["input_size"][1]
-        if side == 32:
-            network = mindcv.create_model(name, num_classes=10)
-        parameters = sum(parameter.size for parameter in network.trainable_params())
-        print(f"| `{name}` | {side} | {parameters:,} | {multiply_adds(network, side) / 1e9:.3f} |", flush=True)
+        side, parameters, operations = counted(name)
+        print(f"| `{name}` | {side} | {parameters} | {operations} |", flush=True)
 
 
 if __name__ == "__main__":
