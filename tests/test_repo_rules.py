@@ -3,6 +3,8 @@
 import ast
 import inspect
 import re
+import shutil
+import subprocess
 from dataclasses import fields
 from pathlib import Path
 
@@ -127,6 +129,26 @@ def test_no_machine_path_in_tracked_text():
     for path in [*ROOT.glob("*.*"), *(ROOT / "docs").glob("*"), *(ROOT / "configs").rglob("*.yaml"), *SOURCES]:
         if path.is_file():
             assert not pattern.search(path.read_text(errors="ignore")), path
+
+
+@pytest.mark.skipif(not shutil.which("git"), reason="asks git")
+def test_git_ignores_what_the_commands_of_the_readme_write(tmp_path):
+    outputs = re.findall(r"--output=(\S+)", (ROOT / "README.md").read_text(encoding="utf-8"))
+    assert {"results.csv", "sknet50.onnx", "sknet50.mindir", "averaged.ckpt"} <= {*outputs}
+    folders = [".venv/x", ".bench/x", "ckpt/metrics.csv", "data/cifar-10-binary.tar.gz", "rank_0/x", "kernel_meta/x"]
+    elsewhere = ["results.json", "bad_images.csv", ".bad_images.csv.writing", ".sknet50.saving.onnx"]
+    written = sorted({*outputs, *folders, *elsewhere})
+    subprocess.run(["git", "init", "--quiet", tmp_path], check=True)
+    shutil.copy(ROOT / ".gitignore", tmp_path)
+
+    def ignored(paths):
+        line = ["git", "-c", "core.excludesFile=", "check-ignore", *paths]
+        return subprocess.run(line, cwd=tmp_path, capture_output=True, text=True).stdout.split()
+
+    assert ignored(written) == written
+    assert (
+        ignored(["tests/weights_files/network_zip.pth", "mindcv/data/loader.py", "benchmarks/results/steps.json"]) == []
+    )
 
 
 def test_registry_refuses_duplicates_and_names_the_nearest():
