@@ -6,6 +6,8 @@ PYTHON ?= $(firstword $(foreach version,3.11 3.12 3.10,$(shell command -v python
 VENV := .venv
 RUN := $(VENV)/bin/python
 JOBS ?= 2
+INSTALL = @echo "installing the packages into $(VENV); MindSpore is a download of 0.8 GB, then a minute of unpacking"; \
+	$(RUN) -m pip install --disable-pip-version-check --requirement
 
 .PHONY: train test lint bench clean
 
@@ -27,14 +29,14 @@ $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; v = sys.version_info; \
 	sys.exit(0 if (3, 10) <= v[:2] <= (3, 12) else "Python %d.%d will not do: MindSpore 2.10 has wheels for Python \
 	3.10, 3.11 and 3.12 only. Choose one: make PYTHON=python3.11 ..." % v[:2])'
-	$(PYTHON) -m venv $(VENV)
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); exit 1; }
 
 $(VENV)/runtime: requirements.txt | $(VENV)/bin/python
-	$(RUN) -m pip install --quiet --requirement requirements.txt
+	$(INSTALL) requirements.txt
 	@touch $@
 
 $(VENV)/dev: requirements.txt requirements-dev.txt | $(VENV)/bin/python
-	$(RUN) -m pip install --quiet --requirement requirements-dev.txt
+	$(INSTALL) requirements-dev.txt
 	@touch $@ $(VENV)/runtime
 
 clean:
