@@ -9,12 +9,11 @@ For each model the file holds, as `model/quantity`:
 - training_logits (4, 10) and training_loss (): with batch statistics, mean cross-entropy against `recipe.labels()`;
 - gradients (P, 2): norm and projection of the loss's gradient for each parameter that `recipe.KEPT` matches, in the
   order of their sorted names;
+- parameters (): the number of trainable ones with 1000 classes, an integer;
 - statistics (S, 2): the same of running_mean and running_var after that one training step's forward.
 
 Prints for each model how far PyTorch's own float32 is from that, the yardstick for the tests' tolerances.
 """
-
-from pathlib import Path
 
 import numpy as np
 import recipe
@@ -24,13 +23,13 @@ from timm.models.resnet import ResNet
 from timm.models.sknet import SelectiveKernelBottleneck
 
 
-def build(name: str) -> torch.nn.Module:
+def build(name: str, num_classes: int = recipe.NUM_CLASSES) -> torch.nn.Module:
     if name in recipe.TIMM_MODELS:
-        return timm.create_model(name, num_classes=recipe.NUM_CLASSES)
+        return timm.create_model(name, num_classes=num_classes)
     return ResNet(
         SelectiveKernelBottleneck,
         recipe.OF_TIMMS_BLOCKS[name],
-        num_classes=recipe.NUM_CLASSES,
+        num_classes=num_classes,
         cardinality=32,
         base_width=4,
         block_args={"sk_kwargs": {"rd_ratio": 1 / 16, "rd_divisor": 32, "split_input": False}},
@@ -84,7 +83,8 @@ def main() -> None:
         exact = observe(name, torch.float64)
         report(name, exact, observe(name, torch.float32))
         goldens |= {f"{name}/{quantity}": value.astype(np.float32) for quantity, value in exact.items()}
-    np.savez_compressed(Path(__file__).parent / "goldens.npz", **goldens)
+        goldens[f"{name}/parameters"] = np.int64(sum(p.numel() for p in build(name, 1000).parameters()))
+    np.savez_compressed(recipe.GOLDENS, **goldens)
 
 
 if __name__ == "__main__":

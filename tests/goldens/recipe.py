@@ -5,8 +5,11 @@ environment and the tests make the same ones without storing any.
 import math
 import re
 import zlib
+from pathlib import Path
 
 import numpy as np
+
+GOLDENS = Path(__file__).parent / "goldens.npz"
 
 NUM_CLASSES = 10
 BATCH = 4

@@ -7,7 +7,6 @@ misses by the order of 1.
 """
 
 import gc
-from pathlib import Path
 
 import mindspore as ms
 import numpy as np
@@ -19,7 +18,6 @@ from mindcv.loss import create_loss
 from mindcv.models import create_model, list_models
 from mindcv.weights import from_timm, timm_names
 
-GOLDENS = Path(__file__).parents[1] / "goldens" / "goldens.npz"
 LOGITS_TOLERANCE = 1e-5
 GRADIENT_TOLERANCE = 2e-2
 STATISTICS_TOLERANCE = 1e-5
@@ -40,7 +38,7 @@ def free_networks():
 
 
 def golden(name, quantity):
-    with np.load(GOLDENS) as arrays:
+    with np.load(recipe.GOLDENS) as arrays:
         return arrays[f"{recipe.SAME_AS.get(name, name)}/{quantity}"].astype(np.float64)
 
 
@@ -94,7 +92,7 @@ class TrainingPass(nn.Cell):
 
 
 def test_the_goldens_are_those_of_the_networks_that_timm_has():
-    with np.load(GOLDENS) as arrays:
+    with np.load(recipe.GOLDENS) as arrays:
         made = {key.split("/")[0] for key in arrays}
     assert made == {*recipe.TIMM_MODELS, *recipe.OF_TIMMS_BLOCKS}, "make them again: tests/goldens/make_goldens.py"
     assert set(MODELS) == recipe.COMPARED_WITH_TIMM, "every one is registered"
