@@ -3,21 +3,28 @@
 The only module that knows both the options of config.py and the factories of mindcv.
 """
 
+import os
+import platform
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import mindspore
+import numpy
 from mindspore import nn
 
 from config import COMMAND_LINE, Config
 from mindcv.checkpoint import Checkpoint, CheckpointStore, check_fits, network_weights
 from mindcv.console import say
+from mindcv.data import Loader
 from mindcv.engine import TrainStep
 from mindcv.export import ExportedNetwork
 from mindcv.loss import create_loss
 from mindcv.models import build_model, prepare_for_inference, recompute_blocks
 from mindcv.optim import create_optimizer
 from mindcv.scheduler import create_scheduler
+from mindcv.version import __version__
 from mindcv.weights import imagenet_classes
 from mindcv.weights.download import cache_folder
 from mindcv.weights.load import load_weights, num_classes
@@ -101,6 +108,35 @@ def build_to_train(config: Config, class_names: Sequence[str], weights: Checkpoi
             network, weights, adapt=True, new_classifier=bool(its_classes) and its_classes != list(class_names)
         )
     return network
+
+
+def describe_run(
+    config: Config, network: nn.Cell, loader: Loader, device: str
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What every checkpoint of a run says about itself, and what a resume needs to know beside the state.
+
+    "folder" is where relative paths of "config" begin.
+    """
+    info = {
+        "model": network.description,
+        "config": config.to_dict(),
+        "folder": os.getcwd(),
+        "class_names": list(loader.dataset.class_names),
+        "held_out": loader.dataset.held_out,
+        "versions": {
+            "mindcv": __version__,
+            "mindspore": mindspore.__version__,
+            "numpy": numpy.__version__,
+            "python": platform.python_version(),
+        },
+    }
+    training = {
+        "device": device,
+        "num_parallel_workers": loader.num_parallel_workers,
+        "num_examples": len(loader.dataset),
+        "updates_per_epoch": len(loader) // config.train.gradient_accumulation_steps,
+    }
+    return info, training
 
 
 def build_to_run(config: Config, weights: Checkpoint, class_names: Sequence[str] | None = None) -> nn.Cell:

@@ -1,15 +1,10 @@
 """What a run starts from: random weights, those of a file or of the catalog, or an earlier run that it goes on with."""
 
 import os
-import platform
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
-
-import mindspore
-import numpy
-from mindspore import nn
 
 from config import COMMAND_LINE, DIGITS_PRESET, Config, load_config
 from early import check_data_dir
@@ -22,7 +17,6 @@ from mindcv.models import MODELS
 from mindcv.options.resuming import NOT_INHERITED, compare_for_resume, locate_data
 from mindcv.paths import is_exported
 from mindcv.runtime import present_devices
-from mindcv.version import __version__
 from mindcv.weights import find_weights
 from mindcv.weights.load import read_published, read_weights
 
@@ -114,30 +108,11 @@ def find_run(config: Config, argv: Sequence[str] | None) -> tuple[Config, Checkp
     return config, checkpoint
 
 
-def describe_run(config: Config, network: nn.Cell, loader: Loader) -> tuple[dict[str, Any], dict[str, Any]]:
-    """What every checkpoint of a run says about itself, and what a resume needs to know beside the state.
-
-    "folder" is where relative paths of "config" begin.
-    """
-    info = {
-        "model": network.description,
-        "config": config.to_dict(),
-        "folder": os.getcwd(),
-        "class_names": list(loader.dataset.class_names),
-        "held_out": loader.dataset.held_out,
-        "versions": {
-            "mindcv": __version__,
-            "mindspore": mindspore.__version__,
-            "numpy": numpy.__version__,
-            "python": platform.python_version(),
-        },
-    }
-    training = {
-        "num_parallel_workers": loader.num_parallel_workers,
-        "num_examples": len(loader.dataset),
-        "updates_per_epoch": len(loader) // config.train.gradient_accumulation_steps,
-    }
-    return info, training
+def say_if_another_device(run: Checkpoint | None, device: str) -> None:
+    """Say so if a run goes on with another kind of device than it had."""
+    before = run.info["training"].get("device", device) if run else device
+    if before != device:
+        say(f"the run was on {before} and goes on with {device}: results agree up to rounding, not to the last bit")
 
 
 def open_folder(

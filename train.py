@@ -41,7 +41,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _train(config: Config, weights: Checkpoint | None, run: Checkpoint | None, store: CheckpointStore) -> int:
     """Train from weights, or go on with a run; returns the exit code."""
-    from build import build_step, build_to_train, fit_to_epoch, graph_folder
+    from build import build_step, build_to_train, describe_run, fit_to_epoch, graph_folder
     from build_data import build_training_loader, build_validation_loader, say_remarks
     from mindcv.engine import (
         EpochLog,
@@ -59,11 +59,12 @@ def _train(config: Config, weights: Checkpoint | None, run: Checkpoint | None, s
     from mindcv.models import check_batch_norms, freeze
     from mindcv.report import BadImagesFile, finished, interrupted
     from mindcv.runtime import setup_runtime
-    from start import describe_run, open_folder
+    from start import open_folder, say_if_another_device
 
     # What can be wrong is found out before anything is written.
     runtime, options = config.runtime, config.train
     device = setup_runtime(mode=runtime.mode, device_target=runtime.device_target, seed=runtime.seed)
+    say_if_another_device(run, device)
     train_loader = build_training_loader(config, weights, resumes=run is not None)
     eval_loader = build_validation_loader(config, train_loader.dataset) if options.val_while_train else None
     say_remarks(*(loader.dataset for loader in (train_loader, eval_loader) if loader))
@@ -84,7 +85,9 @@ def _train(config: Config, weights: Checkpoint | None, run: Checkpoint | None, s
     )
     if frozen:
         say(frozen)
-    saver = SaveCheckpoints(store, state, *describe_run(config, network, train_loader), on_error=options.on_save_error)
+    saver = SaveCheckpoints(
+        store, state, *describe_run(config, network, train_loader, device), on_error=options.on_save_error
+    )
     with Interruption(computes_here=config.runtime.mode == 1) as interruption:
 
         def stop() -> bool:

@@ -110,3 +110,11 @@ def test_a_run_of_another_device_says_how_to_go_on_here(tmp_path, tiny_model, mo
     assert "the run was on device_target=GPU" in message and "--device_target=CPU goes on with it" in message
     assert train.main([f"--resume={tmp_path}", "--epoch_size=2", "--device_target=CPU"]) == 0
     assert "device_target GPU -> CPU" in capsys.readouterr().out
+
+
+def test_a_run_that_goes_on_with_another_device_says_what_that_means(project, capsys):
+    run = read_checkpoint(checkpoint(project, "last"))
+    start.say_if_another_device(run, "CPU")
+    assert capsys.readouterr().out == ""
+    start.say_if_another_device(run, "GPU")
+    assert "the run was on CPU and goes on with GPU: results agree up to rounding" in capsys.readouterr().out
