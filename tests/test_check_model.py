@@ -67,7 +67,7 @@ def test_what_a_network_does_without_is_a_remark(tiny_model):
     assert [text.split(":")[0].split(",")[0] for text in remarks(tiny_model)] == [
         "No recipe in configs/ trains it.",
         "It is not compared with timm",
-        "No weights are published for it",
+        "No published weights are in mindcv/weights/catalog.csv",
     ]
     assert remarks("resnet18") == ["No recipe in configs/ trains it."]
     assert remarks("sknet50") == []

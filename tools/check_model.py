@@ -89,7 +89,10 @@ def remarks(name: str, root: Path = ROOT) -> list[str]:
             "benchmarks/make_catalog.py, run where timm is installed, add reference values and published weights."
         )
     if not weight_records(name):
-        found.append("No weights are published for it, so it cannot be given --pretrained.")
+        found.append(
+            "No published weights are in mindcv/weights/catalog.csv, which benchmarks/make_catalog.py writes:\n"
+            "it cannot be given --pretrained."
+        )
     return found
 
 
