@@ -119,7 +119,7 @@ def load_config(
         settings += read_yaml(os.path.join(ROOT, DIGITS_PRESET), DIGITS_PRESET)
         why = "no --dataset given" if dataset is None else "--dataset=digits without -c"
         use = "training" if prog == "train" else "validating"
-        notices.append(f"{why}: {use} on scikit-learn's handwritten digits, preset {DIGITS_PRESET}")
+        notices.append(f"{why}: {use} on scikit-learn's digits, preset {DIGITS_PRESET}")
 
     values = {name: o.default for name, o in OPTIONS.items()}
     sources = dict.fromkeys(OPTIONS, "default")

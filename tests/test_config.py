@@ -131,7 +131,7 @@ def test_without_data_set_the_digits_preset_is_used_below_the_command_line():
     cfg = train("--epoch_size=2")
     assert (cfg.data.dataset, cfg.image.image_resize, cfg.train.epoch_size) == ("digits", 32, 2)
     assert cfg.notices == (
-        "no --dataset given: training on scikit-learn's handwritten digits, preset configs/sknet/sknet50_digits.yaml",
+        "no --dataset given: training on scikit-learn's digits, preset configs/sknet/sknet50_digits.yaml",
     )
     assert cfg.sources["image_resize"] == "configs/sknet/sknet50_digits.yaml"
 

@@ -26,7 +26,8 @@ def test_train_then_validate_agree_to_the_last_digit(tmp_path, tiny_model, capsy
     out = tmp_path / "out"
     train.main(small_run(out, mode_flag))
     printed = capsys.readouterr().out
-    assert "no --dataset given: training on scikit-learn's handwritten digits" in printed
+    assert "no --dataset given: training on scikit-learn's digits" in printed
+    assert max(len(line) for line in printed.splitlines() if str(tmp_path) not in line) <= 100
     assert f"validate.py --ckpt_path={out}/tiny_sknet-best.ckpt" in printed
     checkpoints = [f"tiny_sknet-{kind}.ckpt" for kind in ("best", "last", "previous")]
     assert sorted(os.listdir(out)) == ["config.yaml", "metrics.csv", *checkpoints]
