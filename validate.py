@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import mindcv  # noqa: F401  (sets what MindSpore reads when it is imported)
 from config import load_config
 from early import check_names_and_paths
-from mindcv.console import say
+from mindcv.console import say, warn
 from mindcv.script import run_script
 
 if TYPE_CHECKING:
@@ -64,8 +64,8 @@ def main(argv: Sequence[str] | None = None) -> Evaluation | int:
         f"top-1 {result.top1:.2f} %  top-5 {result.top5:.2f} %  loss {result.loss:.4f}"
     )
     if result.num_not_finite:
-        print(
-            f"warning: the network's output is NaN or infinite for {result.num_not_finite:,} of "
+        warn(
+            f"the network's output is NaN or infinite for {result.num_not_finite:,} of "
             f"{result.num_examples:,} images: they count as wrong, and the loss means nothing"
         )
     if "top1" in weights.info.get("metrics", {}):

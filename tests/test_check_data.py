@@ -139,7 +139,7 @@ def test_a_terminal_shows_a_bar(pictures):
     finally:
         os.close(ours)
     assert process.wait() == 0
-    assert re.search(rb"check train +\d+%\|.*\| \d+/20 \[", shown)
+    assert re.search(rb"check train +\d+%\|.*\| \d+/20", shown)
 
 
 def test_validation_leaves_bad_images_out_and_says_so(tmp_path, pictures, tiny_model, capsys):

@@ -86,6 +86,15 @@ def test_top_level_scripts_stay_short(path):
     assert len(path.read_text().splitlines()) <= (220 if path.name in ("build.py", "start.py") else 150)
 
 
+@pytest.mark.parametrize(
+    "path", [*SOURCES, *(ROOT / f"{name}.py" for name in TOP_LEVEL if name != "config")], ids=lambda path: path.name
+)
+def test_only_the_console_prints(path):
+    tree = ast.parse(path.read_text())
+    printed = [node.lineno for node in ast.walk(tree) if isinstance(node, ast.Name) and node.id == "print"]
+    assert path.name == "console.py" or (not printed and "tqdm" not in imported_modules(path))
+
+
 def test_only_runtime_touches_the_context():
     for path in SOURCES:
         if path.name != "runtime.py":

@@ -1,12 +1,11 @@
 """Finding the bad images of a data set before a long run does."""
 
 import os
-import sys
 
 import mindspore.dataset.vision as vision
 import numpy as np
-from tqdm import tqdm
 
+from mindcv import console
 from mindcv.data.dataset import Dataset
 from mindcv.data.image_file import BadImageError, reason_of, why_not_decoded
 from mindcv.data.loader import MAX_DEFAULT_WORKERS
@@ -23,7 +22,7 @@ def check_dataset(
     Args:
         dataset: the split.
         num_parallel_workers: threads; None means one per core, at most 8.
-        progress: show a bar on a terminal.
+        progress: show a bar, or lines where no bar can be seen.
     Returns:
         (where it is, what is wrong with it) of every bad image, in the order of the data set.
     Raises:
@@ -37,22 +36,13 @@ def check_dataset(
         lambda index: _problem(dataset, index, decode), range(len(dataset)), workers, ahead=16 * workers
     )
     bad: list[tuple[str, str]] = []
-    bar = tqdm(
-        problems,
-        total=len(dataset),
-        desc=f"check {dataset.split}",
-        unit="image",
-        leave=False,
-        disable=not (progress and sys.stderr.isatty()),
-        bar_format="{desc} {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}{postfix}]",
-    )
     try:
-        for index, problem in enumerate(bar):
-            if problem is not None:
-                bad.append((dataset.where(index), problem))
-                bar.set_postfix_str(f"{len(bad):,} bad", refresh=False)
+        with console.Progress(f"check {dataset.split}", len(dataset), "image", shown=progress) as shown:
+            for index, problem in enumerate(problems):
+                if problem is not None:
+                    bad.append((dataset.where(index), problem))
+                shown.advance(f"{len(bad):,} bad" if bad else "")
     finally:  # also when the user interrupts it
-        bar.close()
         problems.close()
     return bad
 
