@@ -92,8 +92,8 @@ def check_data_dir(config: Config) -> None:
                 raise ValueError(f"dataset={name}: {folder} holds no folder of that name, and none called train.{hint}")
         return
     message = f"data_dir={folder} ({sources['data_dir']}): there is no such folder.{what_is_there(folder)}"
-    if sources["data_dir"] not in (COMMAND_LINE, "default"):
-        message += " Say where it is now: --data_dir=FOLDER."
+    if sources["data_dir"] != COMMAND_LINE:
+        message += " Say where it is: --data_dir=FOLDER."
     if name in BUILT_IN:
         raise ValueError(f"{message} Put {name} there, or get it with --dataset_download.")
     raise ValueError(

@@ -6,19 +6,22 @@ _LONGEST = 80  # characters of a word that are compared
 _MOST_NAMES = 3
 
 
-def nearest(word: str, names: Iterable[str]) -> list[str]:
+def nearest(word: str, names: Iterable[str], *, parts: bool = True) -> list[str]:
     """At most three of `names` that `word` probably means, nearest first; none rather than a wrong one.
 
     Near is a name that differs by one slip per four letters: a letter too many, missing, another one, or two swapped.
     Where there is none, near is a name that contains the word or its singular ("epochs": "epoch_size"), or of six
     letters that the word begins with ("randaugment": "randaug").
+
+    Args:
+        parts: whether a part is near, too. Of file names it is not: "data" is no slip for "build_data.py".
     """
     word = word.lower()[:_LONGEST]
     names = list(dict.fromkeys(names))
     allowed = len(word) // 4
     slips = {n: _slips(word, n.lower().rstrip("/")) for n in names if abs(len(n) - len(word)) <= allowed + 1}
     close = sorted((name for name in slips if slips[name] <= allowed), key=slips.__getitem__)
-    if close:
+    if close or not parts:
         return [name for name in close if slips[name] == slips[close[0]]][:_MOST_NAMES]
     stem = word.removesuffix("s")
     within = [
@@ -29,9 +32,9 @@ def nearest(word: str, names: Iterable[str]) -> list[str]:
     return sorted(within, key=lambda name: not name.lower().startswith(stem))[:_MOST_NAMES]
 
 
-def did_you_mean(word: str, names: Iterable[str]) -> str:
+def did_you_mean(word: str, names: Iterable[str], *, parts: bool = True) -> str:
     """The sentence to add to a message about an unknown word, or nothing: `` Did you mean 'x' or 'y'?``."""
-    close = nearest(word, names)
+    close = nearest(word, names, parts=parts)
     return f" Did you mean {' or '.join(map(repr, close))}?" if close else ""
 
 

@@ -71,7 +71,7 @@ def what_is_there(path: str | Path) -> str:
     folder = next(parent for parent in (path, *path.parents) if parent.is_dir())
     missing = path.relative_to(folder).parts[:1]
     names = [entry.name + "/" * entry.is_dir() for entry in entries_of(folder)]
-    hint = did_you_mean(missing[0], names) if missing and not glob.has_magic(missing[0]) else ""
+    hint = did_you_mean(missing[0], names, parts=False) if missing and not glob.has_magic(missing[0]) else ""
     return f"{hint} {describe_content(folder)}"
 
 

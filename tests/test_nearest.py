@@ -62,3 +62,8 @@ def test_the_sentence_quotes_the_names():
 def test_nothing_else_decides_what_is_near():
     paths = [*ROOT.glob("*.py"), *(ROOT / "mindcv").rglob("*.py")]
     assert not [path for path in paths if re.search(r"difflib|get_close_matches", path.read_text(encoding="utf-8"))]
+
+
+def test_a_part_of_a_file_name_is_no_slip():
+    assert did_you_mean("data", ["build_data.py", "photos/"], parts=False) == ""
+    assert did_you_mean("photso", ["build_data.py", "photos/"], parts=False) == " Did you mean 'photos/'?"
