@@ -91,6 +91,9 @@ def check_data_dir(config: Config) -> None:
             if hint:
                 raise ValueError(f"dataset={name}: {folder} holds no folder of that name, and none called train.{hint}")
         return
+    if os.path.exists(folder):
+        where = os.path.dirname(os.path.abspath(folder))
+        raise ValueError(f"data_dir must be a folder; {folder} is a file. Give the folder that holds it: {where}")
     message = f"data_dir={folder} ({sources['data_dir']}): there is no such folder.{what_is_there(folder)}"
     if sources["data_dir"] != COMMAND_LINE:
         message += " Say where it is: --data_dir=FOLDER."

@@ -7,9 +7,9 @@ from script_runs import fails, small_run
 
 import train
 import validate
-from config import run_script
 from mindcv.checkpoint import read_checkpoint
 from mindcv.data import UnknownClassError, create_dataset
+from mindcv.script import run_script
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from config_lines import CIFAR, train
 
 from config import SCRIPTS, load_config
 from mindcv.data import list_datasets
-from mindcv.options.together import DATASETS_IN_MEMORY
+from mindcv.folders import BUILT_IN
 
 RECIPE = """
 dataset: imagenet
@@ -161,4 +161,4 @@ def test_resume_auto_uses_the_weights_where_there_is_no_run():
 
 
 def test_the_data_sets_in_memory_are_the_built_in_ones():
-    assert sorted(DATASETS_IN_MEMORY) == list_datasets()
+    assert sorted(BUILT_IN) == list_datasets()

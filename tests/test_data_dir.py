@@ -210,7 +210,7 @@ def test_a_folder_test_stands_for_a_missing_val_and_that_is_said(tmp_path, monke
 @pytest.mark.parametrize(
     ("make", "argument", "message"),
     [
-        (lambda p: None, "absent", "the folder absent does not exist"),
+        (lambda p: None, "absent", "data_dir=absent (command line): there is no such folder"),
         (lambda p: (p / "here").mkdir(), "here", "Found in here: nothing"),
         (lambda p: (p / "a.zip").touch(), "a.zip", "data_dir must be a folder; a.zip is a file"),
         (
