@@ -29,12 +29,12 @@ _FREE = {
     *("dataset_download", "num_parallel_workers"),
     *("ckpt_save_dir", "ckpt_save_interval", "ckpt_save_steps", "keep_checkpoint_max", "on_save_error", "log_interval"),
     *("on_nan", "nan_limit", "on_bad_image", "bad_image_limit", "check_data", "val_while_train", "val_interval"),
-    *("images", "topk", "output", "dynamic_batch", "fold_bn", "average"),
+    *("images", "topk", "output", "overwrite", "dynamic_batch", "fold_bn", "average"),
 }
 # Of the saved configuration, what belongs to the command that wrote it.
 NOT_INHERITED = {
     *("debug", "compile_cache", "resume", "resume_opt", "dataset_download", "ckpt_save_dir", "check_data"),
-    *("images", "topk", "output", "dynamic_batch", "average"),
+    *("images", "topk", "output", "overwrite", "dynamic_batch", "average"),
 }
 _SCHEDULE = {
     *("scheduler", "lr", "min_lr", "warmup_epochs", "warmup_factor", "decay_epochs", "decay_rate"),
