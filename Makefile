@@ -23,7 +23,7 @@ lint: $(VENV)/dev
 	$(RUN) -m ruff format --check .
 
 bench: $(VENV)/dev
-	$(RUN) benchmarks/run_all.py $(BENCH)
+	$(RUN) tools/run_all.py $(BENCH)
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; v = sys.version_info; \

@@ -1,6 +1,6 @@
 """Configuration of the scripts: train.py, validate.py, infer.py, export.py and convert.py.
 
-Each option is declared once, in mindcv/options/sections.py. Flags, YAML keys, `--help`, the checks and
+Each option is declared once, in mindcv/options/schema.py. Flags, YAML keys, `--help`, the checks and
 docs/configuration.md (`python config.py > docs/configuration.md`) are derived from that declaration. Whatever its
 origin, a value is text that `Option.parse` turns into a checked value, so a YAML file and the command line obey the
 same rules.
@@ -16,11 +16,11 @@ from typing import Any, Literal
 from mindcv.folders import data_set_in
 from mindcv.model_names import model_names
 from mindcv.nearest import did_you_mean
-from mindcv.options import help_pages
+from mindcv.options import help
 from mindcv.options.command_line import COMMAND_LINE, read_command_line
-from mindcv.options.foreign import UNAVAILABLE, WITHOUT_EFFECT, check_foreign
+from mindcv.options.mindcv_keys import UNAVAILABLE, WITHOUT_EFFECT, check_foreign
 from mindcv.options.option import Option, brief, expand_home, shorten, show
-from mindcv.options.sections import (
+from mindcv.options.schema import (
     SCRIPTS,
     Augment,
     Data,
@@ -238,13 +238,13 @@ EXAMPLES = {
 def help_text(prog: str) -> str:
     """What `--help` prints."""
     purpose, *examples = EXAMPLES[prog]
-    return help_pages.help_text(f"{prog}.py", purpose, examples, _option_groups(prog))
+    return help.help_text(f"{prog}.py", purpose, examples, _option_groups(prog))
 
 
 def reference_page() -> str:
     """docs/configuration.md."""
     groups = {kind.__doc__: [o for o in OPTIONS.values() if o.section == name] for name, kind in SECTIONS.items()}
-    return help_pages.reference_page(PAGE_HEAD, groups, len(SCRIPTS), UNAVAILABLE, WITHOUT_EFFECT)
+    return help.reference_page(PAGE_HEAD, groups, len(SCRIPTS), UNAVAILABLE, WITHOUT_EFFECT)
 
 
 def _option_groups(prog: str) -> dict[str, list[Option]]:
@@ -262,7 +262,7 @@ An option may be set in a YAML file (`-c recipe.yaml`) or on the command line; a
 later in this list wins: the defaults below, what a checkpoint or published weights say about themselves, the files a
 recipe names under `base:`, the recipe, the command line.
 
-{help_pages.SPELLINGS}
+{help.SPELLINGS}
 Unknown names, illegal values, a key given twice and values that contradict each other are errors; but of two values
 from different places in that list, the earlier one gives way and a notice says so: `--epoch_size=1` shortens the warmup
 of a recipe. Intervals are written as in mathematics: (0, 1] is above 0, up to and including 1. Without `--dataset`, the

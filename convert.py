@@ -29,12 +29,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     check_names_and_paths(config, "convert")
 
     # MindSpore takes seconds to import; --help and a mistyped flag should not wait for it.
-    from build import as_own_checkpoint
+    from assemble import as_own_checkpoint
     from mindcv.checkpoint import save_checkpoint
     from mindcv.runtime import setup_runtime
     from mindcv.weights.average import average_checkpoints, strip_checkpoint
     from mindcv.weights.load import read_weights
-    from start import read_start
+    from resume import read_start
 
     config, source = read_start(config, argv, "convert")
     setup_runtime(mode=config.runtime.mode, device_target=config.runtime.device_target, seed=config.runtime.seed)

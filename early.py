@@ -29,7 +29,7 @@ def check_names_and_paths(config: Config, prog: str) -> None:
     Raises:
         ValueError: for a name that stands for nothing, or a file or folder that is missing.
     """
-    model, files, wish = config.model, config.files, config.train.resume
+    model, files, resume = config.model, config.files, config.train.resume
     if model.model not in model_names():
         raise unknown("model", model.model, model_names())
     if prog in _OUTPUTS and (files.output or prog != "infer"):
@@ -40,7 +40,7 @@ def check_names_and_paths(config: Config, prog: str) -> None:
         for pattern in files.images:
             if not glob.has_magic(pattern) and not os.path.lexists(pattern):
                 raise ValueError(f"there is no file or folder {pattern}.{what_is_there(pattern)}")
-    if prog == "train" and wish:
+    if prog == "train" and resume:
         _check_resume(config)
         return
     _check_weights(config, prog)
@@ -49,10 +49,10 @@ def check_names_and_paths(config: Config, prog: str) -> None:
 
 
 def _check_resume(config: Config) -> None:
-    wish = config.train.resume
-    path = Path(config.train.ckpt_save_dir if wish is True else wish)
-    if wish != "auto" and not path.exists():
-        key = "ckpt_save_dir" if wish is True else "resume"
+    resume = config.train.resume
+    path = Path(config.train.ckpt_save_dir if resume is True else resume)
+    if resume != "auto" and not path.exists():
+        key = "ckpt_save_dir" if resume is True else "resume"
         raise ValueError(
             f"nothing to resume in {path} ({key}), which does not exist.{what_is_there(path)} --resume=auto starts one "
             "where there is none."

@@ -17,12 +17,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     check_names_and_paths(config, "export")
 
     # MindSpore takes seconds to import; --help and a mistyped flag should not wait for it.
-    from build import as_own_checkpoint, build_to_run
+    from assemble import as_own_checkpoint, build_to_run
     from mindcv.engine import compiling_shown
     from mindcv.export import check_export_path, export_network
     from mindcv.runtime import setup_runtime
     from mindcv.weights.average import strip_checkpoint
-    from start import read_start
+    from resume import read_start
 
     files = config.files
     check_export_path(files.output)

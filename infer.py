@@ -19,12 +19,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     check_names_and_paths(config, "infer")
 
     # MindSpore takes seconds to import; --help and a mistyped flag should not wait for it.
-    from build import build_to_infer, class_names_of, graph_folder
+    from assemble import build_to_infer, class_names_of, graph_folder
+    from mindcv.compile_cache import compiled_graphs_kept
     from mindcv.data import ImageFiles, create_transforms, find_images
-    from mindcv.engine import compiled_graphs_kept, compiling_shown, predict
+    from mindcv.engine import compiling_shown, predict
     from mindcv.report import format_predictions, write_predictions
     from mindcv.runtime import setup_runtime
-    from start import read_start
+    from resume import read_start
 
     paths = find_images(files.images, remarks := [])
     for remark in remarks:

@@ -21,9 +21,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     check_names_and_paths(config, "train")
 
     # MindSpore takes seconds to import; --help and a mistyped flag should not wait for it.
-    from build import build_store
+    from assemble import build_store
     from mindcv.report import complete
-    from start import find_run, read_start
+    from resume import find_run, read_start
 
     config, run = find_run(config, argv)
     store = build_store(config)
@@ -33,7 +33,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         say(complete(store.folder, reached["epoch"], reached["best_epoch"], reached["best_top1"]))
         return 0
     config, weights = (config, run) if run else read_start(config, argv, "train")
-    with store.claim() as lock:
+    with store.lock() as lock:
         if lock.took_over:
             say(lock.took_over)
         return _train(config, weights, run, store)
@@ -41,8 +41,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _train(config: Config, weights: Checkpoint | None, run: Checkpoint | None, store: CheckpointStore) -> int:
     """Train from weights, or go on with a run; returns the exit code."""
-    from build import build_step, build_to_train, describe_run, fit_to_epoch, graph_folder
-    from build_data import build_training_loader, build_validation_loader, say_remarks
+    from assemble import build_step, build_to_train, describe_run, fit_to_epoch, graph_folder
+    from assemble_data import build_training_loader, build_validation_loader, say_remarks
+    from mindcv.compile_cache import compiled_graphs_kept
     from mindcv.engine import (
         EpochLog,
         Interruption,
@@ -50,7 +51,6 @@ def _train(config: Config, weights: Checkpoint | None, run: Checkpoint | None, s
         SaveCheckpoints,
         Trainer,
         TrainState,
-        compiled_graphs_kept,
         compiling_shown,
         describe_position,
         evaluate,
@@ -59,7 +59,7 @@ def _train(config: Config, weights: Checkpoint | None, run: Checkpoint | None, s
     from mindcv.models import check_batch_norms, freeze
     from mindcv.report import BadImagesFile, finished, interrupted
     from mindcv.runtime import setup_runtime
-    from start import open_folder, say_if_another_device
+    from resume import prepare_folder, say_if_another_device
 
     # What can be wrong is found out before anything is written.
     runtime, options = config.runtime, config.train
@@ -74,7 +74,7 @@ def _train(config: Config, weights: Checkpoint | None, run: Checkpoint | None, s
     check_batch_norms(network, train_loader.smallest_batch, config.image.image_resize)
     step, learning_rates = build_step(config, network, len(train_loader))
     state = TrainState(step)
-    progress = open_folder(config, run, state, store, train_loader)
+    progress = prepare_folder(config, run, state, store, train_loader)
     metrics = MetricsFile(store.folder / "metrics.csv", progress.history, on_error=options.on_save_error)
     bad_images = BadImagesFile(store.folder / "bad_images.csv", train_loader, eval_loader)
     say(

@@ -32,12 +32,13 @@ def main(argv: Sequence[str] | None = None) -> Evaluation | int:
     check_names_and_paths(config, "validate")
 
     # MindSpore takes seconds to import; --help and a mistyped flag should not wait for it.
-    from build import build_to_infer, graph_folder
-    from build_data import build_measuring_loader, say_remarks
-    from mindcv.engine import compiled_graphs_kept, compiling_shown, evaluate, memory_explained
+    from assemble import build_to_infer, graph_folder
+    from assemble_data import build_measuring_loader, say_remarks
+    from mindcv.compile_cache import compiled_graphs_kept
+    from mindcv.engine import compiling_shown, evaluate, memory_explained
     from mindcv.report import format_bad_images
     from mindcv.runtime import setup_runtime
-    from start import read_start
+    from resume import read_start
 
     config, weights = read_start(config, argv, "validate")
     if config.data.check_data:
@@ -79,7 +80,7 @@ def main(argv: Sequence[str] | None = None) -> Evaluation | int:
 
 def check_data(config: Config, weights: Checkpoint | None) -> int:
     """Compare the classes of both splits, and read every image; list the bad ones here and in a file."""
-    from build_data import open_to_check, say_remarks
+    from assemble_data import open_to_check, say_remarks
     from mindcv.data import check_dataset
     from mindcv.report import format_bad_images, write_bad_images
 

@@ -32,8 +32,8 @@ def make_step(case: str, folder: Path, *, smoke: bool) -> Callable[[], object]:
     mindcv.setup_runtime(mode=int(smoke), device_target="CPU")  # smoke: compiles nothing
     from mindspore import Tensor
 
-    from build import build_step
-    from build_data import build_training_loader
+    from assemble import build_step
+    from assemble_data import build_training_loader
     from config import load_config
 
     data = ["--dataset=cifar10", "--random_crop_padding=4"] if case == "32x32" else ["--dataset=folder"]

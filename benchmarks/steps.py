@@ -76,7 +76,7 @@ def ours(
     sys.path.insert(0, str(ROOT))
     import mindcv  # first: it sets what MindSpore reads
     from mindcv import runtime
-    from mindcv.engine import compiled_graphs_kept
+    from mindcv.compile_cache import compiled_graphs_kept
 
     if not makes_way:
         runtime._make_way_for_kernels = lambda: None
@@ -84,7 +84,7 @@ def ours(
     import numpy as np
     from mindspore import Tensor
 
-    from build import build_step
+    from assemble import build_step
     from config import load_config
 
     imported = resident_mb()

@@ -14,7 +14,7 @@ def nearest(word: str, names: Iterable[str], *, parts: bool = True) -> list[str]
     letters that the word begins with ("randaugment": "randaug").
 
     Args:
-        parts: whether a part is near, too. Of file names it is not: "data" is no slip for "build_data.py".
+        parts: whether a part is near, too. Of file names it is not: "data" is no slip for "assemble_data.py".
     """
     word = word.lower()[:_LONGEST]
     names = list(dict.fromkeys(names))

@@ -11,6 +11,7 @@ from mindspore import nn
 
 ROOT = Path(__file__).parent.parent
 BENCHMARKS = ROOT / "benchmarks"
+TOOLS = BENCHMARKS.parent / "tools"
 
 WORKER = """
 import os, sys
@@ -35,7 +36,7 @@ serve(make_step)
 def bench(monkeypatch):
     """Imports a module of benchmarks/."""
     monkeypatch.syspath_prepend(str(BENCHMARKS))
-    names = {path.stem for path in BENCHMARKS.glob("*.py")}
+    names = {path.stem for folder in (BENCHMARKS, TOOLS) for path in folder.glob("*.py")}
     before = {name: sys.modules.pop(name) for name in names & sys.modules.keys()}
     yield importlib.import_module
     for name in names:

@@ -8,7 +8,7 @@ import pytest
 from config_lines import CIFAR
 from script_runs import fails, small_run
 
-import start
+import resume
 import train
 import validate
 from config import SECTIONS, load_config
@@ -99,15 +99,15 @@ def test_a_recipe_gives_way_to_the_cores_that_are_there(recipe, monkeypatch):
 
 def test_a_run_of_another_device_says_how_to_go_on_here(tmp_path, tiny_model, monkeypatch, capsys):
     assert train.main(small_run(tmp_path, "--epoch_size=1", "--mode=1")) == 0
-    read = start.CheckpointStore.newest
+    read = resume.CheckpointStore.newest
 
     def newest(store):
         found, complaints = read(store)
         found.info["config"]["device_target"] = "GPU"
         return found, complaints
 
-    monkeypatch.setattr(start.CheckpointStore, "newest", newest)
-    monkeypatch.setattr(start, "present_devices", lambda: ["CPU"])
+    monkeypatch.setattr(resume.CheckpointStore, "newest", newest)
+    monkeypatch.setattr(resume, "present_devices", lambda: ["CPU"])
     message = fails(train.main, [f"--resume={tmp_path}", "--epoch_size=2"], capsys)
     assert "the run was on device_target=GPU" in message and "--device_target=CPU goes on with it" in message
     assert train.main([f"--resume={tmp_path}", "--epoch_size=2", "--device_target=CPU"]) == 0
@@ -116,9 +116,9 @@ def test_a_run_of_another_device_says_how_to_go_on_here(tmp_path, tiny_model, mo
 
 def test_a_run_that_goes_on_with_another_device_says_what_that_means(project, capsys):
     run = read_checkpoint(checkpoint(project, "last"))
-    start.say_if_another_device(run, "CPU")
+    resume.say_if_another_device(run, "CPU")
     assert capsys.readouterr().out == ""
-    start.say_if_another_device(run, "GPU")
+    resume.say_if_another_device(run, "GPU")
     assert "the run was on CPU and goes on with GPU: results agree up to rounding" in capsys.readouterr().out
 
 

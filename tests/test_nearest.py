@@ -65,5 +65,5 @@ def test_nothing_else_decides_what_is_near():
 
 
 def test_a_part_of_a_file_name_is_no_slip():
-    assert did_you_mean("data", ["build_data.py", "photos/"], parts=False) == ""
-    assert did_you_mean("photso", ["build_data.py", "photos/"], parts=False) == " Did you mean 'photos/'?"
+    assert did_you_mean("data", ["assemble_data.py", "photos/"], parts=False) == ""
+    assert did_you_mean("photso", ["assemble_data.py", "photos/"], parts=False) == " Did you mean 'photos/'?"

@@ -209,7 +209,7 @@ def test_auto_starts_afresh_where_only_weights_are_and_keeps_them(tmp_path, tiny
 
 def test_a_second_run_in_the_folder_stops_with_the_name_of_the_first(tmp_path, tiny_model, capsys):
     store = CheckpointStore(tmp_path / "out", "tiny_sknet")
-    with store.claim():
+    with store.lock():
         message = fails(train.main, quick_run(tmp_path / "out"), capsys)
     assert re.search(rf"process {os.getpid()} on host \S+, started 20\d\d-\d\d-\d\d", message)
 

@@ -71,7 +71,7 @@ def test_an_earlier_run_is_moved_aside_not_overwritten(tmp_path):
     (tmp_path / "notes.txt").write_text("mine")
     for run in (1, 2, 3):
         store = CheckpointStore(tmp_path, "m", keep=1)
-        archive = store.begin()
+        archive = store.prepare_new_run()
         assert (archive is None) == (run == 1)
         save(store, run, is_best=True, is_final=True)
         (tmp_path / "metrics.csv").write_text(str(run))
@@ -86,7 +86,7 @@ def test_a_run_that_ended_before_its_first_checkpoint_leaves_no_archive(tmp_path
     (tmp_path / "config.yaml").write_text("model: sknet50")
     (tmp_path / ".m-last.saving.ckpt").write_bytes(b"half")
     (tmp_path / ".m-last.saving.tmp").write_bytes(b"half")
-    assert CheckpointStore(tmp_path, "m").begin() is None
+    assert CheckpointStore(tmp_path, "m").prepare_new_run() is None
     assert os.listdir(tmp_path) == ["config.yaml"]
 
 
@@ -100,19 +100,19 @@ def test_an_unwritable_folder_is_refused_before_anything_is_made(tmp_path):
 
 def test_a_claimed_folder_is_made_and_goes_again_if_nothing_came_of_it(tmp_path):
     store = CheckpointStore(tmp_path / "a" / "b", "m")
-    with store.claim():
+    with store.lock():
         assert store.folder.is_dir()
     assert not (tmp_path / "a").exists()
-    with store.claim():
+    with store.lock():
         save(store, 1)
     assert os.listdir(store.folder) == ["m-last.ckpt"]
 
 
 def test_a_second_run_in_one_folder_is_refused_by_name(tmp_path):
     with (
-        CheckpointStore(tmp_path, "m").claim(),
+        CheckpointStore(tmp_path, "m").lock(),
         pytest.raises(ValueError, match=rf"process {os.getpid()} .*--ckpt_save_dir"),
-        CheckpointStore(tmp_path, "other").claim(),
+        CheckpointStore(tmp_path, "other").lock(),
     ):
         pass
 
@@ -131,7 +131,7 @@ def test_a_damaged_last_checkpoint_falls_back_to_the_one_before_and_is_set_aside
     run, complaints = store.newest()
     assert run.path == store.previous and run.info["epoch"] == 1
     assert len(complaints) == 1 and f"{store.last} is damaged" in complaints[0]
-    assert store.proceed(run) == [f"{store.last} is damaged; it is now {store.last}.damaged"]
+    assert store.prepare_to_resume(run) == [f"{store.last} is damaged; it is now {store.last}.damaged"]
     save(store, 2)
     assert epoch_of(store.last) == 2 and epoch_of(store.previous) == 1, "damage must not take a good file's place"
 
@@ -172,7 +172,7 @@ def test_going_on_elsewhere_takes_the_best_along_and_leaves_the_old_folder_as_it
     save(old, 1, is_best=True)
     before = {path.name: path.read_bytes() for path in old.folder.iterdir()}
     save(new, 5)
-    remarks = new.proceed(old.newest()[0])
+    remarks = new.prepare_to_resume(old.newest()[0])
     assert remarks == [f"an earlier run's files were moved to {new.folder / 'earlier-1'}"]
     assert epoch_of(new.best) == 1 and not new.last.exists()
     assert {path.name: path.read_bytes() for path in old.folder.iterdir()} == before

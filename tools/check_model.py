@@ -86,11 +86,11 @@ def remarks(name: str, root: Path = ROOT) -> list[str]:
         found.append(
             "It is not compared with timm: nobody else has counted its parameters. If timm has this network, add its\n"
             "name to TIMM_MODELS in tests/goldens/recipe.py; then tests/goldens/make_goldens.py and\n"
-            "benchmarks/make_catalog.py, run where timm is installed, add reference values and published weights."
+            "tools/make_catalog.py, run where timm is installed, add reference values and published weights."
         )
     if not weight_records(name):
         found.append(
-            "No published weights are in mindcv/weights/catalog.csv, which benchmarks/make_catalog.py writes:\n"
+            "No published weights are in mindcv/weights/catalog.csv, which tools/make_catalog.py writes:\n"
             "it cannot be given --pretrained."
         )
     return found

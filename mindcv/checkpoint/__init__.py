@@ -1,12 +1,6 @@
 """Checkpoints: the file, how it fits a network, and the folder of a run."""
 
-from mindcv.checkpoint.file import (
-    Checkpoint,
-    publish,
-    read_checkpoint,
-    save_checkpoint,
-)
-from mindcv.checkpoint.fit import (
+from mindcv.checkpoint.exact import (
     COUNTER_SUFFIX,
     check_finite,
     check_fits,
@@ -15,6 +9,12 @@ from mindcv.checkpoint.fit import (
     network_weights,
     set_arrays,
     weight_parameters,
+)
+from mindcv.checkpoint.file import (
+    Checkpoint,
+    publish,
+    read_checkpoint,
+    save_checkpoint,
 )
 from mindcv.checkpoint.store import CheckpointStore
 from mindcv.faults import DamagedError

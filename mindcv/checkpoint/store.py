@@ -73,7 +73,7 @@ class CheckpointStore:
             raise ValueError(f"cannot write checkpoints to {self.folder}: {error.strerror} ({existing}).") from error
 
     @contextlib.contextmanager
-    def claim(self) -> Iterator[FolderLock]:
+    def lock(self) -> Iterator[FolderLock]:
         """Keep other runs out of the folder. It is made if need be, and removed again if nothing came of it.
 
         Raises:
@@ -89,7 +89,7 @@ class CheckpointStore:
                 if path.is_dir() and not any(path.iterdir()):
                     path.rmdir()
 
-    def begin(self) -> Path | None:
+    def prepare_new_run(self) -> Path | None:
         """Make the folder ready for a new run. An earlier run's files move to `earlier-N/`; returns that folder."""
         self._clear()
         earlier = [path for path in self.folder.iterdir() if _RUN_FILE.fullmatch(path.name)]
@@ -104,7 +104,7 @@ class CheckpointStore:
             path.rename(archive / path.name)
         return archive
 
-    def proceed(self, start: Checkpoint) -> list[str]:
+    def prepare_to_resume(self, start: Checkpoint) -> list[str]:
         """Make the folder ready for going on from `start`; returns what the user should know.
 
         A damaged checkpoint is set aside under a name ending in `.damaged`, so that it cannot take the place of a good
@@ -116,7 +116,7 @@ class CheckpointStore:
         self._clear()
         remarks = []
         if start.path.parent.resolve() != self.folder.resolve():
-            archive = self.begin()
+            archive = self.prepare_new_run()
             remarks += [f"an earlier run's files were moved to {archive}"] if archive else []
             best = start.path.parent / self.best.name
             if best.exists():

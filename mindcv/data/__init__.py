@@ -2,8 +2,8 @@
 
 from mindcv.data.check import check_dataset
 from mindcv.data.dataset import Dataset, UnknownClassError
-from mindcv.data.datasets import DATASETS, create_dataset, default_splits, list_datasets
-from mindcv.data.images import ImageFiles, find_images
+from mindcv.data.factory import DATASETS, create_dataset, default_splits, list_datasets
+from mindcv.data.image_list import ImageFiles, find_images
 from mindcv.data.loader import Loader, create_loader
 from mindcv.data.transforms import create_batch_transforms, create_transforms
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from mindcv.data.dataset import Dataset, check_split, counted, listed
 from mindcv.data.holdout import VAL_FRACTION, Holdout
-from mindcv.data.image_file import read_again
+from mindcv.data.image_file import read_unless_checked
 from mindcv.folders import (
     IMAGE_SUFFIXES,
     describe_content,
@@ -88,7 +88,7 @@ class FolderDataset(Dataset):
             )
 
     def _image(self, position: int) -> np.ndarray:
-        content, self._stamps[position] = read_again(self._paths[position], self._stamps[position])
+        content, self._stamps[position] = read_unless_checked(self._paths[position], self._stamps[position])
         return content
 
     def _describe(self, position: int) -> str:

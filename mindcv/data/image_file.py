@@ -60,10 +60,10 @@ def read_image_file(path: str | os.PathLike) -> np.ndarray:
         BadImageError: if the file cannot be read, is cut, is no image, has more pixels than Pillow allows (179 million)
             or one side more than `MAX_ASPECT_RATIO` times the other.
     """
-    return read_again(path, UNCHECKED)[0]
+    return read_unless_checked(path, UNCHECKED)[0]
 
 
-def read_again(path: str | os.PathLike, stamp: int) -> tuple[np.ndarray, int]:
+def read_unless_checked(path: str | os.PathLike, stamp: int) -> tuple[np.ndarray, int]:
     """`read_image_file` for a file that may have been checked before, which it need not be again: 8 % faster.
 
     Args:

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 
 from mindcv.data.dataset import Dataset
-from mindcv.data.rows import BadImages
-from mindcv.data.segment import Segment
+from mindcv.data.examples import ExampleReader
+from mindcv.data.pipeline import Segment
 from mindcv.data.transforms import IMAGENET_MEAN, IMAGENET_STD, create_batch_transforms, create_transforms
 
 MAX_DEFAULT_WORKERS = 8
@@ -24,7 +24,7 @@ class Loader:
     by (seed, epoch, shard, batch // SEGMENT) and repeats exactly for the same number of workers.
 
     A bad image, one that cannot be read or decoded, ends the run or is skipped. Skipping does not change the number of
-    batches, and is as reproducible as everything else: see `BadImages`.
+    batches, and is as reproducible as everything else: see `ExampleReader`.
 
     Args:
         dataset: the examples.
@@ -79,7 +79,7 @@ class Loader:
         self.dataset, self.batch_size, self.num_parallel_workers = dataset, batch_size, num_parallel_workers
         self._transforms, self._batch_transforms = list(transforms), list(batch_transforms)
         self._shuffle, self._seed, self._num_shards, self._shard_id = shuffle, seed, num_shards, shard_id
-        self._bad_images = BadImages(dataset, on_bad_image, bad_image_limit, replace=replace_bad_images)
+        self._examples = ExampleReader(dataset, on_bad_image, bad_image_limit, replace=replace_bad_images)
 
         if drop_remainder:  # the smallest shard decides, else ranks would wait for each other's missing batches
             self.num_examples = len(dataset) // num_shards // batch_size * batch_size
@@ -113,7 +113,7 @@ class Loader:
 
         A copy: MindData's threads read ahead, so a few of them may belong to batches that are still to come.
         """
-        return self._bad_images.found()
+        return self._examples.found()
 
     def epoch(self, epoch: int, start: int = 0) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Give the batches of one epoch: images (B, C, H, W) float32, labels (B,) int32.
@@ -155,7 +155,7 @@ class Loader:
             range(number * SEGMENT, min((number + 1) * SEGMENT, len(self))),
             self._transforms,
             self.batch_size,
-            self._bad_images,
+            self._examples,
             readers=readers,
             workers=self.num_parallel_workers,
             seed=int(np.random.SeedSequence(entropy).generate_state(1)[0]),

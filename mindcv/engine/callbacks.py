@@ -7,7 +7,7 @@ from typing import Literal
 
 from mindcv import console
 from mindcv.checkpoint import publish
-from mindcv.engine.progress import EpochResult
+from mindcv.engine.state import EpochResult
 
 
 class EpochLog:

@@ -1,7 +1,7 @@
 """Taking up a run where it was left."""
 
 from mindcv.checkpoint import Checkpoint, CheckpointStore, read_checkpoint, save_checkpoint
-from mindcv.engine.progress import Progress, TrainState
+from mindcv.engine.state import Progress, TrainState
 
 
 def take_up(
@@ -33,7 +33,7 @@ def take_up(
     progress = state.restore(run)
     if updates_per_epoch != run.info["training"]["updates_per_epoch"]:  # only between epochs
         state.set_updates(progress.epoch * updates_per_epoch)
-    remarks += store.proceed(run)
+    remarks += store.prepare_to_resume(run)
     remarks += _find_best(run, store, progress)
     return progress, remarks
 

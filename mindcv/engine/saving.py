@@ -7,7 +7,7 @@ import numpy as np
 
 from mindcv import console
 from mindcv.checkpoint import CheckpointStore, read_checkpoint
-from mindcv.engine.progress import EpochResult, Progress, TrainState
+from mindcv.engine.state import EpochResult, Progress, TrainState
 
 
 class SaveCheckpoints:

@@ -9,7 +9,7 @@ from mindspore import Tensor
 from mindcv import console
 from mindcv.engine.compiling import clock
 from mindcv.engine.evaluator import Batches, Evaluation
-from mindcv.engine.progress import EpochResult, Progress
+from mindcv.engine.state import EpochResult, Progress
 from mindcv.engine.train_step import TrainStep
 
 
@@ -165,7 +165,7 @@ class Trainer:
                     progress.loss_sum += loss
                     progress.counted += 1
                 else:
-                    self._face_bad_number(loss, progress, count)
+                    self._handle_nonfinite(loss, progress, count)
                 progress.seconds = before + clock() - start
                 rate = (progress.batch - first) * loader.batch_size / (clock() - start)
                 mean = progress.loss_sum / max(progress.counted, 1)
@@ -187,7 +187,7 @@ class Trainer:
     def _is_validated(self, epoch: int, epochs: int) -> bool:
         return self.evaluate is not None and (epoch == epochs or epoch % self.val_interval == 0)
 
-    def _face_bad_number(self, loss: float, progress: Progress, count: int) -> None:
+    def _handle_nonfinite(self, loss: float, progress: Progress, count: int) -> None:
         progress.bad_steps += 1
         what = (
             f"the training loss became {loss}"

@@ -1,8 +1,8 @@
 """Networks as files for other programs: ONNX and MindIR, written, verified, run."""
 
-from mindcv.export.exported import ExportedNetwork
 from mindcv.export.exporter import Export, check_export_path, export_mindir, export_network, export_onnx, verify_export
 from mindcv.export.metadata import read_info
+from mindcv.export.runner import ExportedNetwork
 
 __all__ = [
     "Export",

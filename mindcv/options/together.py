@@ -15,7 +15,7 @@ from typing import Any
 from mindcv.folders import BUILT_IN
 from mindcv.options.command_line import COMMAND_LINE
 from mindcv.options.option import Option, shorten, show
-from mindcv.options.sections import Data
+from mindcv.options.schema import Data
 from mindcv.paths import is_exported
 
 # Options that mean something for one value of another option only, and nothing for the next.
@@ -210,7 +210,7 @@ IDLE_WHEN: tuple[tuple[str, str, Callable[[Any], bool]], ...] = (
     ("multi_step_decay_milestones", "scheduler", lambda name: name != "multi_step_decay"),
     ("val_interval", "val_while_train", operator.not_),
     ("clip_value", "clip_grad", operator.not_),
-    ("ckpt_path pretrained", "resume", lambda wish: wish not in (False, "auto")),
+    ("ckpt_path pretrained", "resume", lambda resume: resume not in (False, "auto")),
     ("nan_limit", "on_nan", lambda policy: policy == "stop"),
 )
 

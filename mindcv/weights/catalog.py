@@ -1,6 +1,6 @@
 """The catalog of published weights: who published which, where, under what licence, and how good they are.
 
-The records are in catalog.csv, which benchmarks/make_catalog.py writes; all of them are classifiers of ImageNet-1k.
+The records are in catalog.csv, which tools/make_catalog.py writes; all of them are classifiers of ImageNet-1k.
 """
 
 import csv

@@ -59,7 +59,7 @@ def test_no_checkpoint_is_renamed_for_want_of(what, store, monkeypatch):
     before = sorted(os.listdir(store.folder))
     without(monkeypatch, what, store.best)
     with pytest.raises((OSError, MemoryError), match=rf"read {store.best}"):
-        store.proceed(start)
+        store.prepare_to_resume(start)
     assert sorted(os.listdir(store.folder)) == before
 
 
@@ -95,7 +95,7 @@ def test_a_process_at_its_limits_leaves_intact_checkpoints_alone(tmp_path):
         limit(16 << 20)
         print(outcome(lambda: store.save(weights, info, {"s": weights["w"]}, epoch=1, is_best=True, is_final=True)))
         print(outcome(store.newest))
-        print(outcome(store.proceed, type("Start", (), {"path": store.previous})))
+        print(outcome(store.prepare_to_resume, type("Start", (), {"path": store.previous})))
         resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
         resource.setrlimit(resource.RLIMIT_NOFILE, (3, 3))
         print(outcome(read_checkpoint, store.last))

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from mindcv.data import create_dataset, create_loader
-from mindcv.data.rows import BadImages
+from mindcv.data.examples import ExampleReader
 
 # Pillow's warnings are silenced where mindcv is imported; pytest turns them into errors again.
 pytestmark = [
@@ -237,7 +237,7 @@ def test_more_bad_images_than_the_limit_end_the_run_with_advice(content, is_trai
 
 def test_threads_that_find_more_bad_images_than_the_limit_give_the_same_message(tmp_path):
     dataset = write_good(tmp_path)
-    bad_images = BadImages(dataset, "skip", 3, replace=True)
+    bad_images = ExampleReader(dataset, "skip", 3, replace=True)
     messages = []
     for position in range(6):
         try:

@@ -14,7 +14,7 @@ import pytest
 from PIL import Image, ImageCms
 
 from mindcv.data.image_file import BadImageError, read_image_file
-from mindcv.data.images import ImageFiles
+from mindcv.data.image_list import ImageFiles
 
 pytestmark = pytest.mark.filterwarnings(r"ignore::UserWarning:PIL\.")
 

@@ -12,7 +12,7 @@ import pytest
 
 from mindcv.data import Loader, create_dataset, create_loader, create_transforms
 from mindcv.data.dataset import ArrayDataset
-from mindcv.data.rows import READER
+from mindcv.data.examples import READER
 
 CORES = os.cpu_count()
 

@@ -10,7 +10,7 @@ from PIL import Image
 from scipy.special import softmax as scipy_softmax
 
 from mindcv.data import create_transforms
-from mindcv.data.images import ImageFiles
+from mindcv.data.image_list import ImageFiles
 from mindcv.engine.predictor import predict, softmax
 
 NAMES = [f"class {letter}" for letter in "abcdefgh"]

@@ -129,7 +129,7 @@ def serve() -> None:
     # isort: split
     from sklearn.datasets import load_digits
 
-    import start  # noqa: F401
+    import resume  # noqa: F401
     import train
 
     load_digits()

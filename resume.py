@@ -60,10 +60,10 @@ def find_run(config: Config, argv: Sequence[str] | None) -> tuple[Config, Checkp
     Raises:
         ValueError: if nothing can be resumed and `resume` is not "auto", or not with these options.
     """
-    wish = config.train.resume
-    if not wish:
+    resume = config.train.resume
+    if not resume:
         return config, None
-    path = Path(config.train.ckpt_save_dir if wish is True or wish == "auto" else wish)
+    path = Path(config.train.ckpt_save_dir if resume is True or resume == "auto" else resume)
     if path.is_file():
         checkpoint, complaints = read_checkpoint(path), []
         if not checkpoint.can_resume:
@@ -76,7 +76,7 @@ def find_run(config: Config, argv: Sequence[str] | None) -> tuple[Config, Checkp
     for complaint in complaints:
         warn(complaint)
     if checkpoint is None:
-        if wish == "auto":
+        if resume == "auto":
             return config, None
         raise ValueError(
             f"nothing to resume in {path}: there is no checkpoint of a training of {config.model.model} there. Give "
@@ -115,7 +115,7 @@ def say_if_another_device(run: Checkpoint | None, device: str) -> None:
         say(f"the run was on {before} and goes on with {device}: results agree up to rounding, not to the last bit")
 
 
-def open_folder(
+def prepare_folder(
     config: Config, run: Checkpoint | None, state: TrainState, store: CheckpointStore, loader: Loader
 ) -> Progress:
     """Make the folder ready for a new run, or restore the state of an earlier one; returns where it stands.
@@ -131,7 +131,7 @@ def open_folder(
         for remark in [*remarks, f"resumed from {run.path}: {describe_position(progress, updates * accumulate)}"]:
             say(remark)
     else:
-        progress, earlier = Progress(), store.begin()
+        progress, earlier = Progress(), store.prepare_new_run()
         if earlier:
             say(f"an earlier run's files were moved to {earlier}")
     # The saved configuration repeats the run, from any folder; it does not resume it.

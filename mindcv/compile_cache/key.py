@@ -30,7 +30,7 @@ import mindspore as ms
 import numpy as np
 from mindspore import Parameter, Tensor, nn, ops
 
-from mindcv.engine.graph_surroundings import Undescribable, check_known, surroundings
+from mindcv.compile_cache.surroundings import Undescribable, check_known, surroundings
 
 # What MindSpore notes in a Cell about compilations and checks that are over: identities, times, texts with addresses.
 # fmt: off

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from mindcv.data import create_dataset, create_loader, create_transforms
-from mindcv.data.images import ImageFiles, find_images
+from mindcv.data.image_list import ImageFiles, find_images
 
 # Every pixel differs from its neighbours, in each channel.
 PIXELS = (np.add.outer(np.arange(40) * 3, np.arange(60))[..., np.newaxis] * np.array([1, 2, 3]) % 256).astype(np.uint8)

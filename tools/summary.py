@@ -1,6 +1,6 @@
 """The figures that count, each beside what it should be at most, out of the tables that the other scripts have left.
 
-    python benchmarks/summary.py [--out benchmarks/results]
+    python tools/summary.py [--out benchmarks/results]
 
 Runs nothing; a table that is not there is passed over. Ratios are medians of the ratios of neighbouring measurements.
 """
@@ -8,10 +8,12 @@ Runs nothing; a table that is not there is passed over. Ratios are medians of th
 import argparse
 import json
 import statistics
+import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "benchmarks"))
 import end_to_end
 import inference
 import models

@@ -1,6 +1,6 @@
 """Every table of the documentation, one script after the other: `make bench`.
 
-    python benchmarks/run_all.py [--smoke] [--out FOLDER] [--only steps --only models]
+    python tools/run_all.py [--smoke] [--out FOLDER] [--only steps --only models]
 
 A script that fails does not keep the others from running; the exit code is then 1. Afterwards the tables are put into
 README.md and docs/ (see update_docs.py), unless --smoke or --out keeps them apart.
@@ -13,6 +13,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "benchmarks"))
 from harness import RESULTS, ROOT
 from summary import summarize
 from update_docs import update

@@ -13,9 +13,11 @@ import numpy as np
 import pytest
 from mindspore import Tensor, nn
 
-from mindcv.engine import Trainer, TrainStep, compile_cache, compiled_graphs_kept, evaluate
-from mindcv.engine.compile_cache import _GraphCache, _is_whole
-from mindcv.engine.graph_store import GraphStore
+from mindcv.compile_cache import cache as compile_cache
+from mindcv.compile_cache import compiled_graphs_kept
+from mindcv.compile_cache.cache import _GraphCache, _is_whole
+from mindcv.compile_cache.store import GraphStore
+from mindcv.engine import Trainer, TrainStep, evaluate
 from mindcv.loss import create_loss
 from mindcv.optim import create_optimizer
 from mindcv.runtime import setup_runtime
@@ -33,7 +35,8 @@ import mindspore as ms
 import numpy as np
 import tiny
 from mindspore import Tensor
-from mindcv.engine import TrainStep, compiled_graphs_kept
+from mindcv.compile_cache import compiled_graphs_kept
+from mindcv.engine import TrainStep
 from mindcv.loss import create_loss
 from mindcv.models import create_model, freeze
 from mindcv.optim import create_optimizer

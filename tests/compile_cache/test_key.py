@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 from mindspore import Parameter, Tensor, nn, ops
 
-from mindcv.engine import TrainStep, graph_surroundings
-from mindcv.engine.graph_digest import graph_digest
-from mindcv.engine.graph_surroundings import Undescribable, check_sources
+from mindcv.compile_cache import surroundings
+from mindcv.compile_cache.key import graph_digest
+from mindcv.compile_cache.surroundings import Undescribable, check_sources
+from mindcv.engine import TrainStep
 from mindcv.loss import create_loss
 from mindcv.models import freeze
 from mindcv.optim import create_optimizer
@@ -146,14 +147,14 @@ def test_a_changed_source_changes_the_key_and_one_changed_since_the_start_has_no
     package = tmp_path / "package"
     package.mkdir()
     source = package / "layers.py"
-    monkeypatch.setattr(graph_surroundings, "_PACKAGE", package)
-    monkeypatch.setattr(graph_surroundings, "_STARTED", 2e9 + 1)
+    monkeypatch.setattr(surroundings, "_PACKAGE", package)
+    monkeypatch.setattr(surroundings, "_STARTED", 2e9 + 1)
     cell, found = nn.ReLU(), []
     for text in ("SLOPE = 0.1\n", "SLOPE = 0.2\n"):
         source.write_text(text)
         found.append(graph_digest(cell, (images(),)))
     assert found[0] != found[1]
-    monkeypatch.setattr(graph_surroundings, "_STARTED", 0)
+    monkeypatch.setattr(surroundings, "_STARTED", 0)
     with pytest.raises(Undescribable, match="changed after this program had started"):
         check_sources()
 

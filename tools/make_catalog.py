@@ -1,6 +1,6 @@
 """Write mindcv/weights/catalog.csv and imagenet_classes.txt anew, out of what timm and MindCV publish.
 
-    python benchmarks/make_catalog.py --timm_results results-imagenet.csv --mindcv_models site-packages/mindcv/models
+    python tools/make_catalog.py --timm_results results-imagenet.csv --mindcv_models site-packages/mindcv/models
 
 Runs where timm (1.0.31) is installed, not where this package is used. `results-imagenet.csv` is in timm's repository,
 folder `results`: the accuracy of every weight on ImageNet's validation set. MindCV (0.3.0) is only read as text: the

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 import mindspore.dataset as ds
 import numpy as np
 
-from mindcv.data.rows import BadImages, Rows
+from mindcv.data.examples import ExampleReader, Rows
 from mindcv.faults import is_machine_error
 
 # Batches that MindData keeps ready per stage. Its default of 16 can hold more than a gigabyte at 224x224.
@@ -25,7 +25,7 @@ class Segment:
         batches: numbers of the batches in the epoch.
         transforms: operations on one image.
         batch_size: examples per batch; the epoch's last batch may be short.
-        bad_images: reads the examples.
+        examples: reads the examples.
         readers: threads that read examples.
         workers: threads that apply the transforms.
         seed: of what the transforms draw.
@@ -37,7 +37,7 @@ class Segment:
         batches: range,
         transforms: Sequence[Callable[[np.ndarray], np.ndarray]],
         batch_size: int,
-        bad_images: BadImages,
+        examples: ExampleReader,
         *,
         readers: int,
         workers: int,
@@ -46,7 +46,7 @@ class Segment:
         self.batches = batches
         self._order = order
         self._places = range(batches.start * batch_size, min(batches.stop * batch_size, len(order)))
-        self._transforms, self._batch_size, self._bad_images = list(transforms), batch_size, bad_images
+        self._transforms, self._batch_size, self._examples = list(transforms), batch_size, examples
         self._readers, self._workers, self._seed = readers, workers, seed
         self._start()
 
@@ -74,7 +74,7 @@ class Segment:
         self._rows.close()
 
     def _start(self) -> None:
-        self._rows = Rows(self._bad_images, self._order, self._places, self._readers)
+        self._rows = Rows(self._examples, self._order, self._places, self._readers)
         self._next = self.batches.start
         pipeline = ds.GeneratorDataset(
             self._rows, ["image", "label"], shuffle=False, num_parallel_workers=1, python_multiprocessing=False
@@ -101,9 +101,9 @@ class Segment:
         count = self._batch_size * (PREFETCH + 2) + PREFETCH * (self._workers + 2)
         found = False
         for position in self._rows.positions(start, start + count):
-            reason = self._bad_images.why_not_decoded(position)
+            reason = self._examples.why_not_decoded(position)
             if reason is not None:
-                self._bad_images.add(position, reason)
+                self._examples.add(position, reason)
                 found = True
         if not found:
             raise error

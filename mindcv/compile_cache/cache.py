@@ -31,10 +31,10 @@ import mindspore as ms
 from mindspore import Tensor, nn
 from mindspore.graph import api
 
+from mindcv.compile_cache.key import graph_digest
+from mindcv.compile_cache.store import GraphStore
+from mindcv.compile_cache.surroundings import Undescribable, check_sources
 from mindcv.engine.compiling import loading_compiled_network
-from mindcv.engine.graph_digest import graph_digest
-from mindcv.engine.graph_store import GraphStore
-from mindcv.engine.graph_surroundings import Undescribable, check_sources
 from mindcv.runtime import on_cpu, return_free_memory
 
 _HASH_LENGTH = 64  # of the program's hash, which MindSpore keeps beside its graphs and compares

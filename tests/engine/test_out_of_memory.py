@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mindcv.engine.memory import explain_out_of_memory, memory_explained
+from mindcv.engine.out_of_memory import explain_out_of_memory, memory_explained
 
 ROOT = Path(__file__).parent.parent.parent
 _spec = importlib.util.spec_from_file_location("memory_benchmark", ROOT / "benchmarks/memory.py")
@@ -28,7 +28,7 @@ from mindspore import Tensor
 import tiny
 from mindcv.data import create_dataset, create_loader
 from mindcv.engine import TrainStep
-from mindcv.engine.memory import explain_out_of_memory
+from mindcv.engine.out_of_memory import explain_out_of_memory
 from mindcv.loss import create_loss
 from mindcv.models import create_model
 from mindcv.optim import create_optimizer

@@ -1,6 +1,6 @@
 """Put measured tables where the documentation shows them.
 
-    python benchmarks/update_docs.py [--out benchmarks/results]
+    python tools/update_docs.py [--out benchmarks/results]
 
 The lines between `<!-- table: NAME -->` and `<!-- end of table -->` in a document become those of OUT/NAME.md.
 """
@@ -8,9 +8,11 @@ The lines between `<!-- table: NAME -->` and `<!-- end of table -->` in a docume
 import argparse
 import json
 import re
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "benchmarks"))
 from harness import RESULTS, ROOT
 
 DOCUMENTS = (ROOT / "README.md", ROOT / "docs" / "performance.md")

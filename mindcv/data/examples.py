@@ -21,7 +21,7 @@ READER = "mindcv-reader"  # name of the threads that read ahead
 AHEAD = 8  # rows that every thread may be ahead, so that a slow disk is waited for less often
 
 
-class BadImages:
+class ExampleReader:
     """Reads a loader's examples, knows which images turned out to be bad, and what to do about it.
 
     A bad image is not read again.
@@ -134,14 +134,14 @@ class Rows:
     Several threads read ahead of it. They are our own: those of GeneratorDataset take 0.1 s to deliver the first row.
 
     Args:
-        bad_images: reads the examples.
+        examples: reads the examples.
         order: positions in the data set, of the whole epoch.
         places: which of them.
         readers: threads that read ahead; with 1 nothing is read before it is asked for.
     """
 
-    def __init__(self, bad_images: BadImages, order: np.ndarray, places: range, readers: int) -> None:
-        self._bad_images, self._order, self._places = bad_images, order, places
+    def __init__(self, examples: ExampleReader, order: np.ndarray, places: range, readers: int) -> None:
+        self._examples, self._order, self._places = examples, order, places
         self.error: Exception | None = None  # MindData's threads turn exceptions into a RuntimeError: keep the first
         self._pool = ThreadPoolExecutor(readers, READER) if readers > 1 else None
         self._ahead = AHEAD * readers
@@ -164,7 +164,7 @@ class Rows:
             self._pool.shutdown(cancel_futures=True)
 
     def _read(self, index: int) -> tuple[np.ndarray, np.int32]:
-        return self._bad_images.read(self._order, self._places[index])
+        return self._examples.read(self._order, self._places[index])
 
     def _read_ahead(self, index: int) -> tuple[np.ndarray, np.int32]:
         assert index == self._submitted - len(self._coming), "rows are asked for in order"
@@ -175,7 +175,7 @@ class Rows:
 
     def positions(self, start: int, stop: int) -> list[int]:
         """The examples that rows `start` to `stop` give, as far as it is known by now, without the grey images."""
-        positions = [self._bad_images.position(self._order, place) for place in self._places[start:stop]]
+        positions = [self._examples.position(self._order, place) for place in self._places[start:stop]]
         return [position for position in positions if position is not None]
 
 
