@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
+from mindcv.files import listed
+
 # Pillow's suffixes of the formats that data/image_file.py reads, but for .pfm, whose pixels are no grey levels.
 IMAGE_SUFFIXES = (
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".apng", ".bmp", ".webp", ".gif", ".tif", ".tiff"),
@@ -95,8 +97,7 @@ def describe_passed_over(folder: str | os.PathLike, passed_over: Counter[str]) -
 def describe_content(folder: str | os.PathLike) -> str:
     """A sentence with the first names in a folder, for messages."""
     names = [entry.name + "/" * entry.is_dir() for entry in entries_of(folder)]
-    more = f" and {len(names) - 8} more" if len(names) > 8 else ""
-    return f"Found in {folder}: {', '.join(names[:8]) or 'nothing'}{more}."
+    return f"Found in {folder}: {listed(names, none='nothing')}."
 
 
 def has_folders(folder: str | os.PathLike) -> bool:

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mindcv.faults import DamagedError
+from mindcv.files import listed
 from mindcv.folders import describe_content, entries_of
 from mindcv.nearest import did_you_mean, nearest
 
 EXPORT_SUFFIXES = (".onnx", ".mindir")
 WEIGHT_SUFFIXES = (".ckpt", ".safetensors", ".pth", ".pt", ".bin", *EXPORT_SUFFIXES)
-_SHOWN = 8  # names in a message
 
 
 def is_exported(path: str | Path) -> bool:
@@ -40,8 +40,7 @@ def check_exported_path(path: str | Path) -> None:
         raise ValueError(f"an exported network is a file that ends in {' or '.join(EXPORT_SUFFIXES)}, got {path}.")
     if not path.is_file():
         found = sorted(p.name for p in path.parent.glob("*") if is_exported(p) and p.is_file())
-        there = ", ".join(found[:_SHOWN]) or "none"
-        raise ValueError(f"no file {path}.{_nearest_file(path, found)} Exported networks there: {there}.")
+        raise ValueError(f"no file {path}.{_nearest_file(path, found)} Exported networks there: {listed(found)}.")
     if path.stat().st_size == 0:
         raise DamagedError(f"{path} is empty (0 bytes): it cannot be an exported network.")
 
@@ -85,4 +84,4 @@ def _weight_files(folder: Path) -> list[str]:
 
 
 def _found(folder: Path, names: list[str]) -> str:
-    return f"Checkpoints in {folder}: {', '.join(names[:_SHOWN]) or 'none'}."
+    return f"Checkpoints in {folder}: {listed(names)}."

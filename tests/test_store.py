@@ -85,7 +85,7 @@ def test_an_earlier_run_is_moved_aside_not_overwritten(tmp_path):
 def test_a_run_that_ended_before_its_first_checkpoint_leaves_no_archive(tmp_path):
     (tmp_path / "config.yaml").write_text("model: sknet50")
     (tmp_path / ".m-last.saving.ckpt").write_bytes(b"half")
-    (tmp_path / ".m-last.saving.tmp").write_bytes(b"half")
+    (tmp_path / ".metrics.saving.csv").write_bytes(b"half")
     assert CheckpointStore(tmp_path, "m").prepare_new_run() is None
     assert os.listdir(tmp_path) == ["config.yaml"]
 

@@ -12,7 +12,6 @@ from mindcv.checkpoint.exact import (
 )
 from mindcv.checkpoint.file import (
     Checkpoint,
-    publish,
     read_checkpoint,
     save_checkpoint,
 )
@@ -29,7 +28,6 @@ __all__ = [
     "check_same_arrays",
     "load_exact",
     "network_weights",
-    "publish",
     "read_checkpoint",
     "save_checkpoint",
     "set_arrays",

@@ -8,6 +8,7 @@ import numpy as np
 from mindspore import nn
 
 from mindcv.checkpoint.file import Checkpoint
+from mindcv.files import listed
 
 # Ends the names of parameters that count a random layer's masks: part of a training's state, not of the weights.
 COUNTER_SUFFIX = ".draws"
@@ -111,7 +112,4 @@ def _shape(array: np.ndarray) -> str:
 
 
 def _listing(title: str, names: list[str]) -> list[str]:
-    if not names:
-        return []
-    shown = ", ".join(names[:5]) + (f", ... ({len(names)} in all)" if len(names) > 5 else "")
-    return [f"  {title}: {shown}"]
+    return [f"  {title}: {listed(names, 5)}"] if names else []

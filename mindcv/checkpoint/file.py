@@ -20,6 +20,7 @@ import numpy as np
 
 from mindcv.checkpoint.format import encode, read_arrays
 from mindcv.faults import DamagedError, named_in_errors
+from mindcv.files import flush, hash_beginning, publish, temporary_name
 from mindcv.paths import check_checkpoint_path
 
 _INFO = "mindcv"
@@ -127,11 +128,6 @@ def _write(temporary: Path, arrays: Mapping[str, np.ndarray], info: Mapping[str,
     _compare(temporary, chain(encode(arrays, texts), [("the checksum", memoryview(trailer))]))
 
 
-def temporary_name(path: Path) -> Path:
-    """The name under which `path` is written first."""
-    return path.with_name(f".{path.stem}.saving.ckpt")
-
-
 def read_checkpoint(path: str | Path) -> Checkpoint:
     """Read a checkpoint and verify its checksum.
 
@@ -177,12 +173,7 @@ def _verify_checksum(file: BinaryIO, path: Path) -> bool:
     trailer = file.read()
     if not trailer.startswith(_DIGEST_FIELD):
         return False
-    digest, left = hashlib.sha256(), size - _TRAILER_SIZE
-    file.seek(0)
-    while left and (block := file.read(min(left, _BLOCK))):
-        digest.update(block)
-        left -= len(block)
-    if digest.digest() != trailer[len(_DIGEST_FIELD) :]:
+    if hash_beginning(file, size - _TRAILER_SIZE).digest() != trailer[len(_DIGEST_FIELD) :]:
         raise DamagedError(f"{path} is damaged: its checksum does not match its contents. Use another checkpoint.")
     return True
 
@@ -197,19 +188,3 @@ def _compare(path: Path, pieces: Iterable[tuple[str, memoryview]]) -> None:
                     raise OSError(f"the file read back is not what was written: it differs first in {name}")
         if file.read(1):
             raise OSError("the file read back is not what was written: it is longer")
-
-
-def publish(temporary: Path, path: Path) -> None:
-    """Flush to disk, then rename: readers see the old file or all of the new one."""
-    flush(temporary)
-    os.replace(temporary, path)
-    flush(path.parent)
-
-
-def flush(path: Path) -> None:
-    """Have the operating system write a file, or the names in a folder, to the disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -18,6 +18,8 @@ from typing import BinaryIO, NamedTuple
 import numpy as np
 
 from mindcv.faults import DamagedError
+from mindcv.files import blocks
+from mindcv.protobuf import BYTES, VARINT, field, fields, head, read_text, read_varint, varint
 
 _KINDS = {
     **{"Bool": "bool", "Int8": "int8", "UInt8": "uint8", "Int16": "int16", "UInt16": "uint16", "Int32": "int32"},
@@ -29,9 +31,7 @@ _IN_FILE = {**_KINDS, "Bool": "uint8", "BFloat16": "uint16"}  # kind of number -
 _TEXT = "str"  # UTF-32, 4 bytes per character
 _PART, _CHECKSUM = 1, 15
 _CRC, _CRC_SIZE = b"crc_num", 17
-_VARINT, _BYTES = 0, 2  # wire types; the format has no others
 _PART_SIZE = 1 << 29  # bytes of the largest part, as in MindSpore
-_BLOCK = 1 << 20
 
 
 class _Array(NamedTuple):
@@ -87,35 +87,20 @@ def encode(arrays: Mapping[str, np.ndarray], texts: Mapping[str, str]) -> Iterat
 
 
 def _encode_entry(name: str, dims: tuple[int, ...], kind: str, content: memoryview) -> Iterator[tuple[str, memoryview]]:
-    described = b"".join(b"\x08" + _encode_varint(n) for n in dims) + _head(2, len(kind)) + kind.encode()
-    named = _head(1, len(name.encode())) + name.encode()
+    described = b"".join(b"\x08" + varint(n) for n in dims) + field(2, kind.encode())
+    named = field(1, name.encode())
     for start in range(0, len(content), _PART_SIZE):
         part = content[start : start + _PART_SIZE]
-        array = described + _head(3, len(part))
-        inner = named + _head(2, len(array) + len(part)) + array
-        yield name, memoryview(_head(_PART, len(inner) + len(part)) + inner)
+        array = described + head(3, len(part))
+        inner = named + head(2, len(array) + len(part)) + array
+        yield name, memoryview(head(_PART, len(inner) + len(part)) + inner)
         yield name, part
 
 
-def _head(number: int, length: int) -> bytes:
-    """What stands before the contents of a length-delimited field."""
-    return _encode_varint(number << 3 | _BYTES) + _encode_varint(length)
-
-
-def _encode_varint(value: int) -> bytes:
-    out = bytearray()
-    while value >= 0x80:
-        out.append(value & 0x7F | 0x80)
-        value >>= 7
-    return bytes([*out, value])
-
-
 def _crc(file: BinaryIO, length: int) -> int:
-    file.seek(0)
-    crc, left = 0, length
-    while left and (block := file.read(min(left, _BLOCK))):
+    crc = 0
+    for block in blocks(file, length):
         crc = binascii.crc32(block, crc)
-        left -= len(block)
     return crc
 
 
@@ -193,16 +178,16 @@ def _read_text(file: BinaryIO, name: str, entry: _Array) -> str:
 
 def _read_part(file: BinaryIO, start: int, end: int) -> tuple[str, _Array]:
     """Name and description of one part of an array."""
-    fields = _unique(file, start, end, "a part of an array", (1, 2))
+    parts = _unique(file, start, end, "a part of an array", (1, 2))
     dims, kind, content = [], None, None
-    for number, inner, stop in _fields(file, *fields[2]):
+    for number, inner, stop in _fields(file, *parts[2]):
         if number == 1:  # one after another, or packed
             position = inner
             while position < stop and len(dims) <= 32:
-                value, position = _varint(file, position, stop)
+                value, position = read_varint(file, position, stop)
                 dims.append(value)
         elif number == 2 and kind is None:
-            kind = _utf8(file, inner, stop)
+            kind = read_text(file, inner, stop)
         elif number == 3 and content is None:
             content = inner, stop
         else:
@@ -211,7 +196,7 @@ def _read_part(file: BinaryIO, start: int, end: int) -> tuple[str, _Array]:
             raise DamagedError("an array has more than 32 dimensions")
     if kind is None or content is None:
         raise DamagedError("an array is not described by its type and its numbers")
-    return _utf8(file, *fields[1]), _Array(tuple(dims), kind, [content])
+    return read_text(file, *parts[1]), _Array(tuple(dims), kind, [content])
 
 
 def _unique(file: BinaryIO, start: int, end: int, what: str, wanted: tuple[int, ...]) -> dict[int, tuple[int, int]]:
@@ -222,41 +207,9 @@ def _unique(file: BinaryIO, start: int, end: int, what: str, wanted: tuple[int, 
     return dict(found)
 
 
-def _fields(file: BinaryIO, position: int, end: int) -> Iterator[tuple[int, int, int]]:
-    """Number, first and one past the last byte of each protobuf field."""
-    while position < end:
-        begin = position
-        key, position = _varint(file, position, end)
-        if key & 7 == _VARINT:
-            start = position
-            _, stop = _varint(file, position, end)
-        elif key & 7 == _BYTES:
-            length, start = _varint(file, position, end)
-            stop = start + length
-        else:
-            raise DamagedError(f"no field of the format begins at byte {begin:,}")
-        if stop > end:
-            raise DamagedError(f"the field at byte {begin:,} is cut off")
-        yield key >> 3, start, stop
-        position = stop
-
-
-def _varint(file: BinaryIO, position: int, end: int) -> tuple[int, int]:
-    """A number of up to 64 bits, and the position after it."""
-    file.seek(position)
-    value, content = 0, file.read(min(10, end - position))
-    for index, byte in enumerate(content):
-        value |= (byte & 0x7F) << 7 * index
-        if byte < 0x80:
-            return value, position + index + 1
-    if len(content) == 10:
-        raise DamagedError(f"the number at byte {position:,} has more than 64 bits")
-    raise DamagedError("it is cut off inside a number")
-
-
-def _utf8(file: BinaryIO, start: int, end: int) -> str:
-    file.seek(start)
-    try:
-        return file.read(end - start).decode()
-    except UnicodeDecodeError:
-        raise DamagedError(f"the text at byte {start:,} is not valid UTF-8") from None
+def _fields(file: BinaryIO, start: int, end: int) -> Iterator[tuple[int, int, int]]:
+    """Number, first and one past the last byte of each field."""
+    for number, wire_type, first, stop in fields(file, start, end):
+        if wire_type not in (VARINT, BYTES):
+            raise DamagedError(f"no field of the format begins before byte {first:,}")
+        yield number, first, stop

@@ -11,20 +11,12 @@ from typing import Any
 
 import numpy as np
 
-from mindcv.checkpoint.file import (
-    Checkpoint,
-    flush,
-    publish,
-    read_checkpoint,
-    save_checkpoint,
-    temporary_checkpoint,
-    temporary_name,
-)
+from mindcv.checkpoint.file import Checkpoint, read_checkpoint, save_checkpoint, temporary_checkpoint
 from mindcv.checkpoint.lock import FolderLock
 from mindcv.faults import DamagedError
+from mindcv.files import LEFT_BEHIND, publish, replacing
 
 _RUN_FILE = re.compile(r".+-(best|last|previous|\d+)\.ckpt|metrics\.csv|config\.yaml|bad_images\.csv")
-_LEFT_BEHIND = re.compile(r"\..+\.saving\.(ckpt|tmp)")
 
 
 class CheckpointStore:
@@ -230,7 +222,7 @@ class CheckpointStore:
     def _clear(self) -> None:
         """Remove what a killed process was about to write."""
         for path in self.folder.iterdir():
-            if _LEFT_BEHIND.fullmatch(path.name):
+            if LEFT_BEHIND.fullmatch(path.name):
                 path.unlink()
 
 
@@ -251,15 +243,9 @@ def _read_own(path: Path) -> Checkpoint:
 
 def _duplicate(source: Path, target: Path) -> None:
     """Give a whole file a second name; its contents are not written again where the file system has hard links."""
-    temporary = temporary_name(target)
-    try:
+    with replacing(target) as temporary:
         temporary.unlink(missing_ok=True)
         try:
             os.link(source, temporary)
         except OSError:  # a file system without them
             shutil.copyfile(source, temporary)
-            flush(temporary)
-        os.replace(temporary, target)
-        flush(target.parent)
-    finally:
-        temporary.unlink(missing_ok=True)

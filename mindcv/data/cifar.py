@@ -17,6 +17,7 @@ from mindcv.data.download import (
     download_archive,
     extract_archive,
 )
+from mindcv.files import listed
 
 PIXELS = 3 * 32 * 32
 CIFAR10_CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
@@ -80,11 +81,11 @@ class Cifar(ArrayDataset):
         raise ValueError(f"{self.dataset_name} is not in {root}.\n{self._expected(root)}")
 
     def _expected(self, root: Path) -> str:
-        found = sorted(entry.name for entry in root.iterdir())[:8] if root.is_dir() else []
+        found = sorted(entry.name for entry in root.iterdir()) if root.is_dir() else []
         patterns = " and ".join(self.files.values())
         return (
             f"Expected: {patterns} in {root} or in {root / self.folder}, or the archive {root / self.archive.name}; "
-            f"--dataset_download fetches it. Found: {', '.join(found) or 'nothing'}."
+            f"--dataset_download fetches it. Found: {listed(found, none='nothing')}."
         )
 
     def _read(self, path: Path) -> np.ndarray:

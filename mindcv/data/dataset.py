@@ -7,6 +7,7 @@ from unicodedata import normalize
 
 import numpy as np
 
+from mindcv.files import listed
 from mindcv.nearest import did_you_mean
 
 
@@ -80,8 +81,8 @@ class Dataset(ABC):
             hint = did_you_mean(unknown[0], list(class_names))
             raise UnknownClassError(
                 f"split {self.split!r} of data set {self.name!r} has {counted(unknown)} that {owner} does not know: "
-                f"{listed(unknown)}.{hint}\nThe {counted(class_names)} of {owner}: {listed(class_names)}. "
-                "Each class of the data set must be one of them."
+                f"{listed(map(repr, unknown))}.{hint}\nThe {counted(class_names)} of {owner}: "
+                f"{listed(map(repr, class_names))}. Each class of the data set must be one of them."
             )
         self._all_labels = np.asarray(numbers, np.int32)[self._all_labels]
         self.class_names = tuple(class_names)
@@ -93,7 +94,7 @@ class Dataset(ABC):
         if missing:
             self.remarks.append(
                 f"{len(missing):,} of {counted(self.class_names)} have no image in split {self.split!r} of "
-                f"{self.name!r}: {listed(missing)}"
+                f"{self.name!r}: {listed(map(repr, missing))}"
             )
 
     def _numbers_in(self, class_names: Sequence[str]) -> list[int | None]:
@@ -170,12 +171,6 @@ class ArrayDataset(Dataset):
 def counted(class_names: Sequence[str]) -> str:
     """For example "1 class", "1,000 classes"."""
     return f"{len(class_names):,} class{'es' * (len(class_names) != 1)}"
-
-
-def listed(class_names: Sequence[str]) -> str:
-    """The first of them, and how many more there are."""
-    more = f" and {len(class_names) - 8:,} more" if len(class_names) > 8 else ""
-    return ", ".join(map(repr, class_names[:8])) + more
 
 
 def check_split(name: str, split: str, legal: Sequence[str]) -> None:

@@ -1,7 +1,6 @@
 """Downloads of data sets: checked against a pinned hash before use, and never half-done."""
 
 import errno
-import hashlib
 import lzma
 import os
 import shutil
@@ -13,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from mindcv import console
+from mindcv.files import file_sha256, listed
 
 MIRROR_VARIABLE = "MINDCV_DATA_MIRROR"
 TIMEOUT_S = 30  # without a byte from the server
@@ -91,13 +91,10 @@ def download_archive(file: RemoteFile, root: Path, folder: str) -> None:
 
 def check_archive(file: RemoteFile, root: Path) -> None:
     """Raise ValueError unless the archive that was put into `root` by hand is the published one."""
-    with (root / file.name).open("rb") as content:
-        digest = hashlib.sha256()
-        while chunk := content.read(1 << 20):
-            digest.update(chunk)
-    if digest.hexdigest() != file.sha256:
+    found = file_sha256(root / file.name)
+    if found != file.sha256:
         raise ValueError(
-            f"{root / file.name} is not the published archive: its sha256 is {digest.hexdigest()}, it must be "
+            f"{root / file.name} is not the published archive: its sha256 is {found}, it must be "
             f"{file.sha256}. It is incomplete or something else: delete it and get it again, or, if it is your own, "
             "extract it yourself."
         )
@@ -125,8 +122,8 @@ def extract_archive(archive: Path, root: Path, folder: str) -> None:
                 _extract_member(tar, member, staging)
             _check_end(tar)
         if not (staging / folder).is_dir():
-            held = ", ".join(sorted(entry.name for entry in staging.iterdir())[:8])
-            raise ValueError(f"{archive} does not hold the folder {folder}; it holds: {held or 'nothing'}.")
+            held = listed(sorted(entry.name for entry in staging.iterdir()), none="nothing")
+            raise ValueError(f"{archive} does not hold the folder {folder}; it holds: {held}.")
         try:
             (staging / folder).rename(root / folder)
         except OSError:

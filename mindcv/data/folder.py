@@ -6,9 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
-from mindcv.data.dataset import Dataset, check_split, counted, listed
+from mindcv.data.dataset import Dataset, check_split, counted
 from mindcv.data.holdout import VAL_FRACTION, Holdout
 from mindcv.data.image_file import read_unless_checked
+from mindcv.files import listed
 from mindcv.folders import (
     IMAGE_SUFFIXES,
     describe_content,
@@ -153,7 +154,7 @@ def _divide(
         if number < total
         else f"all {total:,} images are validated on"
     )
-    classes = f"{counted(list(images))}, {listed(list(images))}"
+    classes = f"{counted(list(images))}, {listed(map(repr, images))}"
     remarks.append(f"{folder} ({classes}) is not divided into train and val: {division}")
     return chosen, asdict(holdout)
 

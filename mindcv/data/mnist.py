@@ -14,6 +14,7 @@ import numpy as np
 
 from mindcv.data.dataset import ArrayDataset, check_split
 from mindcv.data.download import MNIST_FILES, download_files
+from mindcv.files import listed
 
 STEMS = {"train": "train", "test": "t10k"}
 IMAGES_MAGIC, LABELS_MAGIC = 2051, 2049  # unsigned bytes in 3 and in 1 dimensions
@@ -31,11 +32,11 @@ class Mnist(ArrayDataset):
             download_files(MNIST_FILES, root / "mnist")
             paths = _find(root, names)
         if paths is None:
-            found = sorted(entry.name for entry in root.iterdir())[:8] if root.is_dir() else []
+            found = sorted(entry.name for entry in root.iterdir()) if root.is_dir() else []
             raise ValueError(
                 f"mnist is not in {root}.\nExpected: {names[0]} and {names[1]}, each plain or with .gz, in {root}, "
                 f"{root / 'MNIST'} or {root / 'mnist'}; --dataset_download fetches them. "
-                f"Found: {', '.join(found) or 'nothing'}."
+                f"Found: {listed(found, none='nothing')}."
             )
         images, labels = _read_idx(paths[0], IMAGES_MAGIC), _read_idx(paths[1], LABELS_MAGIC)
         if len(images) != len(labels):

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Literal
 
 from mindcv import console
-from mindcv.checkpoint import publish
 from mindcv.engine.state import EpochResult
+from mindcv.files import replacing
 
 
 class EpochLog:
@@ -69,16 +69,11 @@ class MetricsFile:
         self._write()
 
     def _write(self) -> None:
-        temporary = self.path.with_name(f".{self.path.name}.saving.tmp")
         try:
-            try:
-                with temporary.open("w", newline="") as file:
-                    writer = csv.writer(file)
-                    writer.writerow(self.COLUMNS)
-                    writer.writerows(map(_row, self._results))
-                publish(temporary, self.path)
-            finally:
-                temporary.unlink(missing_ok=True)
+            with replacing(self.path) as temporary, temporary.open("w", newline="") as file:
+                writer = csv.writer(file)
+                writer.writerow(self.COLUMNS)
+                writer.writerows(map(_row, self._results))
         except OSError as error:
             problem = f"could not write {self.path}: {error.strerror or error}. The checkpoints beside it are intact."
             if self.on_error == "stop":

@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 from mindspore import Tensor, nn
 
-from mindcv.checkpoint import publish
 from mindcv.export.formulation import make_exportable
 from mindcv.export.metadata import append_info
 from mindcv.export.mindir_file import write_mindir
 from mindcv.export.onnx_file import check_onnx_installed, write_onnx
 from mindcv.export.runner import ExportedNetwork
 from mindcv.faults import is_out_of_memory
+from mindcv.files import publish
 from mindcv.models import fold_batch_norm
 from mindcv.paths import EXPORT_SUFFIXES, check_output_path
 

@@ -16,6 +16,7 @@ from typing import Any, BinaryIO
 
 from mindcv.faults import DamagedError, named_in_errors
 from mindcv.paths import check_exported_path
+from mindcv.protobuf import field, fields, read_text
 
 _INFO = "mindcv"
 _DIGEST = "mindcv_sha256"
@@ -53,10 +54,9 @@ def _read_info(path: Path) -> dict[str, Any]:
     try:
         with path.open("rb") as file:
             entries = dict(_map_entries(file, path.stat().st_size))
-    except (EOFError, UnicodeDecodeError) as error:
-        raise DamagedError(
-            f"{path} is damaged, or is no {path.suffix} file ({path.stat().st_size:,} bytes)."
-        ) from error
+    except DamagedError as error:
+        size = path.stat().st_size
+        raise DamagedError(f"{path} is damaged, or is no {path.suffix} file ({size:,} bytes): {error}.") from None
     if _INFO not in entries:
         return {}
     content = path.read_bytes()
@@ -70,61 +70,12 @@ def _read_info(path: Path) -> dict[str, Any]:
 
 def _entry(key: str, value: str) -> bytes:
     """One entry of the map, as it stands in the file."""
-    return _field(_MAP_FIELD, _field(1, key.encode()) + _field(2, value.encode()))
-
-
-def _field(number: int, content: bytes) -> bytes:
-    """A length-delimited protobuf field."""
-    return _varint(number << 3 | 2) + _varint(len(content)) + content
-
-
-def _varint(value: int) -> bytes:
-    out = bytearray()
-    while value >= 0x80:
-        out.append(value & 0x7F | 0x80)
-        value >>= 7
-    return bytes([*out, value])
+    return field(_MAP_FIELD, field(1, key.encode()) + field(2, value.encode()))
 
 
 def _map_entries(file: BinaryIO, size: int) -> Iterator[tuple[str, str]]:
     """Key and value of each map entry; all other fields are skipped without being read."""
-    for number, start, end in _fields(file, size):
+    for number, _, start, end in fields(file, 0, size):
         if number == _MAP_FIELD:
-            texts = {}
-            file.seek(start)
-            for inner, inner_start, inner_end in _fields(file, end):
-                file.seek(inner_start)
-                texts[inner] = file.read(inner_end - inner_start).decode()
+            texts = {inner: read_text(file, first, stop) for inner, _, first, stop in fields(file, start, end)}
             yield texts.get(1, ""), texts.get(2, "")
-
-
-def _fields(file: BinaryIO, end: int) -> Iterator[tuple[int, int, int]]:
-    """Number, first and one past the last byte of each protobuf field from here to `end`."""
-    while (position := file.tell()) < end:
-        key = _read_varint(file)
-        number, wire_type = key >> 3, key & 7
-        if number == 0 or wire_type not in (0, 1, 2, 5):
-            raise EOFError(f"no protobuf field at byte {position}")
-        length = {0: 0, 1: 8, 5: 4}.get(wire_type)
-        if wire_type == 0:
-            _read_varint(file)
-        elif wire_type == 2:
-            length = _read_varint(file)
-        start = file.tell()
-        stop = start + length
-        if stop > end:
-            raise EOFError(f"the field at byte {position} is cut off")
-        yield number, start, stop
-        file.seek(stop)
-
-
-def _read_varint(file: BinaryIO) -> int:
-    value = 0
-    for shift in range(0, 70, 7):
-        byte = file.read(1)
-        if not byte:
-            raise EOFError("the file ends inside a number")
-        value |= (byte[0] & 0x7F) << shift
-        if byte[0] < 0x80:
-            return value
-    raise EOFError("a number of more than 64 bits")

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 from mindspore import Parameter, nn
 
+from mindcv.files import listed
 from mindcv.nearest import did_you_mean
 
 WEIGHT_DECAY_FILTERS = ("disable", "norm_and_bias")
@@ -101,5 +102,5 @@ def learning_rate_scales(
         scales |= dict.fromkeys(names, scale)
     missing = [param.name for param in model.trainable_params() if param.name not in scales]
     if missing:
-        raise ValueError(f"depth_groups() of {type(model).__name__} leaves out {', '.join(missing[:5])}.")
+        raise ValueError(f"depth_groups() of {type(model).__name__} leaves out {listed(missing, 5)}.")
     return scales

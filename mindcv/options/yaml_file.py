@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import yaml
 
+from mindcv.files import replacing
 from mindcv.nearest import did_you_mean
 from mindcv.options.option import brief, expand_home, shorten
 
@@ -69,7 +70,7 @@ def _read(path: str, shown: str, chain: tuple[str, ...], files: list[str]) -> li
 def write_yaml(path: str | os.PathLike[str], groups: Mapping[str, Mapping[str, Any]]) -> None:
     """Writes a file that `read_yaml` reads: each group of values below its title, a comment."""
     os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
-    with open(path, "w", encoding="utf-8") as file:
+    with replacing(path) as temporary, temporary.open("w", encoding="utf-8") as file:
         for title, values in groups.items():
             plain = {key: list(value) if isinstance(value, tuple) else value for key, value in values.items()}
             file.write(f"# {title}\n{yaml.safe_dump(plain, sort_keys=False)}\n")

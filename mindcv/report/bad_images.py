@@ -1,7 +1,6 @@
 """Images that could not be read, as text for a terminal and as a CSV file."""
 
 import csv
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Protocol
 
 from mindcv import console
 from mindcv.console import printable
+from mindcv.files import replacing
 from mindcv.report.predictions import _inert
 
 SHOWN = 20
@@ -30,16 +30,13 @@ def write_bad_images(path: str | Path, bad: Iterable[tuple[str, str]]) -> None:
     Raises:
         OSError: if the file cannot be written; an earlier one is then as it was.
     """
-    path = Path(path)
-    temporary = path.with_name(f".{path.name}.writing")
-    try:
-        with temporary.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file:
-            writer = csv.writer(file)
-            writer.writerow(("image", "reason"))
-            writer.writerows((_inert(path), _inert(reason)) for path, reason in bad)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with (
+        replacing(path) as temporary,
+        temporary.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file,
+    ):
+        writer = csv.writer(file)
+        writer.writerow(("image", "reason"))
+        writer.writerows((_inert(path), _inert(reason)) for path, reason in bad)
 
 
 class HasBadImages(Protocol):

@@ -2,13 +2,13 @@
 
 import csv
 import json
-import os
 import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TextIO, TypeAlias
 
 from mindcv.console import printable
+from mindcv.files import replacing
 from mindcv.paths import check_output_path
 
 # (path, best candidates first), a candidate being (class index, class name, probability in 0..1).
@@ -65,13 +65,8 @@ def write_predictions(path: str | Path, predictions: Sequence[Ranking], failures
     check_predictions_path(path)
     is_csv = path.suffix.lower() == ".csv"
     errors = "surrogateescape" if is_csv else "backslashreplace"  # of a lone surrogate, the latter makes JSON's escape
-    temporary = path.with_name(f".{path.name}.writing")
-    try:
-        with temporary.open("w", encoding="utf-8", errors=errors, newline="") as file:
-            (_write_csv if is_csv else _write_json)(file, predictions, failures)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with replacing(path) as temporary, temporary.open("w", encoding="utf-8", errors=errors, newline="") as file:
+        (_write_csv if is_csv else _write_json)(file, predictions, failures)
 
 
 def check_predictions_path(path: str | Path) -> None:

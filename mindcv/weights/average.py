@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from mindcv.checkpoint import Checkpoint, check_finite
+from mindcv.files import listed
 
 # Of a run's configuration, what says how images become the network's input and what the network was validated on.
 # Nothing else is needed to validate, to predict or to fine-tune.
@@ -111,7 +112,4 @@ def _brief(text: str) -> str:
 
 
 def _listing(title: str, names: Sequence[str] | set[str]) -> list[str]:
-    if not names:
-        return []
-    shown = sorted(names)
-    return [f"{title} {', '.join(shown[:5])}" + (f", ... ({len(shown)} in all)" if len(shown) > 5 else "")]
+    return [f"{title} {listed(sorted(names), 5)}"] if names else []

@@ -6,13 +6,13 @@ folder with the files that the catalog has plain URLs for; it then goes before t
 from the hub. All are read when a file is fetched.
 """
 
-import hashlib
 import logging
 import os
 import re
 from pathlib import Path
 
 from mindcv import console
+from mindcv.files import file_sha256
 from mindcv.weights.catalog import WeightRecord
 
 CACHE_VARIABLE = "MINDCV_CACHE"
@@ -60,20 +60,12 @@ def _places_by_hand(record: WeightRecord) -> list[tuple[Path, str | None]]:
     return [(cache_folder() / name, sha256) for name, sha256 in places]
 
 
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(1 << 20):
-            digest.update(chunk)
-    return digest.hexdigest()
-
-
 def _check(path: Path, sha256: str | None) -> None:
     """Compare the content of a file that is here already with the published hash, or its first digits."""
     if not sha256:
         _LOG.warning(f"{path} is used as it is: no published hash is known here to compare it with.")
         return
-    found = _sha256(path)
+    found = file_sha256(path)
     if not found.startswith(sha256):
         raise ValueError(
             f"{path.resolve()} is damaged or another file: its sha256 is {found}, that of the published weights "
@@ -141,7 +133,7 @@ class _ResumingDownloader:
             except broken:
                 if self._received() <= before or attempt == _ATTEMPTS - 1:
                     raise
-        found = _sha256(self.part)
+        found = file_sha256(self.part)
         if not found.startswith(self.sha256):
             self._forget()
             raise ValueError(f"its sha256 is {found}, that of the published file {_says(self.sha256)}; it was deleted")

@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from mindcv.faults import named_in_errors
+from mindcv.files import listed
 from mindcv.weights.safetensors_file import item_size, load_file, numbers
 from mindcv.weights.torch_pickle import Ignored, Storage, Storages, Tensor, read_pickle
 
@@ -176,10 +177,9 @@ def _state_dict(saved: object, path: str | Path) -> dict[str, Tensor]:
         if not (isinstance(name, str) and isinstance(value, Tensor))
     ]
     if others:
-        listing = ", ".join(others[:5]) + (f", ... ({len(others)} in all)" if len(others) > 5 else "")
         raise ValueError(
-            f"these of its entries are no tensors with a name: {listing}. Expected a state dict, or a checkpoint that "
-            f"has one under any of {', '.join(WEIGHT_KEYS)}."
+            f"these of its entries are no tensors with a name: {listed(others, 5)}. Expected a state dict, or a "
+            f"checkpoint that has one under any of {', '.join(WEIGHT_KEYS)}."
         )
     return saved
 

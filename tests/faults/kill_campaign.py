@@ -17,7 +17,7 @@ from mindcv.checkpoint import CheckpointStore, read_checkpoint
 
 SAVED = f"rename .{MODEL}-last.saving.ckpt {MODEL}-last.ckpt"
 _CHECKPOINT = re.compile(rf"{MODEL}-(best|last|previous|\d+)\.ckpt")
-_TEMPORARY = re.compile(r"\..+\.saving(\.ckpt|\.tmp)?|\.lock")
+_TEMPORARY = re.compile(r"\..+\.saving\.\w+|\.lock")
 _TIMES = {"seconds", "images_per_second", "data_wait", "waited"}
 _FOLDER_OF_RUN = {"ckpt_save_dir", "resume"}
 
@@ -172,7 +172,7 @@ def plan(reference: Attempt, resumed: Attempt, rng: random.Random, *, times: int
     ] * writes:
         fault = Fault("cut", f"open {name}", skip=rng.randrange(2), count=1, size=rng.randrange(size))
         kills.append(Kill("inside a write", fault))
-    for name, size in ((r"\S*metrics\.csv\S*", 200), ("config.yaml", 1400)):
+    for name, size in ((r"\.metrics\.saving\.csv", 200), (r"\.config\.saving\.yaml", 1400)):
         fault = Fault("cut", f"open {name}", count=1, size=rng.randrange(size))
         kills.append(Kill("inside a write", fault))
     kills += [Kill("at a random time", after=rng.uniform(0, reference.seconds)) for _ in range(times)]
