@@ -21,6 +21,7 @@ test: lint
 lint: $(VENV)/dev
 	$(RUN) -m ruff check .
 	$(RUN) -m ruff format --check .
+	$(RUN) -m codespell_lib
 
 bench: $(VENV)/dev
 	$(RUN) tools/run_all.py $(BENCH)

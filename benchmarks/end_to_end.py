@@ -43,7 +43,7 @@ SOURCES = {
 }
 PER_FILE = 10_000  # records in each of CIFAR-10's files
 TARGETS = {"mindcv": 0.6, "torch": 1.1}
-TITLES = {"ours": "mindcv", "torch": "timm's train.py, PyTorch", "mindcv": "MindCV's train.py, MindSpore"}
+TITLES = {"ours": "mindcv-sk", "torch": "timm's train.py, PyTorch", "mindcv": "MindCV's train.py, MindSpore"}
 
 
 def digit_images(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:

@@ -61,7 +61,7 @@ def main() -> None:
         arguments.out,
         "models",
         f"Seconds per step in Graph mode beside PyTorch eager: median of {arguments.rounds} and spread, in turn.",
-        ["model", "step", "mindcv", "PyTorch", "ratio", "first step, s", f"target {LIMIT}"],
+        ["model", "step", "mindcv-sk", "PyTorch", "ratio", "first step, s", f"target {LIMIT}"],
         smoke=arguments.smoke,
     )
     models, cases = arguments.model or MODELS, arguments.case or tuple(CASES)

@@ -154,8 +154,9 @@ def test_no_machine_path_in_tracked_text():
 
 
 @pytest.mark.skipif(not shutil.which("git"), reason="asks git")
-def test_git_ignores_what_the_commands_of_the_readme_write(tmp_path):
-    outputs = re.findall(r"--output=(\S+)", (ROOT / "README.md").read_text(encoding="utf-8"))
+def test_git_ignores_what_the_documented_commands_write(tmp_path):
+    documents = (ROOT / "README.md", ROOT / "docs" / "weights.md")
+    outputs = [name for path in documents for name in re.findall(r"--output=(\S+)", path.read_text(encoding="utf-8"))]
     assert {"results.csv", "sknet50.onnx", "sknet50.mindir", "averaged.ckpt"} <= {*outputs}
     folders = [".venv/x", ".bench/x", "ckpt/metrics.csv", "data/cifar-10-binary.tar.gz", "rank_0/x", "kernel_meta/x"]
     elsewhere = ["results.json", "bad_images.csv", ".bad_images.saving.csv", ".sknet50.saving.onnx"]

@@ -229,8 +229,8 @@ def test_help_answers_without_importing_mindspore():
     assert seconds < 10  # benchmarks/startup.py measures it; this only catches an import by another name
 
 
-def test_the_readme_commands_are_accepted():
-    text = (ROOT / "README.md").read_text()
+def test_the_documented_commands_are_accepted():
+    text = "\n".join(path.read_text() for path in (ROOT / "README.md", *(ROOT / "docs").glob("*.md")))
     lines = re.findall(rf"^python ({'|'.join(SCRIPTS)})\.py(.*)$", text, re.MULTILINE)
     assert len(lines) >= 15 and {prog for prog, _ in lines} == set(SCRIPTS)
     for prog, arguments in lines:

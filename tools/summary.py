@@ -7,6 +7,7 @@ Runs nothing; a table that is not there is passed over. Ratios are medians of th
 
 import argparse
 import json
+import re
 import statistics
 import sys
 from collections.abc import Iterator, Sequence
@@ -30,7 +31,15 @@ STEP = {
     "mindcv graph": "MindCV's blocks, Graph",
     "mindcv pynative": "MindCV's blocks, Pynative",
 }
-HIGHLIGHTS = ("steps", "startup", "end_to_end", "end_to_end_50000")  # for the README
+# Ratios to put side by side: table -> title, where from, and what a figure's name says: (row), (column).
+SIDE_BY_SIDE = {
+    "highlights": ("Medians (lowest - highest), sknet50.", ("steps", "inference"), r"(.+), (\d+x\d+)(?:,b(?:8|32))?"),
+    "networks": (
+        "Medians (lowest - highest), Graph mode / PyTorch.",
+        ("models",),
+        r"(.+) / PyTorch eager, (.+), batch \d+",
+    ),
+}
 
 
 def of_steps(rows: Rows) -> Iterator[Figure]:
@@ -110,21 +119,27 @@ SOURCES = {
 
 
 def summarize(out: Path) -> None:
-    """Write OUT/summary.md and .json out of the other tables in OUT, and OUT/highlights with a part of them."""
-    columns = ["what", "measured", "at most", ""]
-    summary = Table(out, "summary", "Medians (lowest - highest).", columns)
-    highlights = Table(out, "highlights", "Medians (lowest - highest).", columns)
+    """Write OUT/summary.md and .json out of the other tables in OUT, and the tables of SIDE_BY_SIDE."""
+    summary = Table(out, "summary", "Medians (lowest - highest).", ["what", "measured", "at most", ""])
     for name, figures in SOURCES.items():
         path = out / f"{name}.json"
         if not path.exists():
             continue
         measured = json.loads(path.read_text())
-        for table in (summary, highlights) if name in HIGHLIGHTS else (summary,):
-            table.smoke = table.smoke or measured["smoke"]
-            for what, (median, lowest, highest), limit, unit in figures(measured["rows"]):
-                shown = f"{median:.2f}{unit} ({lowest:.2f} - {highest:.2f})"
-                verdict = "met" if median <= limit else "missed"
-                table.add(what, shown, f"{limit:g}{unit}", verdict, median=median, limit=limit, source=name)
+        summary.smoke = summary.smoke or measured["smoke"]
+        for what, (median, lowest, highest), limit, unit in figures(measured["rows"]):
+            shown = f"{median:.2f}{unit} ({lowest:.2f} - {highest:.2f})"
+            verdict = "met" if median <= limit else "missed"
+            summary.add(what, shown, f"{limit:g}{unit}", verdict, median=median, limit=limit, source=name)
+    for name, (title, sources, pattern) in SIDE_BY_SIDE.items():
+        rows: dict[str, dict[str, str]] = {}
+        for (what, shown, *_), raw in zip(summary.rows, summary.raw, strict=True):
+            if raw["source"] in sources and (found := re.fullmatch(pattern, what)):
+                rows.setdefault(found[1], {})[found[2]] = shown
+        columns = dict.fromkeys(column for row in rows.values() for column in row)
+        table = Table(out, name, title, ["ratio", *columns], smoke=summary.smoke)
+        for what, row in rows.items():
+            table.add(what, *(row.get(column, "") for column in columns))
 
 
 def main() -> None:
