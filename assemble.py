@@ -77,7 +77,6 @@ def build_step(config: Config, network: nn.Cell, batches: int) -> tuple[TrainSte
         create_optimizer(network, **vars(config.optim), lr=learning_rates),
         clip_norm=options.clip_value if options.clip_grad else None,
         accumulate_steps=accumulate,
-        guard=True,
     )
     return step, learning_rates
 

@@ -39,7 +39,7 @@ class Trainer:
             saver.save_epoch(result, progress)
 
     Args:
-        step: one call per batch, guarded, so that a bad number harms nothing.
+        step: one call per batch; a step that is not finite changes nothing.
         evaluate: measures the current weights, or None for no validation; it returns None if it was stopped.
         callbacks: called in this order after each epoch.
         saver: writes checkpoints; None for none.
@@ -159,7 +159,7 @@ class Trainer:
                 outcome = self.step(Tensor(images), Tensor(labels))
                 loss, finite = float(outcome.loss.asnumpy()), bool(outcome.finite.asnumpy())
                 lr = learning_rates[min(self._updates, len(learning_rates) - 1)]  # of the update this batch belongs to
-                self._updates += outcome.updated
+                self._updates += bool(outcome.updated.asnumpy())
                 progress.batch += 1
                 if finite:
                     progress.loss_sum += loss

@@ -53,8 +53,8 @@ def assert_learnt_the_same(plain, recomputed):
 def test_losses_and_weights_keep_their_bits_and_statistics_move_once(mode, tiny_network):
     plain, recomputed = tiny_network(zero_init_last=False), tiny_network(zero_init_last=False)
     recompute_blocks(recomputed)
-    losses, logits = train(plain, guard=True, clip_norm=0.5)
-    losses_again, logits_again = train(recomputed, guard=True, clip_norm=0.5)
+    losses, logits = train(plain, clip_norm=0.5)
+    losses_again, logits_again = train(recomputed, clip_norm=0.5)
     np.testing.assert_array_equal(losses_again, losses)
     np.testing.assert_allclose(logits_again, logits, rtol=1e-4, atol=1e-5)
     assert_learnt_the_same(plain, recomputed)
@@ -81,7 +81,7 @@ def test_a_batch_that_is_not_finite_leaves_no_trace(mode, tiny_network):
     before = values(network)
     images = BATCHES[0][0].copy()
     images[3, 1, 2, 2] = np.nan
-    _, finite, _ = make_step(network, guard=True).set_train(True)(Tensor(images), Tensor(BATCHES[0][1]))
+    _, finite, _ = make_step(network).set_train(True)(Tensor(images), Tensor(BATCHES[0][1]))
     assert not finite.asnumpy()
     for name, value in values(network).items():
         np.testing.assert_array_equal(value, before[name], err_msg=name)
