@@ -14,7 +14,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     config = load_config(argv, prog="export")
     if not config.model.ckpt_path and not config.model.pretrained:
         raise ValueError("nothing to export: name a checkpoint with --ckpt_path, or use --pretrained.")
-    check_names_and_paths(config, "export")
+    check_names_and_paths(config)
 
     # MindSpore takes seconds to import; --help and a mistyped flag should not wait for it.
     from assemble import as_own_checkpoint, build_to_run
@@ -26,7 +26,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
     files = config.files
     check_export_path(files.output)
-    config, weights = read_start(config, argv, "export")
+    config, weights = read_start(config)
     setup_runtime(mode=config.runtime.mode, device_target=config.runtime.device_target, seed=config.runtime.seed)
 
     image = config.image

@@ -1,12 +1,11 @@
 """What a run starts from: random weights, those of a file or of the catalog, or an earlier run that it goes on with."""
 
 import os
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from config import COMMAND_LINE, DIGITS_PRESET, Config, load_config
+from config import COMMAND_LINE, DIGITS_PRESET, Config
 from early import check_data_dir
 from mindcv.checkpoint import Checkpoint, CheckpointStore, check_fits, read_checkpoint
 from mindcv.console import say, warn
@@ -26,35 +25,30 @@ _NOT_INHERITED = NOT_INHERITED | {"ckpt_path", "pretrained", "device_target", "n
 _PREPROCESSING = {"mean", "std", "interpolation", "crop_pct"}
 
 
-def read_start(config: Config, argv: Sequence[str] | None, prog: str) -> tuple[Config, Checkpoint | None]:
+def read_start(config: Config) -> tuple[Config, Checkpoint | None]:
     """The weights that a configuration names, and the configuration completed by what they say about themselves.
-
-    Args:
-        config: of `load_config(argv, prog=prog)`, which is read once more where the weights say something.
 
     Raises:
         ValueError: if the weights cannot be had, are damaged, or are not those of the model asked for.
     """
     MODELS.get(config.model.model)
-    weights = _read_weights(config, may_be_exported=prog in ("validate", "infer"))
+    weights = _read_weights(config, may_be_exported=config.prog in ("validate", "infer"))
     if weights and weights.info:
-        if prog != "train":
+        if config.prog != "train":
             asked = {key: value for key, value in config.to_dict().items() if config.sources[key] == COMMAND_LINE}
             check_fits(weights, **{key: asked[key] for key in asked.keys() & weights.info["model"].keys()})
         origin = weights.info.get("weights", str(weights.path))
-        config = load_config(argv, prog=prog, inherited=_inherited(config, weights, prog), inherited_from=origin)
-        if prog == "validate":
+        config = config.inherit(_inherited(config, weights), origin)
+        if config.prog == "validate":
             check_data_dir(config)
     for notice in config.notices:
         say(notice)
     return config, weights
 
 
-def find_run(config: Config, argv: Sequence[str] | None) -> tuple[Config, Checkpoint | None]:
+def find_run(config: Config) -> tuple[Config, Checkpoint | None]:
     """The checkpoint that `resume` stands for, and the configuration completed by that of its run.
 
-    Args:
-        config: of `load_config(argv, prog="train")`.
     Returns:
         The configuration as it is and None if the run is to start from the beginning.
     Raises:
@@ -89,7 +83,7 @@ def find_run(config: Config, argv: Sequence[str] | None) -> tuple[Config, Checkp
     inherited = {key: value for key, value in saved.items() if key not in NOT_INHERITED}
     inherited["num_parallel_workers"] = min(workers_then, os.cpu_count() or 1)
     inherited["ckpt_save_dir"] = str(checkpoint.path.parent)
-    config = load_config(argv, prog="train", inherited=inherited, inherited_from=str(checkpoint.path))
+    config = config.inherit(inherited, str(checkpoint.path))
     check_data_dir(config)
     _check_device(config, checkpoint)
     if os.path.abspath(saved["data_dir"]) == os.path.abspath(config.data.data_dir):
@@ -169,10 +163,10 @@ def _check_device(config: Config, run: Checkpoint) -> None:
         )
 
 
-def _inherited(config: Config, weights: Checkpoint, prog: str) -> dict[str, Any]:
+def _inherited(config: Config, weights: Checkpoint) -> dict[str, Any]:
     """What of the weights' own configuration the run takes over."""
     own = _located(weights)
-    if prog != "train":
+    if config.prog != "train":
         return {key: value for key, value in own.items() if key not in _NOT_INHERITED}
     if not config.model.pretrained:
         return {}

@@ -18,21 +18,21 @@ if TYPE_CHECKING:
 
 def main(argv: Sequence[str] | None = None) -> int:
     config = load_config(argv, prog="train")
-    check_names_and_paths(config, "train")
+    check_names_and_paths(config)
 
     # MindSpore takes seconds to import; --help and a mistyped flag should not wait for it.
     from assemble import build_store
     from mindcv.report import complete
     from resume import find_run, read_start
 
-    config, run = find_run(config, argv)
+    config, run = find_run(config)
     store = build_store(config)
     store.check_writable()
     if run and run.info["epoch"] >= config.train.epoch_size:
         reached = run.info["training"]["progress"]
         say(complete(store.folder, reached["epoch"], reached["best_epoch"], reached["best_top1"]))
         return 0
-    config, weights = (config, run) if run else read_start(config, argv, "train")
+    config, weights = (config, run) if run else read_start(config)
     with store.lock() as lock:
         if lock.took_over:
             say(lock.took_over)

@@ -28,7 +28,7 @@ def test_a_converted_checkpoint_says_what_was_given(own, tmp_path):
 
 def test_an_exported_network_says_the_size_that_was_given(own):
     argv = [f"--ckpt_path={own}", "--image_resize=24", "--output=x.onnx"]
-    config, weights = resume.read_start(load_config(argv, prog="export"), argv, "export")
+    config, weights = resume.read_start(load_config(argv, prog="export"))
     assert assemble.as_own_checkpoint(config, weights).info["config"]["image_resize"] == 24
 
 
