@@ -15,7 +15,7 @@ import numpy
 from mindspore import nn
 
 from config import COMMAND_LINE, Config
-from mindcv.checkpoint import Checkpoint, CheckpointStore, check_fits, network_weights
+from mindcv.checkpoint import Checkpoint, CheckpointStore, check_fits
 from mindcv.console import say
 from mindcv.data import Loader
 from mindcv.engine import TrainStep
@@ -25,7 +25,6 @@ from mindcv.models import build_model, prepare_for_inference, recompute_blocks
 from mindcv.optim import create_optimizer
 from mindcv.scheduler import create_scheduler
 from mindcv.version import __version__
-from mindcv.weights import imagenet_classes
 from mindcv.weights.download import cache_folder
 from mindcv.weights.load import load_weights, num_classes
 
@@ -166,36 +165,6 @@ def build_to_infer(config: Config, weights: Checkpoint, class_names: Sequence[st
     if isinstance(network, ExportedNetwork):
         return network
     return prepare_for_inference(network, fold_bn=config.model.fold_bn)
-
-
-def class_names_of(weights: Checkpoint) -> list[str]:
-    """A name for each class: ImageNet's in words, the numbers of the classes if the weights came without names."""
-    in_words = dict(imagenet_classes())
-    names = weights.info.get("class_names")
-    if not names and weights.names == "exported":
-        raise ValueError(f"{weights.path} does not name its classes: another tool wrote it. Export it with export.py.")
-    return [in_words.get(name, name) for name in names or map(str, range(num_classes(weights)))]
-
-
-def as_own_checkpoint(config: Config, weights: Checkpoint) -> Checkpoint:
-    """The same weights under this package's names, with a description: their own, with what was given for this run.
-
-    Raises:
-        ValueError: if they are not exactly those of the network that the configuration names.
-    """
-    if weights.names == "mindcv-sk" and weights.info:
-        given = {key: value for key, value in config.to_dict().items() if config.given(key)}
-        check_fits(weights, **{key: given[key] for key in ("model", "in_channels") if key in given})
-        image = {key: given[key] for key in vars(config.image) if key in given}
-        return replace(weights, info={**weights.info, "config": {**weights.info.get("config", {}), **image}})
-    network = build_to_run(config, weights)
-    info = {
-        "class_names": [],
-        **weights.info,
-        "model": network.description,
-        "config": {"model": config.model.model, **vars(config.image)},
-    }
-    return replace(weights, weights=network_weights(network), info=info, names="mindcv-sk")
 
 
 def _check_num_classes(config: Config, class_names: Sequence[str]) -> None:

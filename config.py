@@ -199,13 +199,9 @@ def _list_models(pattern: str | None) -> str:
 
 
 def _wants_digits(dataset: str | None, inherited: Sequence[Setting], prog: Script) -> bool:
-    if (
-        prog not in OPTIONS["dataset"].scripts
-        or any(s.key == "dataset" for s in inherited)
-        or (prog == "validate" and inherited)
-    ):
+    if inherited and (prog == "validate" or any(s.key == "dataset" for s in inherited)):
         return False  # the checkpoint says how its images were prepared
-    return dataset in (None, "digits")
+    return prog in OPTIONS["dataset"].scripts and dataset in (None, "digits")
 
 
 def _data_dir_decides(values: Mapping[str, Any], sources: Mapping[str, str], inherited: str) -> bool:

@@ -29,14 +29,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     check_names_and_paths(config)
 
     # MindSpore takes seconds to import; --help and a mistyped flag should not wait for it.
-    from assemble import as_own_checkpoint
+    from assemble_weights import as_own_checkpoint, weights_to_start
     from mindcv.checkpoint import save_checkpoint
     from mindcv.runtime import setup_runtime
     from mindcv.weights.average import average_checkpoints, strip_checkpoint
     from mindcv.weights.load import read_weights
-    from resume import read_start
 
-    config, source = read_start(config)
+    config, source = weights_to_start(config)
     setup_runtime(mode=config.runtime.mode, device_target=config.runtime.device_target, seed=config.runtime.seed)
     if config.files.average:
         sources = [as_own_checkpoint(config, read_weights(path)) for path in inputs]

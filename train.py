@@ -22,8 +22,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     # MindSpore takes seconds to import; --help and a mistyped flag should not wait for it.
     from assemble import build_store
+    from assemble_weights import weights_to_start
     from mindcv.report import complete
-    from resume import find_run, read_start
+    from resume import find_run
 
     config, run = find_run(config)
     store = build_store(config)
@@ -32,7 +33,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         reached = run.info["training"]["progress"]
         say(complete(store.folder, reached["epoch"], reached["best_epoch"], reached["best_top1"]))
         return 0
-    config, weights = (config, run) if run else read_start(config)
+    config, weights = (config, run) if run else weights_to_start(config)
     with store.lock() as lock:
         if lock.took_over:
             say(lock.took_over)
@@ -40,7 +41,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _train(config: Config, weights: Checkpoint | None, run: Checkpoint | None, store: CheckpointStore) -> int:
-    """Train from weights, or go on with a run; returns the exit code."""
+    """Train from weights, or resume a run; returns the exit code."""
     from assemble import build_step, build_to_train, describe_run, fit_to_epoch, graph_folder
     from assemble_data import build_training_loader, build_validation_loader, say_remarks
     from mindcv.compile_cache import compiled_graphs_kept
@@ -52,7 +53,6 @@ def _train(config: Config, weights: Checkpoint | None, run: Checkpoint | None, s
         Trainer,
         TrainState,
         compiling_shown,
-        describe_position,
         evaluate,
         memory_explained,
     )
@@ -61,7 +61,7 @@ def _train(config: Config, weights: Checkpoint | None, run: Checkpoint | None, s
     from mindcv.runtime import setup_runtime
     from resume import prepare_folder, say_if_another_device
 
-    # What can be wrong is found out before anything is written.
+    # Check everything before writing anything.
     runtime, options = config.runtime, config.train
     device = setup_runtime(mode=runtime.mode, device_target=runtime.device_target, seed=runtime.seed)
     say_if_another_device(run, device)
@@ -116,7 +116,7 @@ def _train(config: Config, weights: Checkpoint | None, run: Checkpoint | None, s
             bad_images.update()
 
     if progress.epoch < options.epoch_size:
-        where = describe_position(progress, len(train_loader) // step.accumulate_steps * step.accumulate_steps)
+        where = progress.position(len(train_loader) // step.accumulate_steps * step.accumulate_steps)
         signum, is_saved = interruption.signum, store.last.exists()
         model = config.model.model
         say(interrupted(model, store.folder, signum, where, is_saved=is_saved, problem=saver.problem))

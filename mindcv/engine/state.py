@@ -98,6 +98,16 @@ class Progress:
         self.epoch, self.batch, self.counted = result.epoch, 0, 0
         self.loss_sum = self.seconds = self.waited = 0.0
 
+    def position(self, batches: int) -> str:
+        """Words for where a run stands, for example "epoch 3, step 17 of 44" with `batches` of them in an epoch."""
+        if self.batch == self.epoch == 0:
+            return "its beginning"
+        if self.batch == 0:
+            return f"the end of epoch {self.epoch}"
+        if self.batch == batches:
+            return f"epoch {self.epoch + 1}, before its validation"
+        return f"epoch {self.epoch + 1}, step {self.batch} of {batches}"
+
     def set_best(self, epoch: int | None, top1: float | None, top5: float | None) -> None:
         """Remember which epoch is the best; None for none."""
         self.best_epoch, self.best_top1, self.best_top5 = epoch, top1, top5
