@@ -18,7 +18,7 @@ from config import COMMAND_LINE, Config
 from mindcv.checkpoint import Checkpoint, CheckpointStore, check_fits
 from mindcv.console import say
 from mindcv.data import Loader
-from mindcv.engine import TrainStep
+from mindcv.engine import RunLength, TrainStep
 from mindcv.export import ExportedNetwork
 from mindcv.loss import create_loss
 from mindcv.models import build_model, prepare_for_inference, recompute_blocks
@@ -51,22 +51,15 @@ def fit_to_epoch(config: Config, batches: int) -> Config:
     return replace(config, train=replace(config.train, gradient_accumulation_steps=batches))
 
 
-def build_step(config: Config, network: nn.Cell, batches: int) -> tuple[TrainStep, list[float]]:
+def build_step(config: Config, network: nn.Cell, length: RunLength) -> tuple[TrainStep, list[float]]:
     """The training step, and the learning rate of each of its updates.
 
-    Args:
-        batches: per epoch.
-
     Raises:
-        ValueError: if an epoch has no update, or an option of the loss, optimizer, schedule or recomputing is illegal.
+        ValueError: if an option of the loss, optimizer, schedule or recomputing is illegal.
     """
-    options, accumulate = config.train, config.train.gradient_accumulation_steps
-    if batches < accumulate:
-        raise ValueError(
-            f"gradient_accumulation_steps={accumulate} is more than the {batches} batches of an epoch: no update."
-        )
+    options = config.train
     learning_rates = create_scheduler(
-        **vars(config.schedule), epochs=options.epoch_size, updates_per_epoch=batches // accumulate
+        **vars(config.schedule), epochs=length.epochs, updates_per_epoch=length.updates_per_epoch
     )
     if options.recompute:
         recompute_blocks(network)
@@ -75,7 +68,7 @@ def build_step(config: Config, network: nn.Cell, batches: int) -> tuple[TrainSte
         create_loss(**vars(config.loss)),
         create_optimizer(network, **vars(config.optim), lr=learning_rates),
         clip_norm=options.clip_value if options.clip_grad else None,
-        accumulate_steps=accumulate,
+        accumulate_steps=length.accumulate_steps,
         guard=True,
     )
     return step, learning_rates
@@ -110,7 +103,7 @@ def build_to_train(config: Config, class_names: Sequence[str], weights: Checkpoi
 
 
 def describe_run(
-    config: Config, network: nn.Cell, loader: Loader, device: str
+    config: Config, network: nn.Cell, loader: Loader, length: RunLength, device: str
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """What every checkpoint of a run says about itself, and what a resume needs to know beside the state.
 
@@ -133,7 +126,7 @@ def describe_run(
         "device": device,
         "num_parallel_workers": loader.num_parallel_workers,
         "num_examples": len(loader.dataset),
-        "updates_per_epoch": len(loader) // config.train.gradient_accumulation_steps,
+        "updates_per_epoch": length.updates_per_epoch,
     }
     return info, training
 

@@ -18,7 +18,7 @@ from early import check_data_dir, resume_path
 from mindcv.checkpoint import Checkpoint, CheckpointStore, check_fits, read_checkpoint, save_checkpoint
 from mindcv.console import say, warn
 from mindcv.data import Loader
-from mindcv.engine import Progress, TrainState
+from mindcv.engine import Progress, RunLength, TrainState
 from mindcv.options.option import show
 from mindcv.runtime import present_devices
 
@@ -168,7 +168,7 @@ def say_if_another_device(run: Checkpoint | None, device: str) -> None:
 
 
 def prepare_folder(
-    config: Config, run: Checkpoint | None, state: TrainState, store: CheckpointStore, loader: Loader
+    config: Config, run: Checkpoint | None, state: TrainState, store: CheckpointStore, loader: Loader, length: RunLength
 ) -> Progress:
     """Make the folder ready for a new run, or restore the state of an earlier one; returns where it stands.
 
@@ -177,10 +177,8 @@ def prepare_folder(
     """
     if run:
         check_fits(run, loader.dataset.class_names)
-        accumulate = config.train.gradient_accumulation_steps
-        updates = len(loader) // accumulate
-        progress, remarks = resume(run, state, store, updates_per_epoch=updates, num_examples=len(loader.dataset))
-        for remark in [*remarks, f"resumed from {run.path}: {progress.position(updates * accumulate)}"]:
+        progress, remarks = resume(run, state, store, length.updates_per_epoch, len(loader.dataset))
+        for remark in [*remarks, f"resumed from {run.path}: {progress.position(length)}"]:
             say(remark)
     else:
         progress, earlier = Progress(), store.prepare_new_run()
@@ -195,7 +193,7 @@ def prepare_folder(
 
 
 def resume(
-    run: Checkpoint, state: TrainState, store: CheckpointStore, *, updates_per_epoch: int, num_examples: int
+    run: Checkpoint, state: TrainState, store: CheckpointStore, updates_per_epoch: int, num_examples: int
 ) -> tuple[Progress, list[str]]:
     """Restore the state of a run and make its folder ready.
 

@@ -49,6 +49,7 @@ def _train(config: Config, weights: Checkpoint | None, run: Checkpoint | None, s
         EpochLog,
         Interruption,
         MetricsFile,
+        RunLength,
         SaveCheckpoints,
         Trainer,
         TrainState,
@@ -69,12 +70,13 @@ def _train(config: Config, weights: Checkpoint | None, run: Checkpoint | None, s
     eval_loader = build_validation_loader(config, train_loader.dataset) if options.val_while_train else None
     say_remarks(*(loader.dataset for loader in (train_loader, eval_loader) if loader))
     config = fit_to_epoch(config, len(train_loader))
+    length = RunLength(options.epoch_size, len(train_loader), config.train.gradient_accumulation_steps)
     network = build_to_train(config, train_loader.dataset.class_names, weights)
     frozen = freeze(network, config.model.freeze, config.model.freeze_bn)
     check_batch_norms(network, train_loader.smallest_batch, config.image.image_resize)
-    step, learning_rates = build_step(config, network, len(train_loader))
+    step, learning_rates = build_step(config, network, length)
     state = TrainState(step)
-    progress = prepare_folder(config, run, state, store, train_loader)
+    progress = prepare_folder(config, run, state, store, train_loader, length)
     metrics = MetricsFile(store.folder / "metrics.csv", progress.history, on_error=options.on_save_error)
     bad_images = BadImagesFile(store.folder / "bad_images.csv", train_loader, eval_loader)
     say(
@@ -86,7 +88,7 @@ def _train(config: Config, weights: Checkpoint | None, run: Checkpoint | None, s
     if frozen:
         say(frozen)
     saver = SaveCheckpoints(
-        store, state, *describe_run(config, network, train_loader, device), on_error=options.on_save_error
+        store, state, *describe_run(config, network, train_loader, length, device), on_error=options.on_save_error
     )
     with Interruption(computes_here=config.runtime.mode == 1) as interruption:
 
@@ -116,7 +118,7 @@ def _train(config: Config, weights: Checkpoint | None, run: Checkpoint | None, s
             bad_images.update()
 
     if progress.epoch < options.epoch_size:
-        where = progress.position(len(train_loader) // step.accumulate_steps * step.accumulate_steps)
+        where = progress.position(length)
         signum, is_saved = interruption.signum, store.last.exists()
         model = config.model.model
         say(interrupted(model, store.folder, signum, where, is_saved=is_saved, problem=saver.problem))

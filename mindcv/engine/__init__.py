@@ -6,6 +6,7 @@ from mindcv.engine.evaluator import Evaluation, evaluate
 from mindcv.engine.interrupt import Interruption
 from mindcv.engine.out_of_memory import memory_explained
 from mindcv.engine.predictor import Prediction, Predictions, predict
+from mindcv.engine.run_length import RunLength
 from mindcv.engine.saving import SaveCheckpoints
 from mindcv.engine.state import EpochResult, Progress, TrainState
 from mindcv.engine.train_step import StepResult, TrainStep
@@ -20,6 +21,7 @@ __all__ = [
     "Prediction",
     "Predictions",
     "Progress",
+    "RunLength",
     "SaveCheckpoints",
     "StepResult",
     "TrainState",

@@ -100,7 +100,7 @@ def test_between_epochs_another_accumulation_and_schedule_position_fit(tmp_path,
     saver.save_epoch(epoch_result(1), progress)
     other = build(tiny_network)
     run = read_checkpoint(tmp_path / "m-last.ckpt")
-    taken, remarks = resume(run, other, saver.store, updates_per_epoch=4, num_examples=16)
+    taken, remarks = resume(run, other, saver.store, 4, 16)
     assert taken.epoch == 1 and other.arrays()["global_step"] == [4]
     assert remarks == ["the training split had 8 images and now has 16"]
     assert_equal(other.weights(), state.weights())
@@ -112,7 +112,7 @@ def test_inside_an_epoch_another_number_of_images_is_refused(tmp_path, tiny_netw
     saver.save_now(Progress(batch=1))
     run = read_checkpoint(tmp_path / "m-last.ckpt")
     with pytest.raises(ValueError, match=r"had 8 images and now has 9, and .* in the middle of an epoch"):
-        resume(run, saver.state, saver.store, updates_per_epoch=2, num_examples=9)
+        resume(run, saver.state, saver.store, 2, 9)
 
 
 def test_going_back_restores_weights_and_moments_but_not_the_position(tmp_path, tiny_network, mode):
@@ -234,7 +234,7 @@ def best_run(tmp_path, tiny_network):
 
 def resume_newest(state, store):
     run, _ = store.newest()
-    return resume(run, state, store, updates_per_epoch=2, num_examples=8)
+    return resume(run, state, store, 2, 8)
 
 
 def test_the_best_so_far_is_remembered(tmp_path, tiny_network):
