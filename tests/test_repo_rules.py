@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import config
-from mindcv.data import create_dataset, create_loader, create_transforms
+from mindcv.data import create_dataset, create_transforms
 from mindcv.data.transforms import create_batch_transforms
 from mindcv.loss import create_loss
 from mindcv.models import create_model
@@ -119,13 +119,12 @@ def test_a_sections_fields_are_its_factorys_keywords(section, factory, supplied)
         assert accepted - declared == supplied
 
 
-def test_augmentations_of_the_schema_are_those_of_the_loader():
+def test_augmentations_of_the_schema_are_those_of_the_transforms():
     declared = {field.name for field in fields(config.SECTIONS["augment"])}
     known = set(inspect.signature(create_transforms).parameters) | set(
         inspect.signature(create_batch_transforms).parameters
     )
     assert declared <= known
-    assert declared <= set(inspect.signature(create_loader).parameters)
 
 
 def test_model_and_data_options_reach_their_factories():
