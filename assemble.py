@@ -15,17 +15,16 @@ import numpy
 from mindspore import nn
 
 from config import COMMAND_LINE, Config
-from mindcv.checkpoint import Checkpoint, CheckpointStore, check_fits, network_weights
+from mindcv.checkpoint import Checkpoint, CheckpointStore, check_fits
 from mindcv.console import say
 from mindcv.data import Loader
-from mindcv.engine import TrainStep
+from mindcv.engine import RunLength, TrainStep
 from mindcv.export import ExportedNetwork
 from mindcv.loss import create_loss
 from mindcv.models import build_model, prepare_for_inference, recompute_blocks
 from mindcv.optim import create_optimizer
 from mindcv.scheduler import create_scheduler
 from mindcv.version import __version__
-from mindcv.weights import imagenet_classes
 from mindcv.weights.download import cache_folder
 from mindcv.weights.load import load_weights, num_classes
 
@@ -52,22 +51,15 @@ def fit_to_epoch(config: Config, batches: int) -> Config:
     return replace(config, train=replace(config.train, gradient_accumulation_steps=batches))
 
 
-def build_step(config: Config, network: nn.Cell, batches: int) -> tuple[TrainStep, list[float]]:
+def build_step(config: Config, network: nn.Cell, length: RunLength) -> tuple[TrainStep, list[float]]:
     """The training step, and the learning rate of each of its updates.
 
-    Args:
-        batches: per epoch.
-
     Raises:
-        ValueError: if an epoch has no update, or an option of the loss, optimizer, schedule or recomputing is illegal.
+        ValueError: if an option of the loss, optimizer, schedule or recomputing is illegal.
     """
-    options, accumulate = config.train, config.train.gradient_accumulation_steps
-    if batches < accumulate:
-        raise ValueError(
-            f"gradient_accumulation_steps={accumulate} is more than the {batches} batches of an epoch: no update."
-        )
+    options = config.train
     learning_rates = create_scheduler(
-        **vars(config.schedule), epochs=options.epoch_size, updates_per_epoch=batches // accumulate
+        **vars(config.schedule), epochs=length.epochs, updates_per_epoch=length.updates_per_epoch
     )
     if options.recompute:
         recompute_blocks(network)
@@ -76,7 +68,7 @@ def build_step(config: Config, network: nn.Cell, batches: int) -> tuple[TrainSte
         create_loss(**vars(config.loss)),
         create_optimizer(network, **vars(config.optim), lr=learning_rates),
         clip_norm=options.clip_value if options.clip_grad else None,
-        accumulate_steps=accumulate,
+        accumulate_steps=length.accumulate_steps,
     )
     return step, learning_rates
 
@@ -110,7 +102,7 @@ def build_to_train(config: Config, class_names: Sequence[str], weights: Checkpoi
 
 
 def describe_run(
-    config: Config, network: nn.Cell, loader: Loader, device: str
+    config: Config, network: nn.Cell, loader: Loader, length: RunLength, device: str
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """What every checkpoint of a run says about itself, and what a resume needs to know beside the state.
 
@@ -133,7 +125,7 @@ def describe_run(
         "device": device,
         "num_parallel_workers": loader.num_parallel_workers,
         "num_examples": len(loader.dataset),
-        "updates_per_epoch": len(loader) // config.train.gradient_accumulation_steps,
+        "updates_per_epoch": length.updates_per_epoch,
     }
     return info, training
 
@@ -165,36 +157,6 @@ def build_to_infer(config: Config, weights: Checkpoint, class_names: Sequence[st
     if isinstance(network, ExportedNetwork):
         return network
     return prepare_for_inference(network, fold_bn=config.model.fold_bn)
-
-
-def class_names_of(weights: Checkpoint) -> list[str]:
-    """A name for each class: ImageNet's in words, the numbers of the classes if the weights came without names."""
-    in_words = dict(imagenet_classes())
-    names = weights.info.get("class_names")
-    if not names and weights.names == "exported":
-        raise ValueError(f"{weights.path} does not name its classes: another tool wrote it. Export it with export.py.")
-    return [in_words.get(name, name) for name in names or map(str, range(num_classes(weights)))]
-
-
-def as_own_checkpoint(config: Config, weights: Checkpoint) -> Checkpoint:
-    """The same weights under this package's names, with a description: their own, with what was given for this run.
-
-    Raises:
-        ValueError: if they are not exactly those of the network that the configuration names.
-    """
-    if weights.names == "mindcv-sk" and weights.info:
-        given = {key: value for key, value in config.to_dict().items() if config.given(key)}
-        check_fits(weights, **{key: given[key] for key in ("model", "in_channels") if key in given})
-        image = {key: given[key] for key in vars(config.image) if key in given}
-        return replace(weights, info={**weights.info, "config": {**weights.info.get("config", {}), **image}})
-    network = build_to_run(config, weights)
-    info = {
-        "class_names": [],
-        **weights.info,
-        "model": network.description,
-        "config": {"model": config.model.model, **vars(config.image)},
-    }
-    return replace(weights, weights=network_weights(network), info=info, names="mindcv-sk")
 
 
 def _check_num_classes(config: Config, class_names: Sequence[str]) -> None:

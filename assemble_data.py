@@ -1,12 +1,21 @@
 """Data sets and loaders from a configuration, with the classes and the division that a run or its weights know."""
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from config import COMMAND_LINE, Config
 from mindcv.checkpoint import Checkpoint, check_fits
 from mindcv.console import say
-from mindcv.data import Dataset, Loader, UnknownClassError, create_dataset, create_loader, default_splits
+from mindcv.data import (
+    Dataset,
+    Loader,
+    UnknownClassError,
+    create_batch_transforms,
+    create_dataset,
+    create_transforms,
+    default_splits,
+)
 from mindcv.folders import BUILT_IN, find_undivided
 from mindcv.options.together import small_batch_notice
 
@@ -63,8 +72,7 @@ def build_training_loader(config: Config, weights: Checkpoint | None, *, resumes
     if notice:
         say(notice)
     drop = data.drop_remainder and not notice
-    options = {"shuffle": data.shuffle, "drop_remainder": drop, **vars(config.augment)}
-    return _build_loader(config, dataset, is_training=True, **options)
+    return _build_loader(config, dataset, is_training=True, shuffle=data.shuffle, drop_remainder=drop)
 
 
 def build_validation_loader(config: Config, training: Dataset) -> Loader:
@@ -131,16 +139,24 @@ def _compare_division(dataset: Dataset, weights: Checkpoint) -> None:
         )
 
 
-def _build_loader(config: Config, dataset: Dataset, *, is_training: bool, **of_training: Any) -> Loader:
-    data = config.data
-    return create_loader(
+def _build_loader(config: Config, dataset: Dataset, *, is_training: bool, **options: bool) -> Loader:
+    data, augment = config.data, asdict(config.augment)
+    erasing = {key: augment.pop(key) for key in [*augment] if key.startswith("re_")}
+    return Loader(
         dataset,
+        create_transforms(
+            is_training=is_training,
+            encoded=dataset.encoded,
+            channels=dataset.channels,
+            **vars(config.image),
+            **augment,
+        ),
         is_training=is_training,
         batch_size=data.batch_size,
         num_parallel_workers=data.num_parallel_workers,
         seed=config.runtime.seed,
+        batch_transforms=create_batch_transforms(**erasing) if is_training else (),
         on_bad_image=data.on_bad_image,
         bad_image_limit=data.bad_image_limit,
-        **vars(config.image),
-        **of_training,
+        **options,
     )

@@ -11,7 +11,7 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, is_dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from mindcv.folders import data_set_in
 from mindcv.model_names import model_names
@@ -40,6 +40,8 @@ from mindcv.version import __version__
 ROOT = os.path.dirname(os.path.abspath(__file__))
 DIGITS_PRESET = "configs/sknet/sknet50_digits.yaml"
 
+Script = Literal["train", "validate", "infer", "export", "convert"]
+
 
 @dataclass(frozen=True)
 class Config:
@@ -58,6 +60,20 @@ class Config:
     sources: Mapping[str, str] = field(compare=False, repr=False)  # key -> "default", a YAML, "command line", ...
     notices: tuple[str, ...] = field(compare=False, repr=False)  # lines the script shows to the user
     given_keys: frozenset[str] = field(compare=False, repr=False)
+    prog: Script = field(compare=False, repr=False)
+    request: "Request" = field(compare=False, repr=False)  # what it was resolved from
+
+    def inherit(self, values: Mapping[str, Any], origin: str = "inherited") -> "Config":
+        """The configuration with a layer between the defaults and the recipe: what a checkpoint says about itself.
+
+        Args:
+            values: key -> value.
+            origin: where it says so, for messages.
+
+        Raises:
+            ValueError: as `load_config` does.
+        """
+        return _resolve(self.prog, self.request, [Setting(key, values[key], origin, origin) for key in values], origin)
 
     def given(self, key: str) -> bool:
         """Whether `key` was set in a YAML file or on the command line."""
@@ -87,20 +103,12 @@ ALL_NAMES = [*OPTIONS, *UNAVAILABLE, *WITHOUT_EFFECT]
 _FLAGS = {*UNAVAILABLE, *WITHOUT_EFFECT, *(o.name for o in OPTIONS.values() if bool in o.kinds)}  # may stand alone
 
 
-def load_config(
-    argv: Sequence[str] | None = None,
-    *,
-    prog: Literal["train", "validate", "infer", "export", "convert"],
-    inherited: Mapping[str, Any] | None = None,
-    inherited_from: str = "",
-) -> Config:
-    """Resolves defaults < `inherited` < base YAML < YAML < command line.
+def load_config(argv: Sequence[str] | None = None, *, prog: Script) -> Config:
+    """Resolves defaults < base YAML < YAML < command line; see `Config.inherit` for what a checkpoint adds.
 
     Args:
         argv: the command line without the program's name; None: `sys.argv[1:]`.
-        prog: the script. It shows and accepts the flags that it uses; from files and `inherited` it takes everything.
-        inherited: what a checkpoint says about itself, key -> value.
-        inherited_from: where it says so, for messages.
+        prog: the script. It shows and accepts the flags that it uses; from files and checkpoints it takes everything.
 
     Raises:
         ValueError: for an unknown key, an illegal value, an unreadable file, or values that contradict each other.
@@ -108,14 +116,22 @@ def load_config(
     """
     line = _read_line(sys.argv[1:] if argv is None else argv, prog)
     path = next((expand_home(s.value, f"{s.where}: config") for s in line if s.key == "config"), None)
-    line = [s for s in line if s.key != "config"]
-    label = inherited_from or "inherited"
-    settings = [Setting(key, value, label, label) for key, value in (inherited or {}).items()]
-    notices = []
+    recipe = None if path is None else tuple(read_yaml(path, path))
+    return _resolve(prog, Request(recipe, tuple(s for s in line if s.key != "config")))
+
+
+class Request(NamedTuple):
+    """The settings that the user gave: those of the recipe and its bases, None without one, and the command line's."""
+
+    recipe: tuple[Setting, ...] | None
+    line: tuple[Setting, ...]
+
+
+def _resolve(prog: Script, request: Request, inherited: Sequence[Setting] = (), origin: str = "") -> Config:
+    settings, line, notices = [*inherited, *(request.recipe or ())], request.line, []
     dataset = next((s.value for s in line if s.key == "dataset"), None)
-    if path is not None:
-        settings += read_yaml(path, path)
-    elif _wants_digits(dataset, inherited or {}, prog) and (dataset or not any(s.key == "data_dir" for s in line)):
+    has_folder = any(s.key == "data_dir" for s in line)
+    if request.recipe is None and _wants_digits(dataset, inherited, prog) and (dataset or not has_folder):
         settings += read_yaml(os.path.join(ROOT, DIGITS_PRESET), DIGITS_PRESET)
         why = "no --dataset given" if dataset is None else "--dataset=digits without -c"
         use = "training" if prog == "train" else "validating"
@@ -145,20 +161,20 @@ def load_config(
     if prog != "train":  # what files say about training does not concern the others
         foreign = {k: s for k, s in foreign.items() if s.source == COMMAND_LINE or k.startswith(("val_", "eval_"))}
     notices += check_foreign(foreign.values())
-    if prog in OPTIONS["dataset"].scripts and _data_dir_decides(values, sources, label):
+    if prog in OPTIONS["dataset"].scripts and _data_dir_decides(values, sources, origin):
         name, what = data_set_in(values["data_dir"])
         layers.put("dataset", name, source="data_dir", rank=layers.ranks["data_dir"])
         notices.append(f"no --dataset given: {what}" + f" (dataset {name!r})" * (name != what))
     settle(layers, OPTIONS, prog)
     notices += layers.notices
-    notices += remarks(layers, OPTIONS, prog, {s.source for s in settings} - {label, DIGITS_PRESET})
-    given = frozenset(s.key for s in [*settings, *line] if s.key in OPTIONS and s.source != label)
+    notices += remarks(layers, OPTIONS, prog, {s.source for s in settings} - {origin, DIGITS_PRESET})
+    given = frozenset(s.key for s in [*settings, *line] if s.key in OPTIONS and s.source != origin)
     sections = {n: kind(**{f.name: values[f.name] for f in fields(kind)}) for n, kind in SECTIONS.items()}
     sources = {key: sources[key] for key in OPTIONS}
-    return Config(**sections, sources=sources, notices=tuple(notices), given_keys=given)
+    return Config(**sections, sources=sources, notices=tuple(notices), given_keys=given, prog=prog, request=request)
 
 
-def _read_line(argv: Sequence[str], prog: str) -> list[Setting]:
+def _read_line(argv: Sequence[str], prog: Script) -> list[Setting]:
     refused = {
         o.name: f"belongs to {' and '.join(f'{script}.py' for script in o.scripts)}; {prog}.py does not use it"
         for o in OPTIONS.values()
@@ -182,10 +198,10 @@ def _list_models(pattern: str | None) -> str:
     return format_table(names)
 
 
-def _wants_digits(dataset: str | None, inherited: Mapping[str, Any], prog: str) -> bool:
-    if prog not in OPTIONS["dataset"].scripts or "dataset" in inherited or (prog == "validate" and inherited):
+def _wants_digits(dataset: str | None, inherited: Sequence[Setting], prog: Script) -> bool:
+    if inherited and (prog == "validate" or any(s.key == "dataset" for s in inherited)):
         return False  # the checkpoint says how its images were prepared
-    return dataset in (None, "digits")
+    return prog in OPTIONS["dataset"].scripts and dataset in (None, "digits")
 
 
 def _data_dir_decides(values: Mapping[str, Any], sources: Mapping[str, str], inherited: str) -> bool:

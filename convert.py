@@ -26,17 +26,16 @@ def main(argv: Sequence[str] | None = None) -> None:
         raise ValueError(f"--output must name a .ckpt file in an existing folder; got '{config.files.output}'.")
     if output.exists() and any(output.samefile(path) for path in inputs if Path(path).exists()):
         raise ValueError(f"--output={output} is one of the inputs, which would be lost: choose another name.")
-    check_names_and_paths(config, "convert")
+    check_names_and_paths(config)
 
     # MindSpore takes seconds to import; --help and a mistyped flag should not wait for it.
-    from assemble import as_own_checkpoint
+    from assemble_weights import as_own_checkpoint, weights_to_start
     from mindcv.checkpoint import save_checkpoint
     from mindcv.runtime import setup_runtime
     from mindcv.weights.average import average_checkpoints, strip_checkpoint
     from mindcv.weights.load import read_weights
-    from resume import read_start
 
-    config, source = read_start(config, argv, "convert")
+    config, source = weights_to_start(config)
     setup_runtime(mode=config.runtime.mode, device_target=config.runtime.device_target, seed=config.runtime.seed)
     if config.files.average:
         sources = [as_own_checkpoint(config, read_weights(path)) for path in inputs]

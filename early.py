@@ -23,13 +23,13 @@ WITHOUT_FILES = ("digits", "synthetic")
 _OUTPUTS = {"infer": (".csv", ".json"), "export": EXPORT_SUFFIXES}
 
 
-def check_names_and_paths(config: Config, prog: str) -> None:
+def check_names_and_paths(config: Config) -> None:
     """Check what can be checked at once. What a checkpoint adds to the configuration is checked when it is read.
 
     Raises:
         ValueError: for a name that stands for nothing, or a file or folder that is missing.
     """
-    model, files, resume = config.model, config.files, config.train.resume
+    prog, model, files = config.prog, config.model, config.files
     if model.model not in model_names():
         raise unknown("model", model.model, model_names())
     if prog in _OUTPUTS and (files.output or prog != "infer"):
@@ -40,33 +40,41 @@ def check_names_and_paths(config: Config, prog: str) -> None:
         for pattern in files.images:
             if not glob.has_magic(pattern) and not os.path.lexists(pattern):
                 raise ValueError(f"there is no file or folder {pattern}.{what_is_there(pattern)}")
-    if prog == "train" and resume:
-        _check_resume(config)
+    if prog == "train" and config.train.resume:
+        resume_path(config)
         return
-    _check_weights(config, prog)
+    _check_weights(config)
     if prog in ("train", "validate"):
         check_data_dir(config)
 
 
-def _check_resume(config: Config) -> None:
+def resume_path(config: Config) -> Path | None:
+    """The file or folder of the run that `resume` continues; None if a new run starts.
+
+    Raises:
+        ValueError: if it does not exist, and `resume` is not "auto".
+    """
     resume = config.train.resume
-    path = Path(config.train.ckpt_save_dir if resume is True else resume)
-    if resume != "auto" and not path.exists():
-        key = "ckpt_save_dir" if resume is True else "resume"
-        raise ValueError(
-            f"nothing to resume in {path} ({key}), which does not exist.{what_is_there(path)} --resume=auto starts one "
-            "where there is none."
-        )
+    path = Path(config.train.ckpt_save_dir if resume in (True, "auto") else resume) if resume else None
+    if path is None or path.exists():
+        return path
+    if resume == "auto":
+        return None
+    key = "ckpt_save_dir" if resume is True else "resume"
+    raise ValueError(
+        f"nothing to resume in {path} ({key}), which does not exist.{what_is_there(path)} --resume=auto starts one "
+        "where there is none."
+    )
 
 
-def _check_weights(config: Config, prog: str) -> None:
+def _check_weights(config: Config) -> None:
     model = config.model
     if model.pretrained:
         from mindcv.weights.catalog import find_weights  # here: imports NumPy
 
         find_weights(model.model, None if model.pretrained is True else model.pretrained)
     for path in [model.ckpt_path] if model.ckpt_path else []:
-        runs_exported = prog in ("validate", "infer") and is_exported(path)
+        runs_exported = config.prog in ("validate", "infer") and is_exported(path)
         (check_exported_path if runs_exported else check_checkpoint_path)(path)
     for path in config.files.average or ():
         if "," in path and not os.path.exists(path):

@@ -16,21 +16,21 @@ def main(argv: Sequence[str] | None = None) -> int:
     files = config.files
     if not config.model.ckpt_path and not config.model.pretrained:
         raise ValueError("no network to ask: name a checkpoint with --ckpt_path, or use --pretrained.")
-    check_names_and_paths(config, "infer")
+    check_names_and_paths(config)
 
     # MindSpore takes seconds to import; --help and a mistyped flag should not wait for it.
-    from assemble import build_to_infer, class_names_of, graph_folder
+    from assemble import build_to_infer, graph_folder
+    from assemble_weights import class_names_of, weights_to_start
     from mindcv.compile_cache import compiled_graphs_kept
     from mindcv.data import ImageFiles, create_transforms, find_images
     from mindcv.engine import compiling_shown, predict
     from mindcv.report import format_predictions, write_predictions
     from mindcv.runtime import setup_runtime
-    from resume import read_start
 
     paths = find_images(files.images, remarks := [])
     for remark in remarks:
         say(remark)
-    config, weights = read_start(config, argv, "infer")
+    config, weights = weights_to_start(config)
     setup_runtime(mode=config.runtime.mode, device_target=config.runtime.device_target, seed=config.runtime.seed)
 
     network = build_to_infer(config, weights)

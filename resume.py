@@ -1,104 +1,80 @@
-"""What a run starts from: random weights, those of a file or of the catalog, or an earlier run that it goes on with."""
+"""What `--resume` does: find the run, compare it with what is asked for now, restore it, and prepare its folder."""
+
+# Where a training starts, the first that applies:
+# 1. --resume=FILE, --resume=FOLDER, or --resume alone (ckpt_save_dir): the run that is there; it must exist.
+# 2. --resume=auto: the run in ckpt_save_dir, if there is one.
+# 3. --ckpt_path or --pretrained: those weights (assemble_weights.py), in a new run.
+# 4. Random weights, in a new run.
 
 import os
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
-from config import COMMAND_LINE, DIGITS_PRESET, Config, load_config
-from early import check_data_dir
-from mindcv.checkpoint import Checkpoint, CheckpointStore, check_fits, read_checkpoint
+from assemble_weights import NOT_INHERITED, saved_config
+from config import DIGITS_PRESET, Config, Schedule
+from early import check_data_dir, resume_path
+from mindcv.checkpoint import Checkpoint, CheckpointStore, check_fits, read_checkpoint, save_checkpoint
 from mindcv.console import say, warn
 from mindcv.data import Loader
-from mindcv.engine import Progress, TrainState, describe_position, take_up
-from mindcv.export import read_info
-from mindcv.models import MODELS
-from mindcv.options.resuming import NOT_INHERITED, compare_for_resume, locate_data
-from mindcv.paths import is_exported
+from mindcv.engine import Progress, RunLength, TrainState
+from mindcv.options.option import show
 from mindcv.runtime import present_devices
-from mindcv.weights import find_weights
-from mindcv.weights.load import read_published, read_weights
 
-# What a checkpoint's own configuration says, but is a matter of this run: where and from what to start.
-_NOT_INHERITED = NOT_INHERITED | {"ckpt_path", "pretrained", "device_target", "num_parallel_workers"}
-# What a training takes over from published weights; from a checkpoint of its own kind it takes the weights only.
-_PREPROCESSING = {"mean", "std", "interpolation", "crop_pct"}
-
-
-def read_start(config: Config, argv: Sequence[str] | None, prog: str) -> tuple[Config, Checkpoint | None]:
-    """The weights that a configuration names, and the configuration completed by what they say about themselves.
-
-    Args:
-        config: of `load_config(argv, prog=prog)`, which is read once more where the weights say something.
-
-    Raises:
-        ValueError: if the weights cannot be had, are damaged, or are not those of the model asked for.
-    """
-    MODELS.get(config.model.model)
-    weights = _read_weights(config, may_be_exported=prog in ("validate", "infer"))
-    if weights and weights.info:
-        if prog != "train":
-            asked = {key: value for key, value in config.to_dict().items() if config.sources[key] == COMMAND_LINE}
-            check_fits(weights, **{key: asked[key] for key in asked.keys() & weights.info["model"].keys()})
-        origin = weights.info.get("weights", str(weights.path))
-        config = load_config(argv, prog=prog, inherited=_inherited(config, weights, prog), inherited_from=origin)
-        if prog == "validate":
-            check_data_dir(config)
-    for notice in config.notices:
-        say(notice)
-    return config, weights
+# What the saved state belongs to; another value of these needs a run of its own.
+_FIXED = {
+    "model": "the weights are that network's",
+    "num_classes": "the classifier has that size",
+    "in_channels": "the first convolution has that size",
+    "dataset": "the classes are that data set's",
+    "val_fraction": "it would validate on images that it was trained on",
+    "opt": "the saved state is that optimizer's",
+    "use_nesterov": "the saved state is that optimizer's",
+    "freeze": "the saved state covers the parameters that were trained",
+    "freeze_bn": "the saved state covers the parameters that were trained",
+}
+# What a position inside an epoch is counted in.
+_WITHIN_AN_EPOCH = (
+    *("batch_size", "gradient_accumulation_steps", "drop_remainder"),
+    *("num_samples", "train_split", "shuffle", "seed"),
+)
+# What does not change the training: other values need no remark.
+_FREE = NOT_INHERITED | {
+    *("ckpt_path", "pretrained", "num_parallel_workers", "fold_bn", "val_while_train", "val_interval"),
+    *("ckpt_save_interval", "ckpt_save_steps", "keep_checkpoint_max", "on_save_error", "log_interval"),
+    *("on_nan", "nan_limit", "on_bad_image", "bad_image_limit"),
+}
+_OF_SCHEDULE = {
+    *(field.name for field in fields(Schedule)),
+    *("epoch_size", "batch_size", "gradient_accumulation_steps", "num_samples"),
+}
 
 
-def find_run(config: Config, argv: Sequence[str] | None) -> tuple[Config, Checkpoint | None]:
-    """The checkpoint that `resume` stands for, and the configuration completed by that of its run.
+def find_run(config: Config) -> tuple[Config, Checkpoint | None]:
+    """The checkpoint to resume from, and the configuration with that of its run; None if a new run starts.
 
-    Args:
-        config: of `load_config(argv, prog="train")`.
-    Returns:
-        The configuration as it is and None if the run is to start from the beginning.
     Raises:
         ValueError: if nothing can be resumed and `resume` is not "auto", or not with these options.
     """
-    resume = config.train.resume
-    if not resume:
+    path = resume_path(config)
+    if path is None:
         return config, None
-    path = Path(config.train.ckpt_save_dir if resume is True or resume == "auto" else resume)
-    if path.is_file():
-        checkpoint, complaints = read_checkpoint(path), []
-        if not checkpoint.can_resume:
-            raise ValueError(
-                f"{path} holds weights, but no training state to go on with. Resume from a ...-last.ckpt, or start a "
-                f"new run with these weights: --ckpt_path={path}."
-            )
-    else:
-        checkpoint, complaints = CheckpointStore(path, _model_of_run(config, path)).newest()
-    for complaint in complaints:
-        warn(complaint)
+    checkpoint = _read_run(config, path)
     if checkpoint is None:
-        if resume == "auto":
-            return config, None
-        raise ValueError(
-            f"nothing to resume in {path}: there is no checkpoint of a training of {config.model.model} there. Give "
-            "--resume=FOLDER or --resume=FILE of the run to go on with; --resume=auto starts one where there is none."
-        )
-    if complaints:
-        say(f"going on from the one before: {checkpoint.path}")
-
-    saved, workers_then = _located(checkpoint), checkpoint.info["training"]["num_parallel_workers"]
+        return config, None
+    saved, workers_then = saved_config(checkpoint), checkpoint.info["training"]["num_parallel_workers"]
     inherited = {key: value for key, value in saved.items() if key not in NOT_INHERITED}
     inherited["num_parallel_workers"] = min(workers_then, os.cpu_count() or 1)
     inherited["ckpt_save_dir"] = str(checkpoint.path.parent)
-    config = load_config(argv, prog="train", inherited=inherited, inherited_from=str(checkpoint.path))
+    config = config.inherit(inherited, str(checkpoint.path))
     check_data_dir(config)
     _check_device(config, checkpoint)
     if os.path.abspath(saved["data_dir"]) == os.path.abspath(config.data.data_dir):
         saved["data_dir"] = config.data.data_dir  # another spelling is no change
     position = checkpoint.info["training"]["progress"]
-    for notice in config.notices:
-        say(notice)
-    for remark in compare_for_resume(saved, config.to_dict(), inside_epoch=position["batch"] > 0):
-        say(remark)
+    for line in [*config.notices, *compare(saved, config.to_dict(), inside_epoch=position["batch"] > 0)]:
+        say(line)
     workers = config.data.num_parallel_workers
     if workers != workers_then:
         say(
@@ -106,6 +82,82 @@ def find_run(config: Config, argv: Sequence[str] | None) -> tuple[Config, Checkp
             "have had"
         )
     return config, checkpoint
+
+
+def _read_run(config: Config, path: Path) -> Checkpoint | None:
+    """The checkpoint in a file, or the newest whole one in a folder; None if there is none and none is needed."""
+    if path.is_file():
+        checkpoint = read_checkpoint(path)
+        if not checkpoint.can_resume:
+            raise ValueError(
+                f"{path} holds weights, but no training state to go on with. Resume from a ...-last.ckpt, or start a "
+                f"new run with these weights: --ckpt_path={path}."
+            )
+        return checkpoint
+    checkpoint, complaints = CheckpointStore(path, _model_of_run(config, path)).newest()
+    for complaint in complaints:
+        warn(complaint)
+    if checkpoint and complaints:
+        say(f"going on from the one before: {checkpoint.path}")
+    if checkpoint or config.train.resume == "auto":
+        return checkpoint
+    raise ValueError(
+        f"nothing to resume in {path}: there is no checkpoint of a training of {config.model.model} there. Give "
+        "--resume=FOLDER or --resume=FILE of the run to go on with; --resume=auto starts one where there is none."
+    )
+
+
+def _model_of_run(config: Config, folder: Path) -> str:
+    """The model that was asked for, or the only one that was trained in a folder."""
+    if config.sources["model"] not in ("default", DIGITS_PRESET) or config.train.resume == "auto":
+        return config.model.model
+    found = {path.name.rpartition("-")[0] for kind in ("last", "previous") for path in folder.glob(f"*-{kind}.ckpt")}
+    if len(found) > 1:
+        raise ValueError(f"{folder} holds runs of {', '.join(sorted(found))}: say which with --model.")
+    return found.pop() if found else config.model.model
+
+
+def _check_device(config: Config, run: Checkpoint) -> None:
+    device = config.runtime.device_target
+    if config.sources["device_target"] == str(run.path) and device not in ("auto", "CPU", *(here := present_devices())):
+        raise ValueError(
+            f"the run was on device_target={device}, which is not available here; present: {', '.join(here)}. "
+            f"--device_target={here[0]} goes on with it; its results are then the same up to rounding only."
+        )
+
+
+def compare(saved: Mapping[str, Any], now: Mapping[str, Any], *, inside_epoch: bool) -> list[str]:
+    """Compare the configuration of a saved run with that of its continuation.
+
+    Args:
+        saved, now: all options, flat. An option that the saved run did not know has not changed.
+        inside_epoch: whether the run was saved in the middle of an epoch.
+    Returns:
+        Remarks for the user on what differs.
+    Raises:
+        ValueError: if the run cannot be continued with the new values.
+    """
+    before = {key: tuple(value) if isinstance(value, list) else value for key, value in saved.items()}
+    changed = [key for key in now if key in before and before[key] != now[key]]
+    different = {key: f"{key} {show(saved[key])} -> {show(now[key])}" for key in changed}
+    for key, reason in _FIXED.items():
+        if key in different:
+            raise ValueError(
+                f"this run cannot be resumed with another {key} ({different[key]}): {reason}. Leave {key} as it was, "
+                "or start a run of its own: without --resume, with --ckpt_path if it should begin with these weights."
+            )
+    misplaced = [different[key] for key in _WITHIN_AN_EPOCH if key in different]
+    if inside_epoch and misplaced:
+        raise ValueError(
+            f"the run was saved in the middle of an epoch and would lose its position there: {', '.join(misplaced)}. "
+            "Resume with the old values and change them at the end of an epoch, or resume from a checkpoint of an "
+            "epoch's end."
+        )
+    reported = [text for key, text in different.items() if key not in _FREE]
+    if not reported:
+        return []
+    schedule = "; the learning rates are those of the new schedule" if _OF_SCHEDULE & different.keys() else ""
+    return [f"resumed with changes, so not the run it would have been: {', '.join(reported)}{schedule}"]
 
 
 def say_if_another_device(run: Checkpoint | None, device: str) -> None:
@@ -116,7 +168,7 @@ def say_if_another_device(run: Checkpoint | None, device: str) -> None:
 
 
 def prepare_folder(
-    config: Config, run: Checkpoint | None, state: TrainState, store: CheckpointStore, loader: Loader
+    config: Config, run: Checkpoint | None, state: TrainState, store: CheckpointStore, loader: Loader, length: RunLength
 ) -> Progress:
     """Make the folder ready for a new run, or restore the state of an earlier one; returns where it stands.
 
@@ -125,10 +177,8 @@ def prepare_folder(
     """
     if run:
         check_fits(run, loader.dataset.class_names)
-        accumulate = config.train.gradient_accumulation_steps
-        updates = len(loader) // accumulate
-        progress, remarks = take_up(run, state, store, updates_per_epoch=updates, num_examples=len(loader.dataset))
-        for remark in [*remarks, f"resumed from {run.path}: {describe_position(progress, updates * accumulate)}"]:
+        progress, remarks = resume(run, state, store, length.updates_per_epoch, len(loader.dataset))
+        for remark in [*remarks, f"resumed from {run.path}: {progress.position(length)}"]:
             say(remark)
     else:
         progress, earlier = Progress(), store.prepare_new_run()
@@ -142,55 +192,54 @@ def prepare_folder(
     return progress
 
 
-def _model_of_run(config: Config, folder: Path) -> str:
-    """The model that was asked for, or the only one that was trained in a folder."""
-    if config.sources["model"] not in ("default", DIGITS_PRESET) or not folder.is_dir():
-        return config.model.model
-    found = {path.name.rpartition("-")[0] for kind in ("last", "previous") for path in folder.glob(f"*-{kind}.ckpt")}
-    if len(found) > 1 and config.train.resume != "auto":
-        raise ValueError(f"{folder} holds runs of {', '.join(sorted(found))}: say which with --model.")
-    return found.pop() if len(found) == 1 and config.train.resume != "auto" else config.model.model
+def resume(
+    run: Checkpoint, state: TrainState, store: CheckpointStore, updates_per_epoch: int, num_examples: int
+) -> tuple[Progress, list[str]]:
+    """Restore the state of a run and make its folder ready.
+
+    Args:
+        run: the checkpoint to go on from.
+        state: of this run; receives what the checkpoint holds.
+        store: of this run.
+        updates_per_epoch: of this run; between epochs it may be another one than that of the checkpoint's.
+        num_examples: of the training split.
+    Returns:
+        The position, and what the user should know.
+    Raises:
+        ValueError: if the state does not fit this run; nothing is then changed.
+    """
+    before = run.info["training"]["num_examples"]
+    remarks = []
+    if before != num_examples:
+        remarks.append(f"the training split had {before:,} images and now has {num_examples:,}")
+        if run.info["training"]["progress"]["batch"] > 0:
+            raise ValueError(
+                f"{remarks[0]}, and {run.path} was saved in the middle of an epoch, whose order is that of the old "
+                "images. Restore them, or resume from a checkpoint of an epoch's end."
+            )
+    progress = state.restore(run)
+    if updates_per_epoch != run.info["training"]["updates_per_epoch"]:  # only between epochs
+        state.set_updates(progress.epoch * updates_per_epoch)
+    return progress, [*remarks, *store.prepare_to_resume(run), *_find_best(run, store, progress)]
 
 
-def _located(checkpoint: Checkpoint) -> dict[str, Any]:
-    """The configuration of a checkpoint, with a data_dir that is right from here."""
-    config, remark = locate_data(checkpoint.info["config"], checkpoint.info.get("folder", "."))
-    if remark:
-        say(f"{checkpoint.path}: {remark}")
-    return config
-
-
-def _check_device(config: Config, run: Checkpoint) -> None:
-    device = config.runtime.device_target
-    if config.sources["device_target"] == str(run.path) and device not in ("auto", "CPU", *(here := present_devices())):
-        raise ValueError(
-            f"the run was on device_target={device}, which is not available here; present: {', '.join(here)}. "
-            f"--device_target={here[0]} goes on with it; its results are then the same up to rounding only."
-        )
-
-
-def _inherited(config: Config, weights: Checkpoint, prog: str) -> dict[str, Any]:
-    """What of the weights' own configuration the run takes over."""
-    own = _located(weights)
-    if prog != "train":
-        return {key: value for key, value in own.items() if key not in _NOT_INHERITED}
-    if not config.model.pretrained:
-        return {}
-    own = {key: own[key] for key in _PREPROCESSING}
-    if config.image.in_channels == 1:  # their average, as for the defaults
-        own |= {key: (sum(own[key]) / len(own[key]),) for key in ("mean", "std")}
-    return own
-
-
-def _read_weights(config: Config, *, may_be_exported: bool) -> Checkpoint | None:
-    model = config.model
-    if model.pretrained:
-        record = find_weights(model.model, None if model.pretrained is True else model.pretrained)
-        say(
-            f"weights: {record.name} of {record.source} for {record.model}, licence {record.licence}, published top-1 "
-            f"{record.top1:.2f} % at {record.eval_size}x{record.eval_size}"
-        )
-        return read_published(record)
-    if may_be_exported and is_exported(model.ckpt_path):
-        return Checkpoint(Path(model.ckpt_path), {}, read_info(model.ckpt_path), names="exported")
-    return read_weights(model.ckpt_path) if model.ckpt_path else None
+def _find_best(run: Checkpoint, store: CheckpointStore, progress: Progress) -> list[str]:
+    """Make the best checkpoint on disk and the run's record of it agree."""
+    if store.best.exists():
+        info = read_checkpoint(store.best).info
+        metrics = info["metrics"]
+        if progress.best_top1 is None or metrics["top1"] > progress.best_top1:  # its epoch is not in this state
+            progress.set_best(info["epoch"], metrics["top1"], metrics["top5"])
+        return []
+    if progress.best_top1 is None:
+        return []
+    if progress.best_epoch == progress.epoch and progress.batch == 0:
+        info = {key: value for key, value in run.info.items() if key != "training"}
+        save_checkpoint(store.best, run.weights, info)
+        return [f"{store.best} was missing; its weights were in {run.path}, and it is there again"]
+    remark = (
+        f"{store.best} is missing: that of epoch {progress.best_epoch} ({progress.best_top1:.2f} %) is lost, and the "
+        "best of the remaining epochs will take its place"
+    )
+    progress.set_best(None, None, None)
+    return [remark]

@@ -18,21 +18,22 @@ if TYPE_CHECKING:
 
 def main(argv: Sequence[str] | None = None) -> int:
     config = load_config(argv, prog="train")
-    check_names_and_paths(config, "train")
+    check_names_and_paths(config)
 
     # MindSpore takes seconds to import; --help and a mistyped flag should not wait for it.
     from assemble import build_store
+    from assemble_weights import weights_to_start
     from mindcv.report import complete
-    from resume import find_run, read_start
+    from resume import find_run
 
-    config, run = find_run(config, argv)
+    config, run = find_run(config)
     store = build_store(config)
     store.check_writable()
     if run and run.info["epoch"] >= config.train.epoch_size:
         reached = run.info["training"]["progress"]
         say(complete(store.folder, reached["epoch"], reached["best_epoch"], reached["best_top1"]))
         return 0
-    config, weights = (config, run) if run else read_start(config, argv, "train")
+    config, weights = (config, run) if run else weights_to_start(config)
     with store.lock() as lock:
         if lock.took_over:
             say(lock.took_over)
@@ -40,7 +41,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _train(config: Config, weights: Checkpoint | None, run: Checkpoint | None, store: CheckpointStore) -> int:
-    """Train from weights, or go on with a run; returns the exit code."""
+    """Train from weights, or resume a run; returns the exit code."""
     from assemble import build_step, build_to_train, describe_run, fit_to_epoch, graph_folder
     from assemble_data import build_training_loader, build_validation_loader, say_remarks
     from mindcv.compile_cache import compiled_graphs_kept
@@ -48,11 +49,11 @@ def _train(config: Config, weights: Checkpoint | None, run: Checkpoint | None, s
         EpochLog,
         Interruption,
         MetricsFile,
+        RunLength,
         SaveCheckpoints,
         Trainer,
         TrainState,
         compiling_shown,
-        describe_position,
         evaluate,
         memory_explained,
     )
@@ -61,7 +62,7 @@ def _train(config: Config, weights: Checkpoint | None, run: Checkpoint | None, s
     from mindcv.runtime import setup_runtime
     from resume import prepare_folder, say_if_another_device
 
-    # What can be wrong is found out before anything is written.
+    # Check everything before writing anything.
     runtime, options = config.runtime, config.train
     device = setup_runtime(mode=runtime.mode, device_target=runtime.device_target, seed=runtime.seed)
     say_if_another_device(run, device)
@@ -69,12 +70,13 @@ def _train(config: Config, weights: Checkpoint | None, run: Checkpoint | None, s
     eval_loader = build_validation_loader(config, train_loader.dataset) if options.val_while_train else None
     say_remarks(*(loader.dataset for loader in (train_loader, eval_loader) if loader))
     config = fit_to_epoch(config, len(train_loader))
+    length = RunLength(options.epoch_size, len(train_loader), config.train.gradient_accumulation_steps)
     network = build_to_train(config, train_loader.dataset.class_names, weights)
     frozen = freeze(network, config.model.freeze, config.model.freeze_bn)
     check_batch_norms(network, train_loader.smallest_batch, config.image.image_resize)
-    step, learning_rates = build_step(config, network, len(train_loader))
+    step, learning_rates = build_step(config, network, length)
     state = TrainState(step)
-    progress = prepare_folder(config, run, state, store, train_loader)
+    progress = prepare_folder(config, run, state, store, train_loader, length)
     metrics = MetricsFile(store.folder / "metrics.csv", progress.history, on_error=options.on_save_error)
     bad_images = BadImagesFile(store.folder / "bad_images.csv", train_loader, eval_loader)
     say(
@@ -86,7 +88,7 @@ def _train(config: Config, weights: Checkpoint | None, run: Checkpoint | None, s
     if frozen:
         say(frozen)
     saver = SaveCheckpoints(
-        store, state, *describe_run(config, network, train_loader, device), on_error=options.on_save_error
+        store, state, *describe_run(config, network, train_loader, length, device), on_error=options.on_save_error
     )
     with Interruption(computes_here=config.runtime.mode == 1) as interruption:
 
@@ -116,7 +118,7 @@ def _train(config: Config, weights: Checkpoint | None, run: Checkpoint | None, s
             bad_images.update()
 
     if progress.epoch < options.epoch_size:
-        where = describe_position(progress, len(train_loader) // step.accumulate_steps * step.accumulate_steps)
+        where = progress.position(length)
         signum, is_saved = interruption.signum, store.last.exists()
         model = config.model.model
         say(interrupted(model, store.folder, signum, where, is_saved=is_saved, problem=saver.problem))

@@ -29,18 +29,18 @@ def main(argv: Sequence[str] | None = None) -> Evaluation | int:
     config = load_config(argv, prog="validate")
     if not config.data.check_data and not config.model.ckpt_path and not config.model.pretrained:
         raise ValueError("nothing to validate: name a checkpoint with --ckpt_path, or use --pretrained.")
-    check_names_and_paths(config, "validate")
+    check_names_and_paths(config)
 
     # MindSpore takes seconds to import; --help and a mistyped flag should not wait for it.
     from assemble import build_to_infer, graph_folder
     from assemble_data import build_measuring_loader, say_remarks
+    from assemble_weights import weights_to_start
     from mindcv.compile_cache import compiled_graphs_kept
     from mindcv.engine import compiling_shown, evaluate, memory_explained
     from mindcv.report import format_bad_images
     from mindcv.runtime import setup_runtime
-    from resume import read_start
 
-    config, weights = read_start(config, argv, "validate")
+    config, weights = weights_to_start(config)
     if config.data.check_data:
         return check_data(config, weights)
     setup_runtime(mode=config.runtime.mode, device_target=config.runtime.device_target, seed=config.runtime.seed)

@@ -57,15 +57,17 @@ def write_cifar(folder: Path, count: int) -> None:
 
 def ours(case: str, folder: Path, policy: str | None) -> Callable[[], Iterable]:
     sys.path.insert(0, str(ROOT))
-    from mindcv.data import create_dataset, create_loader
+    from mindcv.data import Loader, create_dataset, create_transforms
 
-    options = {"batch_size": 32, "image_resize": 224}
-    if case == "cifar":
-        options = {"batch_size": 128, "image_resize": 32, "random_crop_padding": 4}
-    dataset = create_dataset("cifar10" if case == "cifar" else "folder", folder, "train")
-    loader = create_loader(
-        dataset, is_training=case != "eval", num_parallel_workers=WORKERS, drop_remainder=False, color_jitter=None,
-        auto_augment=policy, mean=MEAN, std=STD, **options,
+    cifar, is_training = case == "cifar", case != "eval"
+    dataset = create_dataset("cifar10" if cifar else "folder", folder, "train")
+    transforms = create_transforms(
+        is_training=is_training, image_resize=32 if cifar else 224, random_crop_padding=4 if cifar else None,
+        color_jitter=None, auto_augment=policy, mean=MEAN, std=STD, encoded=dataset.encoded, channels=dataset.channels,
+    )  # fmt: skip
+    loader = Loader(
+        dataset, transforms, is_training=is_training, batch_size=128 if cifar else 32, num_parallel_workers=WORKERS,
+        drop_remainder=False,
     )  # fmt: skip
     return lambda: loader.epoch(0)
 

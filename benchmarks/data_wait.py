@@ -35,6 +35,7 @@ def make_step(case: str, folder: Path, *, smoke: bool) -> Callable[[], object]:
     from assemble import build_step
     from assemble_data import build_training_loader
     from config import load_config
+    from mindcv.engine import RunLength
 
     data = ["--dataset=cifar10", "--random_crop_padding=4"] if case == "32x32" else ["--dataset=folder"]
     options = [f"--model={model}", f"--data_dir={folder}", f"--image_resize={side}", f"--batch_size={batch}", *data]
@@ -42,7 +43,7 @@ def make_step(case: str, folder: Path, *, smoke: bool) -> Callable[[], object]:
     loader = build_training_loader(config, None, resumes=False)
     assert len(loader) == steps
     network = mindcv.create_model(model, num_classes=10)
-    step, _ = build_step(config, network, batches=steps)
+    step, _ = build_step(config, network, RunLength(90, steps))
     step.set_train(True)
     fixed = next(loader.epoch(0))
     epoch = 0

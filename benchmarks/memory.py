@@ -58,7 +58,7 @@ def train(task: dict) -> None:
     import tiny
     from mindspore import Tensor
 
-    from mindcv.data import create_dataset, create_loader
+    from mindcv.data import Dataset, Loader, create_dataset, create_transforms
     from mindcv.engine import TrainStep, evaluate
     from mindcv.loss import create_loss
     from mindcv.models import create_model
@@ -68,9 +68,12 @@ def train(task: dict) -> None:
     tiny.register()
     setup_runtime(mode=task["mode"], device_target="CPU")
     digits = create_dataset("digits")
-    options = {"batch_size": 32, "image_resize": 16}
-    loader = create_loader(digits, is_training=True, **options)
-    val_loader = create_loader(create_dataset("digits", num_samples=100), is_training=False, **options)
+
+    def open_loader(dataset: Dataset, is_training: bool) -> Loader:
+        transforms = create_transforms(is_training=is_training, image_resize=16, encoded=False, channels=1)
+        return Loader(dataset, transforms, is_training=is_training, batch_size=32)
+
+    loader, val_loader = open_loader(digits, True), open_loader(create_dataset("digits", num_samples=100), False)
     network = create_model(tiny.NAME, num_classes=10)
     step = TrainStep(network, create_loss(), create_optimizer(network, lr=0.001))
 

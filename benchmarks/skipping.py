@@ -17,7 +17,7 @@ from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 import mindcv  # noqa: F401  (first: it sets what MindSpore reads)
-from mindcv.data import create_dataset, create_loader
+from mindcv.data import Loader, create_dataset, create_transforms
 from mindcv.data.loader import SEGMENT
 
 BATCHES, BATCH_SIZE, FILES = 600, 16, 1200
@@ -41,9 +41,8 @@ def write_images(root: Path) -> None:
 def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         write_images(Path(folder))
-        loader = create_loader(
-            create_dataset("noise", folder), is_training=True, image_resize=64, batch_size=BATCH_SIZE
-        )
+        transforms = create_transforms(is_training=True, image_resize=64)
+        loader = Loader(create_dataset("noise", folder), transforms, is_training=True, batch_size=BATCH_SIZE)
         assert len(loader) == BATCHES
         seconds: dict[int, list[float]] = {start: [] for start in STARTS}
         for epoch in range(REPEATS):

@@ -86,6 +86,7 @@ def ours(
 
     from assemble import build_step
     from config import load_config
+    from mindcv.engine import RunLength
 
     imported = resident_mb()
     network = mindcv.create_model(model, num_classes=num_classes, **arch)
@@ -98,7 +99,8 @@ def ours(
     labels = Tensor((np.arange(batch) % num_classes).astype(np.int32))
     options = ["--dataset=cifar10", "--opt=momentum", "--momentum=0.9", "--weight_decay=1e-4", "--loss=CE"]
     options += ["--recompute"] * recompute
-    step, _ = build_step(load_config([f"--model={model}", *options], prog="train"), network, batches=100)
+    config = load_config([f"--model={model}", *options], prog="train")
+    step, _ = build_step(config, network, RunLength(epochs=90, batches=100))
     step.set_train(True)
     kept = ExitStack()  # for as long as `run` lives
     kept.enter_context(compiled_graphs_kept(Path(graphs) if graphs else None))

@@ -25,8 +25,9 @@ os.environ.setdefault("ONEDNN_MAX_CPU_ISA", "AVX2")
 os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
 
 _HOME = {
+    "Loader": "mindcv.data",
+    "create_batch_transforms": "mindcv.data",
     "create_dataset": "mindcv.data",
-    "create_loader": "mindcv.data",
     "create_loss": "mindcv.loss",
     "create_model": "mindcv.models",
     "create_optimizer": "mindcv.optim",

@@ -5,9 +5,9 @@ from config import load_config
 CIFAR = "dataset=cifar10"  # on the line where the digits preset is not wanted
 
 
-def train(*argv, **keywords):
-    return load_config(list(argv), prog="train", **keywords)
+def train(*argv):
+    return load_config(list(argv), prog="train")
 
 
-def flat(*argv, **keywords):
-    return train(*argv, **keywords).to_dict()
+def flat(*argv):
+    return train(*argv).to_dict()

@@ -1,6 +1,7 @@
 """Small data sets on disk in the layouts that mindcv reads, made of scikit-learn's digits."""
 
 import gzip
+import inspect
 import io
 import tarfile
 from functools import cache
@@ -100,3 +101,16 @@ def cifar_archive(folder: str | Path) -> bytes:
     with tarfile.open(fileobj=buffer, mode="w:gz") as tar:
         tar.add(folder, arcname=Path(folder).name)
     return buffer.getvalue()
+
+
+def open_loader(dataset, *, is_training: bool, **options):
+    """A `Loader` with the transforms of a data set; each option goes to the function that takes it."""
+    from mindcv.data import Loader, create_batch_transforms, create_transforms
+
+    def of(function):
+        return {key: options.pop(key) for key in inspect.signature(function).parameters if key in options}
+
+    pixels = {"encoded": dataset.encoded, "channels": dataset.channels}
+    transforms = create_transforms(is_training=is_training, **pixels, **of(create_transforms))
+    erasing = create_batch_transforms(**of(create_batch_transforms))
+    return Loader(dataset, transforms, is_training=is_training, batch_transforms=erasing, **options)

@@ -171,7 +171,7 @@ def test_fine_tuning_keeps_the_order_of_the_checkpoint(write, tiny_model, tmp_pa
 
 def reorder(monkeypatch, classes):
     """Let the checkpoint of the run name its classes in another order, as that of another tool may."""
-    import resume
+    import assemble_weights
     from mindcv.weights.load import read_weights
 
     def read(path):
@@ -179,7 +179,7 @@ def reorder(monkeypatch, classes):
         checkpoint.info["class_names"] = list(classes)
         return checkpoint
 
-    monkeypatch.setattr(resume, "read_weights", read)
+    monkeypatch.setattr(assemble_weights, "read_weights", read)
     return read("out/tiny_sknet-last.ckpt")
 
 

@@ -121,7 +121,7 @@ def test_a_tilde_is_home_in_every_path_wherever_it_is_given(key, home, recipe):
             load_config([f"--{key}={written}", CIFAR][: 2 if prog == "train" else 1], prog=prog),
             load_config([f"--{key}", written], prog=prog),
             load_config(["-c", recipe(f"{key}: {written}")], prog=prog),
-            load_config([], prog=prog, inherited={key: written}),
+            load_config([], prog=prog).inherit({key: written}),
         ):
             assert values_of(key, cfg) == meant
 

@@ -53,7 +53,7 @@ def test_to_dict_keeps_the_order_of_the_schema():
 def test_each_layer_wins_over_the_one_before(recipe):
     recipe("lr: 0.3\nseed: 3\nbatch_size: 3\n", "base.yaml")
     path = recipe("base: base.yaml\nseed: 4\nbatch_size: 4\n")
-    cfg = train("-c", path, "--batch_size=5", inherited={"lr": 0.2, "seed": 2, "batch_size": 2, "momentum": 0.2})
+    cfg = train("-c", path, "--batch_size=5").inherit({"lr": 0.2, "seed": 2, "batch_size": 2, "momentum": 0.2})
     got = (cfg.optim.weight_decay, cfg.optim.momentum, cfg.schedule.lr, cfg.runtime.seed, cfg.data.batch_size)
     assert got == (1e-4, 0.2, 0.3, 4, 5)
 
@@ -61,7 +61,7 @@ def test_each_layer_wins_over_the_one_before(recipe):
 def test_sources_and_given_tell_where_a_value_came_from(recipe):
     base = recipe("lr: 0.3\n", "base.yaml")
     path = recipe("base: base.yaml\nseed: 4\n")
-    cfg = train("-c", path, "mode=1", inherited={"momentum": 0.2, "lr": 0.2}, inherited_from="a.ckpt")
+    cfg = train("-c", path, "mode=1").inherit({"momentum": 0.2, "lr": 0.2}, "a.ckpt")
     keys = ("weight_decay", "momentum", "lr", "seed", "mode")
     assert [cfg.sources[key] for key in keys] == ["default", "a.ckpt", base, path, "command line"]
     assert [cfg.given(key) for key in keys] == [False, False, True, True, True]
@@ -118,7 +118,7 @@ def test_every_recipe_says_its_command_and_changes_its_base(path):
 )
 @example({"data_dir": "none", "ckpt_path": "./~", "val_split": " 1e5: # [", "lr": 1e-5})
 def test_saving_keeps_every_value(tmp_path, values):
-    cfg = train(CIFAR, inherited=values)
+    cfg = train(CIFAR).inherit(values)
     assert {key: cfg.to_dict()[key] for key in values} == values
     cfg.save(tmp_path / "config.yaml")
     assert train("-c", str(tmp_path / "config.yaml")) == cfg
@@ -155,9 +155,9 @@ def test_the_preset_is_not_used_with_a_recipe_another_data_set_or_a_checkpoint(r
         train(CIFAR),
         train("-c", path),
         train("-c", path, "--dataset=digits"),
-        train(inherited={"dataset": "mnist"}),
-        load_config([], prog="validate", inherited={"model": "sknet50"}),
-        load_config(["--dataset=digits"], prog="validate", inherited={"image_resize": 224}),
+        train().inherit({"dataset": "mnist"}),
+        load_config([], prog="validate").inherit({"model": "sknet50"}),
+        load_config(["--dataset=digits"], prog="validate").inherit({"image_resize": 224}),
     ):
         assert cfg.image.image_resize == 224
         assert not cfg.notices
@@ -168,7 +168,7 @@ def test_the_preset_is_not_used_with_a_recipe_another_data_set_or_a_checkpoint(r
 
 def test_validate_takes_training_keys_from_files_and_checkpoints(recipe):
     path = recipe("lr: 0.5\nopt: adam\nema: True\nmixup: 0.2\nlog_interval: 3\ndataset: mnist\n")
-    cfg = load_config(["-c", path], prog="validate", inherited={"epoch_size": 3, "warmup_epochs": 3})
+    cfg = load_config(["-c", path], prog="validate").inherit({"epoch_size": 3, "warmup_epochs": 3})
     assert (cfg.schedule.lr, cfg.optim.opt, cfg.train.epoch_size, cfg.data.dataset) == (0.5, "adam", 3, "mnist")
     assert not cfg.notices
 

@@ -82,9 +82,9 @@ def test_a_base_gives_way_to_the_recipe_that_builds_on_it(recipe):
 
 def test_a_checkpoint_gives_way_to_the_command_line():
     inherited = {"dataset": "cifar10", "warmup_epochs": 5, "epoch_size": 9, "use_nesterov": True}
-    cfg = train("--epoch_size=2", "--opt=adam", inherited=inherited, inherited_from="a.ckpt")
+    cfg = train("--epoch_size=2", "--opt=adam").inherit(inherited, "a.ckpt")
     assert (cfg.schedule.warmup_epochs, cfg.optim.use_nesterov) == (0.2, False)
-    cfg = load_config(["--dataset=mnist"], prog="validate", inherited={"dataset": "cifar10", "val_split": "x"})
+    cfg = load_config(["--dataset=mnist"], prog="validate").inherit({"dataset": "cifar10", "val_split": "x"})
     assert cfg.data.val_split is None
 
 

@@ -228,14 +228,14 @@ def test_unreadable_files_are_refused_in_one_sentence(tmp_path, recipe):
 
 def test_illegal_and_unknown_inherited_values_name_their_origin():
     with pytest.raises(ValueError, match=r"a\.ckpt: lr: -1 is not a number"):
-        train(inherited={"lr": -1}, inherited_from="a.ckpt")
+        train().inherit({"lr": -1}, "a.ckpt")
     with pytest.raises(ValueError, match=r"a\.ckpt: unknown key 'lrr'"):
-        train(inherited={"lrr": 1}, inherited_from="a.ckpt")
+        train().inherit({"lrr": 1}, "a.ckpt")
 
 
 def test_inherited_values_may_be_python_values():
     kept = {"lr": 0.5, "scale": [0.5, 1], "pretrained": True, "num_samples": None, "batch_size": 3, "color_jitter": 0.0}
-    cfg = flat(CIFAR, inherited=kept)
+    cfg = train(CIFAR).inherit(kept).to_dict()
     assert {key: cfg[key] for key in kept} == {**kept, "scale": (0.5, 1.0)}
 
 

@@ -17,8 +17,8 @@ from mindcv.data import create_dataset, list_datasets
 from mindcv.folders import BUILT_IN, data_set_in
 
 
-def resolved(*argv, prog="train", **inherited):
-    return load_config(list(argv), prog=prog, **inherited)
+def resolved(*argv, prog="train"):
+    return load_config(list(argv), prog=prog)
 
 
 def line(*extra) -> list[str]:
@@ -116,11 +116,12 @@ def test_what_the_digits_do_not_use_is_said(option, prog, flowers):
 
 
 def test_a_checkpoint_names_the_data_set_unless_it_needs_no_folder(flowers):
-    saved = {"inherited": {"dataset": "cifar10", "data_dir": "./data"}, "inherited_from": "a.ckpt", "prog": "validate"}
-    assert resolved("--data_dir=flowers", **saved).data.dataset == "cifar10"
-    saved["inherited"] = {"dataset": "digits", "data_dir": "./data"}
-    assert resolved(**saved).data.dataset == "digits"
-    assert resolved("--data_dir=flowers", **saved).data.dataset == "flowers"
+    saved = {"dataset": "cifar10", "data_dir": "./data"}
+    elsewhere = resolved("--data_dir=flowers", prog="validate")
+    assert elsewhere.inherit(saved, "a.ckpt").data.dataset == "cifar10"
+    saved["dataset"] = "digits"
+    assert resolved(prog="validate").inherit(saved, "a.ckpt").data.dataset == "digits"
+    assert elsewhere.inherit(saved, "a.ckpt").data.dataset == "flowers"
 
 
 def test_finding_out_imports_neither_mindspore_nor_numpy(flowers):

@@ -3,9 +3,8 @@
 import pytest
 from script_runs import fails
 
-import assemble
+import assemble_weights
 import convert
-import resume
 from config import load_config
 from mindcv.checkpoint import network_weights, read_checkpoint, save_checkpoint
 
@@ -28,8 +27,8 @@ def test_a_converted_checkpoint_says_what_was_given(own, tmp_path):
 
 def test_an_exported_network_says_the_size_that_was_given(own):
     argv = [f"--ckpt_path={own}", "--image_resize=24", "--output=x.onnx"]
-    config, weights = resume.read_start(load_config(argv, prog="export"), argv, "export")
-    assert assemble.as_own_checkpoint(config, weights).info["config"]["image_resize"] == 24
+    config, weights = assemble_weights.weights_to_start(load_config(argv, prog="export"))
+    assert assemble_weights.as_own_checkpoint(config, weights).info["config"]["image_resize"] == 24
 
 
 def test_an_average_is_of_the_model_that_was_named(own, tmp_path, capsys):

@@ -1,7 +1,6 @@
 """A run and its checkpoints elsewhere: another folder, a moved project, a machine with fewer cores, another device."""
 
 import os
-from dataclasses import fields
 
 import fixtures_data
 import pytest
@@ -11,9 +10,8 @@ from script_runs import fails, small_run
 import resume
 import train
 import validate
-from config import SECTIONS, load_config
+from config import load_config
 from mindcv.checkpoint import read_checkpoint
-from mindcv.options.resuming import NOT_INHERITED
 
 
 @pytest.fixture
@@ -120,7 +118,3 @@ def test_a_run_that_goes_on_with_another_device_says_what_that_means(project, ca
     assert capsys.readouterr().out == ""
     resume.say_if_another_device(run, "GPU")
     assert "the run was on CPU and goes on with GPU: results agree up to rounding" in capsys.readouterr().out
-
-
-def test_files_that_a_command_names_are_those_of_that_command_alone():
-    assert {field.name for field in fields(SECTIONS["files"])} <= NOT_INHERITED

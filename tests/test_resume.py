@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from script_runs import fails, small_run
 
+import resume
 import train
 from mindcv.checkpoint import CheckpointStore, read_checkpoint
 from mindcv.engine import trainer as trainer_module
-from mindcv.options.resuming import compare_for_resume
 
 DROPS = ["--drop_rate=0.2", "--drop_path_rate=0.2", "--re_prob=0.5"]
 
@@ -236,5 +236,5 @@ def test_a_run_whose_loss_explodes_stops_skips_or_goes_back(tmp_path, tiny_model
     ],
 )
 def test_what_differs_is_told_unless_it_cannot_change_the_result(saved, now, told):
-    remarks = compare_for_resume(saved, now, inside_epoch=True)
+    remarks = resume.compare(saved, now, inside_epoch=True)
     assert [remark.partition(": ")[2] for remark in remarks] == told

@@ -197,7 +197,7 @@ def test_an_existing_output_is_replaced_only_if_that_is_asked_for(outputs, tmp_p
     output = tmp_path / name
     output.write_text("mine")
     with monkeypatch.context() as before_any_work:
-        before_any_work.setattr("resume.read_start", None)
+        before_any_work.setattr("assemble_weights.weights_to_start", None)
         message = fails(main, [*line, f"--output={output}"], capsys)
     assert f"{output} exists already" in message and "--overwrite" in message
     assert output.read_text() == "mine"

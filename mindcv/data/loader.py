@@ -8,7 +8,6 @@ import numpy as np
 from mindcv.data.dataset import Dataset
 from mindcv.data.examples import ExampleReader
 from mindcv.data.pipeline import Segment
-from mindcv.data.transforms import IMAGENET_MEAN, IMAGENET_STD, create_batch_transforms, create_transforms
 
 MAX_DEFAULT_WORKERS = 8
 # Batches that share a pipeline, which has a seed of its own. An epoch can be begun at the first of them for nothing; to
@@ -29,18 +28,18 @@ class Loader:
     Args:
         dataset: the examples.
         transforms: operations on one image, from `create_transforms`.
+        is_training: "skip" then replaces a bad image by the next good example of the epoch, label included. Otherwise
+            by a grey image with the label -1, which `mindcv.engine.evaluate` leaves out.
         batch_size: examples per batch.
-        shuffle: whether each epoch has an order of its own.
+        shuffle: whether each epoch has an order of its own; None: as `is_training`.
         drop_remainder: leave out the last examples that do not fill a batch; every shard then has the same number
-            of batches. Otherwise the last batch is short.
+            of batches. Otherwise the last batch is short. None: as `is_training`.
         num_parallel_workers: threads; None means one per core, at most 8.
         seed: of the order and the augmentation.
         num_shards, shard_id: this loader gives every `num_shards`-th example of the order, from `shard_id` on.
         batch_transforms: operations on finished batches with a random generator, from `create_batch_transforms`.
         on_bad_image: "stop" or "skip".
         bad_image_limit: with "skip", more bad images than this end the run nevertheless.
-        replace_bad_images: with "skip", whether the next good example of the epoch stands in for a bad one, label
-            included. Otherwise a grey image with the label -1 does; `mindcv.engine.evaluate` leaves it out.
 
     Raises:
         ValueError: if a number is out of range, or `drop_remainder` leaves no batch.
@@ -50,10 +49,11 @@ class Loader:
         self,
         dataset: Dataset,
         transforms: Sequence[Callable[[np.ndarray], np.ndarray]],
-        batch_size: int,
         *,
-        shuffle: bool,
-        drop_remainder: bool,
+        is_training: bool,
+        batch_size: int = 64,
+        shuffle: bool | None = None,
+        drop_remainder: bool | None = None,
         num_parallel_workers: int | None = None,
         seed: int = 42,
         num_shards: int = 1,
@@ -61,7 +61,6 @@ class Loader:
         batch_transforms: Sequence[Callable[[np.ndarray, np.random.Generator], np.ndarray]] = (),
         on_bad_image: str = "stop",
         bad_image_limit: int = 100,
-        replace_bad_images: bool = True,
     ) -> None:
         cores = os.cpu_count() or 1
         if num_parallel_workers is None:
@@ -78,10 +77,12 @@ class Loader:
             raise ValueError(f"seed must be at least 0; got {seed}.")
         self.dataset, self.batch_size, self.num_parallel_workers = dataset, batch_size, num_parallel_workers
         self._transforms, self._batch_transforms = list(transforms), list(batch_transforms)
-        self._shuffle, self._seed, self._num_shards, self._shard_id = shuffle, seed, num_shards, shard_id
-        self._examples = ExampleReader(dataset, on_bad_image, bad_image_limit, replace=replace_bad_images)
+        self._shuffle = is_training if shuffle is None else shuffle
+        self._seed, self._num_shards, self._shard_id = seed, num_shards, shard_id
+        self._examples = ExampleReader(dataset, on_bad_image, bad_image_limit, replace=is_training)
 
-        if drop_remainder:  # the smallest shard decides, else ranks would wait for each other's missing batches
+        if is_training if drop_remainder is None else drop_remainder:
+            # The smallest shard decides, else ranks would wait for each other's missing batches.
             self.num_examples = len(dataset) // num_shards // batch_size * batch_size
             if self.num_examples == 0:
                 shards = f" in {num_shards} shards" if num_shards > 1 else ""
@@ -160,83 +161,3 @@ class Loader:
             workers=self.num_parallel_workers,
             seed=int(np.random.SeedSequence(entropy).generate_state(1)[0]),
         )
-
-
-def create_loader(
-    dataset: Dataset,
-    *,
-    is_training: bool,
-    batch_size: int = 64,
-    seed: int = 42,
-    shuffle: bool | None = None,
-    drop_remainder: bool | None = None,
-    num_parallel_workers: int | None = None,
-    num_shards: int = 1,
-    shard_id: int = 0,
-    image_resize: int = 224,
-    in_channels: int = 3,
-    interpolation: str = "bilinear",
-    mean: Sequence[float] = IMAGENET_MEAN,
-    std: Sequence[float] = IMAGENET_STD,
-    crop_pct: float = 0.875,
-    scale: Sequence[float] = (0.08, 1.0),
-    ratio: Sequence[float] = (3 / 4, 4 / 3),
-    hflip: float = 0.5,
-    vflip: float = 0.0,
-    color_jitter: float | Sequence[float] | None = 0.4,
-    auto_augment: str | None = None,
-    random_crop_padding: int | None = None,
-    re_prob: float = 0.0,
-    re_scale: Sequence[float] = (0.02, 0.33),
-    re_ratio: Sequence[float] = (0.3, 3.3),
-    re_value: int | str = 0,
-    on_bad_image: str = "stop",
-    bad_image_limit: int = 100,
-) -> Loader:
-    """Return the loader of `dataset` with its transforms.
-
-    Args:
-        is_training: whether to augment.
-        batch_size, seed, num_parallel_workers, num_shards, shard_id: see `Loader`.
-        shuffle, drop_remainder: see `Loader`; None means as `is_training`.
-        image_resize to random_crop_padding: see `create_transforms`.
-        re_prob to re_value: see `create_batch_transforms`; for training only.
-        on_bad_image, bad_image_limit: see `Loader`; in training another example stands in for a bad image.
-
-    Raises:
-        ValueError: as `Loader`, `create_transforms` and `create_batch_transforms` do.
-    """
-    transforms = create_transforms(
-        is_training=is_training,
-        image_resize=image_resize,
-        in_channels=in_channels,
-        interpolation=interpolation,
-        mean=mean,
-        std=std,
-        crop_pct=crop_pct,
-        scale=scale,
-        ratio=ratio,
-        hflip=hflip,
-        vflip=vflip,
-        color_jitter=color_jitter,
-        auto_augment=auto_augment,
-        random_crop_padding=random_crop_padding,
-        encoded=dataset.encoded,
-        channels=dataset.channels,
-    )
-    erasing = create_batch_transforms(re_prob=re_prob, re_scale=re_scale, re_ratio=re_ratio, re_value=re_value)
-    return Loader(
-        dataset,
-        transforms,
-        batch_size,
-        shuffle=is_training if shuffle is None else shuffle,
-        drop_remainder=is_training if drop_remainder is None else drop_remainder,
-        num_parallel_workers=num_parallel_workers,
-        seed=seed,
-        num_shards=num_shards,
-        shard_id=shard_id,
-        batch_transforms=erasing if is_training else (),
-        on_bad_image=on_bad_image,
-        bad_image_limit=bad_image_limit,
-        replace_bad_images=is_training,
-    )

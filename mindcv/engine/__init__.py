@@ -6,7 +6,7 @@ from mindcv.engine.evaluator import Evaluation, evaluate
 from mindcv.engine.interrupt import Interruption
 from mindcv.engine.out_of_memory import memory_explained
 from mindcv.engine.predictor import Prediction, Predictions, predict
-from mindcv.engine.resuming import describe_position, take_up
+from mindcv.engine.run_length import RunLength
 from mindcv.engine.saving import SaveCheckpoints
 from mindcv.engine.state import EpochResult, Progress, TrainState
 from mindcv.engine.train_step import StepResult, TrainStep
@@ -21,15 +21,14 @@ __all__ = [
     "Prediction",
     "Predictions",
     "Progress",
+    "RunLength",
     "SaveCheckpoints",
     "StepResult",
     "TrainState",
     "TrainStep",
     "Trainer",
     "compiling_shown",
-    "describe_position",
     "evaluate",
     "memory_explained",
     "predict",
-    "take_up",
 ]

@@ -17,6 +17,7 @@ from mindcv.checkpoint import (
     weight_parameters,
 )
 from mindcv.engine.evaluator import Evaluation
+from mindcv.engine.run_length import RunLength
 from mindcv.engine.train_step import TrainStep
 from mindcv.runtime import random_state, set_random_state
 
@@ -97,6 +98,16 @@ class Progress:
             self.set_best(result.epoch, result.evaluation.top1, result.evaluation.top5)
         self.epoch, self.batch, self.counted = result.epoch, 0, 0
         self.loss_sum = self.seconds = self.waited = 0.0
+
+    def position(self, length: RunLength) -> str:
+        """Words for where a run of this length stands, for example "epoch 3, step 17 of 44"."""
+        if self.batch == self.epoch == 0:
+            return "its beginning"
+        if self.batch == 0:
+            return f"the end of epoch {self.epoch}"
+        if self.batch == length.steps_per_epoch:
+            return f"epoch {self.epoch + 1}, before its validation"
+        return f"epoch {self.epoch + 1}, step {self.batch} of {length.steps_per_epoch}"
 
     def set_best(self, epoch: int | None, top1: float | None, top5: float | None) -> None:
         """Remember which epoch is the best; None for none."""

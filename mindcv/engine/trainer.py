@@ -9,6 +9,7 @@ from mindspore import Tensor
 from mindcv import console
 from mindcv.engine.compiling import clock
 from mindcv.engine.evaluator import Batches, Evaluation
+from mindcv.engine.run_length import RunLength
 from mindcv.engine.state import EpochResult, Progress
 from mindcv.engine.train_step import TrainStep
 
@@ -99,11 +100,11 @@ class Trainer:
                 `nan_limit` is exceeded.
             OSError: from the saver.
         """
-        progress = progress or Progress()
+        progress, length = progress or Progress(), RunLength(epochs, len(loader), self.step.accumulate_steps)
         self._updates = self.step.updates
         while progress.epoch < epochs and not self.stop():
             epoch = progress.epoch + 1
-            finished = self._train_epoch(loader, progress, epochs, learning_rates)
+            finished = self._train_epoch(loader, progress, length, learning_rates)
             due = self._is_validated(epoch, epochs)
             evaluation = self.evaluate() if due and finished else None
             if not finished or (due and evaluation is None):
@@ -131,11 +132,12 @@ class Trainer:
             self.saver.save_now(progress)
         return progress.history
 
-    def _train_epoch(self, loader: Batches, progress: Progress, epochs: int, learning_rates: Sequence[float]) -> bool:
+    def _train_epoch(
+        self, loader: Batches, progress: Progress, length: RunLength, learning_rates: Sequence[float]
+    ) -> bool:
         """Carry on the epoch under way; whether it came to its end."""
         self.step.set_train(True)
-        # An update takes `accumulate_steps` whole batches; those left at the end of the epoch make none.
-        count = len(loader) // self.step.accumulate_steps * self.step.accumulate_steps
+        epochs, count = length.epochs, length.steps_per_epoch
         if progress.batch >= count:
             return True
         batches = iter(loader.epoch(progress.epoch + 1, progress.batch))

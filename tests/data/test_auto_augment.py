@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mindcv.data import Loader, create_dataset, create_loader, create_transforms
+from mindcv.data import Loader, create_dataset, create_transforms
 from mindcv.data.dataset import ArrayDataset
 
 POLICIES = ("randaug", "randaug-m5-n1", "trivialaug", "autoaug")
@@ -22,7 +22,7 @@ def pixels(image, count, **options):
     many = ArrayDataset("x", "train", ["a"], np.repeat(image[None], count, 0), np.zeros(count), [("x", count)])
     options = {**STILL, **RAW, "image_resize": image.shape[0], **options}
     transforms = create_transforms(is_training=True, encoded=False, channels=image.shape[2], **options)
-    loader = Loader(many, transforms, count, shuffle=False, drop_remainder=False, num_parallel_workers=1, seed=7)
+    loader = Loader(many, transforms, is_training=False, batch_size=count, num_parallel_workers=1, seed=7)
     return np.rint(next(loader.epoch(0))[0] * 255).astype(int)
 
 
@@ -37,7 +37,7 @@ def test_policies_are_reproducible_and_change_images(kind, policy, tmp_path):
 
     def batch(epoch, **options):
         options = {"image_resize": 32, "batch_size": 32, "num_parallel_workers": 2, **STILL, **options}
-        return next(create_loader(dataset, is_training=True, **options).epoch(epoch))[0]
+        return next(fixtures_data.open_loader(dataset, is_training=True, **options).epoch(epoch))[0]
 
     first = batch(1, auto_augment=policy)
     assert (first.shape, first.dtype) == ((32, 3, 32, 32), np.float32)

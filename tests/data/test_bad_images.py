@@ -6,11 +6,12 @@ import os
 import struct
 import zlib
 
+import fixtures_data
 import numpy as np
 import pytest
 from PIL import Image
 
-from mindcv.data import create_dataset, create_loader
+from mindcv.data import create_dataset
 from mindcv.data.examples import ExampleReader
 
 # Pillow's warnings are silenced where mindcv is imported; pytest turns them into errors again.
@@ -108,7 +109,7 @@ def spoil(case, path):
 
 def loader_of(dataset, is_training, **options):
     usual = {"on_bad_image": "skip", "batch_size": 3, "seed": SEED, "image_resize": 16, "color_jitter": None}
-    return create_loader(dataset, is_training=is_training, mean=(0,), std=(1,), **{**usual, **options})
+    return fixtures_data.open_loader(dataset, is_training=is_training, mean=(0,), std=(1,), **{**usual, **options})
 
 
 def read_all(loader, epoch=0, start=0):

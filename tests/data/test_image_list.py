@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mindcv.data import create_dataset, create_loader, create_transforms
+from mindcv.data import create_dataset, create_transforms
 from mindcv.data.image_list import ImageFiles, find_images
 
 # Every pixel differs from its neighbours, in each channel.
@@ -103,7 +103,9 @@ def read_all(paths, batch_size=64, workers=2, **options):
 def test_images_equal_those_of_validation_bit_for_bit(fmt, options, tmp_path):
     folder = fixtures_data.write_image_folder(tmp_path, "val", 3, 3, fmt)
     dataset = create_dataset("mine", tmp_path, "val")
-    loader = create_loader(dataset, is_training=False, batch_size=4, image_resize=24, num_parallel_workers=1, **options)
+    loader = fixtures_data.open_loader(
+        dataset, is_training=False, batch_size=4, image_resize=24, num_parallel_workers=1, **options
+    )
     files, batches = read_all(find_images(folder), 4, **options)
     assert [str(path) for path in files.paths] == [dataset.where(i) for i in range(9)]
     assert [len(images) for _, images in batches] == [4, 4, 1]

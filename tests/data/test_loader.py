@@ -10,7 +10,7 @@ import mindspore.dataset as ds
 import numpy as np
 import pytest
 
-from mindcv.data import Loader, create_dataset, create_loader, create_transforms
+from mindcv.data import Loader, create_dataset, create_transforms
 from mindcv.data.dataset import ArrayDataset
 from mindcv.data.examples import READER
 
@@ -33,7 +33,8 @@ def shows(images, labels):
 
 
 def numbered_loader(count, batch_size, **options):
-    return Loader(numbered(count), PLAIN, batch_size, **{"shuffle": True, "drop_remainder": False, **options})
+    options = {"is_training": True, "drop_remainder": False, **options}
+    return Loader(numbered(count), PLAIN, batch_size=batch_size, **options)
 
 
 def labels_of(loader, epoch=0):
@@ -74,7 +75,7 @@ def test_same_seed_epoch_and_workers_give_the_same_bits(workers):
     dataset = create_dataset("digits", num_samples=150)
 
     def epoch(number, seed=0):
-        loader = create_loader(
+        loader = fixtures_data.open_loader(
             dataset, is_training=True, image_resize=16, batch_size=32, seed=seed, num_parallel_workers=workers,
             re_prob=0.5, re_value="random", color_jitter=(0.4, 0.4, 0.4, 0.1), vflip=0.5,
         )  # fmt: skip
@@ -95,7 +96,9 @@ def test_augmentation_differs_between_epochs_and_shards_of_the_same_image():
     same = ArrayDataset("same", "train", ["a"], image.repeat(8, 0), np.zeros(8), [("x", 8)])
 
     def images(epoch, shard_id=0):
-        loader = create_loader(same, is_training=True, image_resize=16, batch_size=4, num_shards=2, shard_id=shard_id)
+        loader = fixtures_data.open_loader(
+            same, is_training=True, image_resize=16, batch_size=4, num_shards=2, shard_id=shard_id
+        )
         return next(loader.epoch(epoch))[0]
 
     assert (images(0) == images(0)).all()
@@ -192,7 +195,9 @@ def test_an_epoch_leaves_other_random_states_and_settings_alone():
 def test_image_folders_give_batches(fmt, is_training, tmp_path):
     fixtures_data.write_image_folder(tmp_path, "train", 3, 4, fmt)
     dataset = create_dataset("folder", tmp_path)
-    loader = create_loader(dataset, is_training=is_training, image_resize=16, batch_size=5, drop_remainder=False)
+    loader = fixtures_data.open_loader(
+        dataset, is_training=is_training, image_resize=16, batch_size=5, drop_remainder=False
+    )
     shapes = [(images.shape, labels.shape) for images, labels in loader.epoch(0)]
     assert shapes == [((5, 3, 16, 16), (5,))] * 2 + [((2, 3, 16, 16), (2,))]
 
@@ -201,7 +206,7 @@ def test_an_error_that_is_not_an_images_fault_is_passed_on():
     def fail(image):
         raise RuntimeError("a transform of our own failed")
 
-    loader = Loader(numbered(8), [fail], 4, shuffle=False, drop_remainder=False)
+    loader = Loader(numbered(8), [fail], is_training=False, batch_size=4)
     with pytest.raises(RuntimeError, match="a transform of our own failed"):
         list(loader.epoch(0))
 
@@ -209,7 +214,7 @@ def test_an_error_that_is_not_an_images_fault_is_passed_on():
 def test_threads_that_read_ahead_end_with_the_epoch_and_when_it_is_left(tmp_path):
     fixtures_data.write_image_folder(tmp_path, "train", 2, 30, "jpg")
     options = {"image_resize": 8, "batch_size": 4, "num_parallel_workers": 2}
-    loader = create_loader(create_dataset("folder", tmp_path), is_training=True, **options)
+    loader = fixtures_data.open_loader(create_dataset("folder", tmp_path), is_training=True, **options)
 
     def readers():
         return sum(thread.name.startswith(READER) for thread in threading.enumerate())

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mindcv.data import ImageFiles, check_dataset, create_dataset, create_loader, create_transforms
+from mindcv.data import ImageFiles, check_dataset, create_dataset, create_transforms
 from mindcv.data.image_file import read_image_file
 from mindcv.faults import is_machine_error, is_out_of_memory
 
@@ -53,7 +53,9 @@ def test_reading_an_image_reports_the_failure_and_the_file(failing):
 @pytest.mark.parametrize("is_training", [True, False])
 def test_a_run_that_skips_bad_images_skips_none(failing, tmp_path, is_training):
     dataset = create_dataset("own", tmp_path, "train")
-    loader = create_loader(dataset, is_training=is_training, on_bad_image="skip", batch_size=2, image_resize=16)
+    loader = fixtures_data.open_loader(
+        dataset, is_training=is_training, on_bad_image="skip", batch_size=2, image_resize=16
+    )
     with failing[1]:
         list(loader.epoch(0))
     assert loader.bad_images == {}

@@ -8,7 +8,7 @@ import mindspore.dataset as ds
 import numpy as np
 import pytest
 
-from mindcv.data import create_dataset, create_loader, create_transforms
+from mindcv.data import create_dataset, create_transforms
 from mindcv.data.dataset import ArrayDataset
 from mindcv.data.loader import Loader
 
@@ -21,7 +21,7 @@ def short_segments(monkeypatch):
 
 
 def augmenting(dataset, workers, seed=3):
-    return create_loader(
+    return fixtures_data.open_loader(
         dataset, is_training=True, image_resize=16, batch_size=4, seed=seed, num_parallel_workers=workers,
         re_prob=0.5, re_value="random", color_jitter=(0.4, 0.4, 0.4, 0.1), drop_remainder=False,
     )  # fmt: skip
@@ -53,7 +53,9 @@ def test_an_epoch_begun_anywhere_gives_the_bits_of_the_whole_one(kind, workers, 
 def test_short_epochs_are_drawn_from_seed_epoch_and_shard_alone():
     """An epoch of one segment is one pipeline, seeded without the segment's number."""
     dataset = create_dataset("digits", num_samples=16)
-    loader = create_loader(dataset, is_training=True, image_resize=16, batch_size=4, num_parallel_workers=1, seed=5)
+    loader = fixtures_data.open_loader(
+        dataset, is_training=True, image_resize=16, batch_size=4, num_parallel_workers=1, seed=5
+    )
     order = np.random.default_rng((5, 7)).permutation(16)
     operations = create_transforms(is_training=True, image_resize=16, encoded=False, channels=1)
     before = ds.config.get_seed()
@@ -68,7 +70,7 @@ def test_short_epochs_are_drawn_from_seed_epoch_and_shard_alone():
 def test_segments_augment_the_same_image_differently():
     image = np.random.default_rng(0).integers(0, 256, (1, 16, 16, 3), np.uint8)
     same = ArrayDataset("same", "train", ["a"], image.repeat(32, 0), np.zeros(32), [("x", 32)])
-    loader = create_loader(same, is_training=True, image_resize=16, batch_size=4)
+    loader = fixtures_data.open_loader(same, is_training=True, image_resize=16, batch_size=4)
     first, second = (next(loader.epoch(0, start))[0] for start in (0, SEGMENT))
     assert (first != second).any()
 
@@ -90,7 +92,7 @@ class Counted(ArrayDataset):
 def test_whole_segments_are_passed_over_without_reading(start, first_read):
     dataset = Counted(24)
     operations = create_transforms(is_training=False, image_resize=4, in_channels=1, encoded=False, channels=1)
-    loader = Loader(dataset, operations, 2, shuffle=False, drop_remainder=False, num_parallel_workers=1)
+    loader = Loader(dataset, operations, is_training=False, batch_size=2, num_parallel_workers=1)
     assert len(list(loader.epoch(0, start))) == 12 - start
     assert dataset.asked == ([] if first_read is None else list(range(first_read, 24)))
 

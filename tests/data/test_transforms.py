@@ -1,13 +1,12 @@
 """Transforms: evaluation against a NumPy and PIL reference, augmentation by its properties, arguments by messages."""
 
-import inspect
 import io
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from mindcv.data import Loader, create_batch_transforms, create_loader, create_transforms
+from mindcv.data import Loader, create_batch_transforms, create_transforms
 from mindcv.data.dataset import ArrayDataset
 from mindcv.data.erasing import RandomErasing
 from mindcv.data.transforms import normalization
@@ -138,7 +137,7 @@ def test_flip_with_probability_one_mirrors_exactly(flip, axis):
 
 def batches(transforms, image, count, seed=0, **options):
     dataset = ArrayDataset("x", "train", ["a"], np.repeat(image[np.newaxis], count, 0), np.zeros(count), [("x", count)])
-    loader = Loader(dataset, transforms, count, shuffle=False, drop_remainder=False, seed=seed, **options)
+    loader = Loader(dataset, transforms, is_training=False, batch_size=count, seed=seed, **options)
     return next(loader.epoch(0))[0]
 
 
@@ -269,11 +268,3 @@ def test_erasing_with_noise_has_the_moments_of_a_standard_normal():
 def test_illegal_erasing_is_refused(change, message):
     with pytest.raises(ValueError, match=message):
         create_batch_transforms(**change)
-
-
-def test_create_loader_repeats_the_defaults_of_what_it_calls():
-    loader = inspect.signature(create_loader).parameters
-    for function in (create_transforms, create_batch_transforms):
-        for name, parameter in inspect.signature(function).parameters.items():
-            if name not in ("is_training", "encoded", "channels"):
-                assert loader[name].default == parameter.default, name

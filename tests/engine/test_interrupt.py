@@ -35,7 +35,7 @@ import mindcv
 from itertools import count
 from mindspore import Tensor
 import tiny
-from mindcv.data import create_dataset, create_loader
+from mindcv.data import Loader, create_dataset, create_transforms
 from mindcv.engine import TrainStep
 from mindcv.engine.interrupt import Interruption
 from mindcv.loss import create_loss
@@ -49,13 +49,14 @@ network = create_model(tiny.NAME, num_classes=10)
 step = TrainStep(network, create_loss(), create_optimizer(network, lr=0.01))
 step.set_train(True)
 digits = create_dataset("digits")
+transforms = create_transforms(is_training=True, image_resize=64, encoded=False, channels=1)
 """
 
 TRAIN = (
     SETUP
     + """
 def run(name, batch_size, first):
-    loader = create_loader(digits, is_training=True, batch_size=batch_size, image_resize=64, num_parallel_workers=1)
+    loader = Loader(digits, transforms, is_training=True, batch_size=batch_size, num_parallel_workers=1)
     with Interruption(computes_here=sys.argv[1] == "1") as interruption:
         for index, (images, labels) in enumerate(batch for epoch in count() for batch in loader.epoch(epoch)):
             if index == first:
@@ -79,7 +80,7 @@ STORM = (
     + """
 from mindcv.engine import interrupt
 interrupt.SAME_REQUEST_SECONDS = float("inf")  # however many there are, they are one request
-images, labels = next(iter(create_loader(digits, is_training=True, batch_size=16, image_resize=64).epoch(0)))
+images, labels = next(iter(Loader(digits, transforms, is_training=True, batch_size=16).epoch(0)))
 with Interruption(computes_here=sys.argv[1] == "1"):
     step(Tensor(images), Tensor(labels))
     print("storm", flush=True)

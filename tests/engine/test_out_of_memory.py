@@ -26,7 +26,7 @@ import mindcv
 import numpy as np
 from mindspore import Tensor
 import tiny
-from mindcv.data import create_dataset, create_loader
+from mindcv.data import Loader, create_dataset, create_transforms
 from mindcv.engine import TrainStep
 from mindcv.engine.out_of_memory import explain_out_of_memory
 from mindcv.loss import create_loss
@@ -40,7 +40,8 @@ setup_runtime(mode=int(sys.argv[1]), device_target="CPU")
 network = create_model(tiny.NAME, num_classes=10)
 step = TrainStep(network, create_loss(), create_optimizer(network, lr=0.01))
 images, labels = Tensor(np.zeros((256, 3, 96, 96), np.float32)), Tensor(np.zeros(256, np.int32))
-loader = create_loader(create_dataset("digits"), is_training=True, batch_size=512, image_resize=512)
+transforms = create_transforms(is_training=True, image_resize=512, encoded=False, channels=1)
+loader = Loader(create_dataset("digits"), transforms, is_training=True, batch_size=512)
 
 def run_out(work, spare):
     used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()

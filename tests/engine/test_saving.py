@@ -8,10 +8,11 @@ from mindspore import Tensor
 
 from mindcv.checkpoint import CheckpointStore, read_checkpoint
 from mindcv.checkpoint import store as store_module
-from mindcv.engine import EpochResult, Evaluation, Progress, SaveCheckpoints, TrainState, TrainStep, take_up
+from mindcv.engine import EpochResult, Evaluation, Progress, SaveCheckpoints, TrainState, TrainStep
 from mindcv.loss import create_loss
 from mindcv.optim import create_optimizer
 from mindcv.runtime import setup_runtime
+from resume import resume
 
 TRAINING = {"num_parallel_workers": 1, "num_examples": 8, "updates_per_epoch": 2}
 
@@ -99,7 +100,7 @@ def test_between_epochs_another_accumulation_and_schedule_position_fit(tmp_path,
     saver.save_epoch(epoch_result(1), progress)
     other = build(tiny_network)
     run = read_checkpoint(tmp_path / "m-last.ckpt")
-    taken, remarks = take_up(run, other, saver.store, updates_per_epoch=4, num_examples=16)
+    taken, remarks = resume(run, other, saver.store, 4, 16)
     assert taken.epoch == 1 and other.arrays()["global_step"] == [4]
     assert remarks == ["the training split had 8 images and now has 16"]
     assert_equal(other.weights(), state.weights())
@@ -111,7 +112,7 @@ def test_inside_an_epoch_another_number_of_images_is_refused(tmp_path, tiny_netw
     saver.save_now(Progress(batch=1))
     run = read_checkpoint(tmp_path / "m-last.ckpt")
     with pytest.raises(ValueError, match=r"had 8 images and now has 9, and .* in the middle of an epoch"):
-        take_up(run, saver.state, saver.store, updates_per_epoch=2, num_examples=9)
+        resume(run, saver.state, saver.store, 2, 9)
 
 
 def test_going_back_restores_weights_and_moments_but_not_the_position(tmp_path, tiny_network, mode):
@@ -231,14 +232,14 @@ def best_run(tmp_path, tiny_network):
     return state, saver.store
 
 
-def take_up_newest(state, store):
+def resume_newest(state, store):
     run, _ = store.newest()
-    return take_up(run, state, store, updates_per_epoch=2, num_examples=8)
+    return resume(run, state, store, 2, 8)
 
 
 def test_the_best_so_far_is_remembered(tmp_path, tiny_network):
     state, store = best_run(tmp_path, tiny_network)
-    progress, remarks = take_up_newest(state, store)
+    progress, remarks = resume_newest(state, store)
     assert (progress.best_epoch, progress.best_top1, remarks) == (1, 60.0, [])
 
 
@@ -247,14 +248,14 @@ def test_a_best_that_the_state_does_not_know_of_is_not_overwritten_by_a_worse_on
     best = read_checkpoint(store.best)
     metrics = {"top1": 90.0, "top5": 100.0, "loss": 0.1}
     store_module.save_checkpoint(store.best, best.weights, {**best.info, "epoch": 3, "metrics": metrics})
-    progress, _ = take_up_newest(state, store)
+    progress, _ = resume_newest(state, store)
     assert (progress.best_epoch, progress.best_top1) == (3, 90.0)
 
 
 def test_a_best_that_is_gone_is_told_and_its_place_is_free(tmp_path, tiny_network):
     state, store = best_run(tmp_path, tiny_network)
     store.best.unlink()
-    progress, remarks = take_up_newest(state, store)
+    progress, remarks = resume_newest(state, store)
     assert progress.best_top1 is None and "that of epoch 1 (60.00 %) is lost" in remarks[0]
 
 
@@ -263,6 +264,6 @@ def test_a_best_that_is_gone_comes_back_if_the_run_stands_at_it(tmp_path, tiny_n
     weights = read_checkpoint(store.best).weights
     store.best.unlink()
     store.last.unlink()  # so that the run goes on from the end of epoch 1
-    progress, remarks = take_up_newest(state, store)
+    progress, remarks = resume_newest(state, store)
     assert (progress.epoch, progress.best_top1) == (1, 60.0) and "it is there again" in remarks[0]
     assert_equal(read_checkpoint(store.best).weights, weights)

@@ -310,7 +310,7 @@ def test_a_changed_recipe_is_read_as_it_stands_or_refused(tmp_path, data):
 @fuzz(300)
 @given(legal_settings())
 def test_any_config_survives_saving(tmp_path, values):
-    cfg, message = refusal(lambda: load_config(["dataset=cifar10"], prog="train", inherited=values))
+    cfg, message = refusal(lambda: load_config(["dataset=cifar10"], prog="train").inherit(values))
     only_if_together(message)
     gave_way = {key for key in values for notice in cfg.notices if f"{key}=" in notice and " way to " in notice}
     assert {key: cfg.to_dict()[key] for key in values if key not in ("dataset", *gave_way)} == {

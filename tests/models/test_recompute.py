@@ -8,7 +8,7 @@ from mindspore import Tensor, nn
 import assemble
 import config
 from mindcv.compile_cache.key import graph_digest
-from mindcv.engine import TrainStep
+from mindcv.engine import RunLength, TrainStep
 from mindcv.loss import create_loss
 from mindcv.models import freeze, recompute_blocks
 from mindcv.optim import create_optimizer
@@ -133,5 +133,6 @@ def test_a_kept_graph_of_the_one_is_not_taken_for_the_other(tiny_network):
 @pytest.mark.parametrize("flags, share", [([], 0.1), (["--recompute"], 1 - 0.9**0.5)])
 def test_the_option_reaches_the_network(tiny_network, flags, share):
     network = tiny_network()
-    assemble.build_step(config.load_config(["--dataset=cifar10", *flags], prog="train"), network, batches=5)
+    resolved = config.load_config(["--dataset=cifar10", *flags], prog="train")
+    assemble.build_step(resolved, network, RunLength(90, 5))
     assert network.stages[1][0].conv3.bn.bn_train.momentum == pytest.approx(share)

@@ -136,7 +136,7 @@ def test_the_options_of_images_and_validation_data_are_all_kept():
 def test_a_stripped_description_resolves_to_the_same_validation():
     def resolved(info):
         own = {key: value for key, value in info["config"].items() if key not in ("dataset_download", "pretrained")}
-        resolved = config.load_config([], prog="validate", inherited=own, inherited_from="x.ckpt")
+        resolved = config.load_config([], prog="validate").inherit(own, "x.ckpt")
         return resolved.image, resolved.data.dataset, resolved.data.data_dir, resolved.data.val_split
 
     whole = checkpoint(config={**INFO["config"], "image_resize": 64, "mean": (0.1, 0.2, 0.3), "data_dir": "elsewhere"})

@@ -1,0 +1,121 @@
+"""Weights that a configuration names, and what they say about themselves."""
+
+import os
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
+
+from assemble import build_to_run
+from config import COMMAND_LINE, Config, Files
+from early import check_data_dir
+from mindcv.checkpoint import Checkpoint, check_fits, network_weights
+from mindcv.console import say
+from mindcv.export import read_info
+from mindcv.models import MODELS
+from mindcv.paths import is_exported
+from mindcv.weights import find_weights, imagenet_classes
+from mindcv.weights.load import num_classes, read_published, read_weights
+
+# Of a saved configuration, what belongs to the command that wrote it.
+NOT_INHERITED = {
+    *("debug", "compile_cache", "resume", "resume_opt", "dataset_download", "ckpt_save_dir", "check_data"),
+    *(field.name for field in fields(Files)),
+}
+# Of that of weights, besides: where and from what that run started.
+_NOT_OF_WEIGHTS = NOT_INHERITED | {"ckpt_path", "pretrained", "device_target", "num_parallel_workers"}
+# What a training inherits from published weights; from a checkpoint it takes the weights only.
+_PREPROCESSING = {"mean", "std", "interpolation", "crop_pct"}
+
+
+def weights_to_start(config: Config) -> tuple[Config, Checkpoint | None]:
+    """The weights that a configuration names, and the configuration with what they say about themselves.
+
+    Raises:
+        ValueError: if the weights cannot be had, are damaged, or are not those of the model asked for.
+    """
+    MODELS.get(config.model.model)
+    weights = _read_weights(config)
+    if weights and weights.info:
+        if config.prog != "train":
+            asked = {key: value for key, value in config.to_dict().items() if config.sources[key] == COMMAND_LINE}
+            check_fits(weights, **{key: asked[key] for key in asked.keys() & weights.info["model"].keys()})
+        config = config.inherit(_inherited(config, weights), weights.info.get("weights", str(weights.path)))
+        if config.prog == "validate":
+            check_data_dir(config)
+    for notice in config.notices:
+        say(notice)
+    return config, weights
+
+
+def _read_weights(config: Config) -> Checkpoint | None:
+    model = config.model
+    if model.pretrained:
+        record = find_weights(model.model, None if model.pretrained is True else model.pretrained)
+        say(
+            f"weights: {record.name} of {record.source} for {record.model}, licence {record.licence}, published top-1 "
+            f"{record.top1:.2f} % at {record.eval_size}x{record.eval_size}"
+        )
+        return read_published(record)
+    if config.prog in ("validate", "infer") and is_exported(model.ckpt_path):
+        return Checkpoint(Path(model.ckpt_path), {}, read_info(model.ckpt_path), names="exported")
+    return read_weights(model.ckpt_path) if model.ckpt_path else None
+
+
+def _inherited(config: Config, weights: Checkpoint) -> dict[str, Any]:
+    """What of the weights' own configuration the run takes over."""
+    own = saved_config(weights)
+    if config.prog != "train":
+        return {key: value for key, value in own.items() if key not in _NOT_OF_WEIGHTS}
+    if not config.model.pretrained:
+        return {}
+    own = {key: own[key] for key in _PREPROCESSING}
+    if config.image.in_channels == 1:  # their average, as for the defaults
+        own |= {key: (sum(own[key]) / len(own[key]),) for key in ("mean", "std")}
+    return own
+
+
+def saved_config(checkpoint: Checkpoint) -> dict[str, Any]:
+    """The configuration that a checkpoint was saved with, its data_dir as a path from here.
+
+    A relative data_dir began in the folder of that run. If it is gone from there, because a project was moved, the
+    path as it was given is tried from the present folder; if that is not there either, it stays, for the message.
+    """
+    saved = dict(checkpoint.info["config"])
+    given = saved.get("data_dir", "")
+    meant = os.path.normpath(os.path.join(checkpoint.info.get("folder", "."), given))
+    if not given or os.path.abspath(given) == os.path.abspath(meant):
+        return saved
+    if os.path.isdir(meant) or not os.path.isdir(given):
+        return {**saved, "data_dir": meant}
+    say(f"{checkpoint.path}: its data_dir {meant} is gone; using {os.path.abspath(given)}")
+    return saved
+
+
+def class_names_of(weights: Checkpoint) -> list[str]:
+    """A name for each class: ImageNet's in words, the numbers of the classes if the weights came without names."""
+    in_words = dict(imagenet_classes())
+    names = weights.info.get("class_names")
+    if not names and weights.names == "exported":
+        raise ValueError(f"{weights.path} does not name its classes: another tool wrote it. Export it with export.py.")
+    return [in_words.get(name, name) for name in names or map(str, range(num_classes(weights)))]
+
+
+def as_own_checkpoint(config: Config, weights: Checkpoint) -> Checkpoint:
+    """The same weights under this package's names, with a description: their own, with what was given for this run.
+
+    Raises:
+        ValueError: if they are not exactly those of the network that the configuration names.
+    """
+    if weights.names == "mindcv-sk" and weights.info:
+        given = {key: value for key, value in config.to_dict().items() if config.given(key)}
+        check_fits(weights, **{key: given[key] for key in ("model", "in_channels") if key in given})
+        image = {key: given[key] for key in vars(config.image) if key in given}
+        return replace(weights, info={**weights.info, "config": {**weights.info.get("config", {}), **image}})
+    network = build_to_run(config, weights)
+    info = {
+        "class_names": [],
+        **weights.info,
+        "model": network.description,
+        "config": {"model": config.model.model, **vars(config.image)},
+    }
+    return replace(weights, weights=network_weights(network), info=info, names="mindcv-sk")
