@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import mindcv  # noqa: F401  (sets what MindSpore reads when it is imported)
 from config import Config, load_config
 from early import check_names_and_paths
-from mindcv.console import say
+from mindcv.console import say, speak_for
+from mindcv.distributed import ALONE
 from mindcv.script import run_script
 
 if TYPE_CHECKING:
@@ -64,6 +65,8 @@ def _train(config: Config, weights: Checkpoint | None, run: Checkpoint | None, s
 
     # Check everything before writing anything.
     runtime, options = config.runtime, config.train
+    world = ALONE
+    speak_for(world)
     device = setup_runtime(mode=runtime.mode, device_target=runtime.device_target, seed=runtime.seed)
     say_if_another_device(run, device)
     train_loader = build_training_loader(config, weights, resumes=run is not None)
@@ -87,9 +90,8 @@ def _train(config: Config, weights: Checkpoint | None, run: Checkpoint | None, s
     )
     if frozen:
         say(frozen)
-    saver = SaveCheckpoints(
-        store, state, *describe_run(config, network, train_loader, length, device), on_error=options.on_save_error
-    )
+    description = describe_run(config, network, train_loader, length, device)
+    saver = SaveCheckpoints(store, state, *description, on_error=options.on_save_error, world=world)
     with Interruption(computes_here=config.runtime.mode == 1) as interruption:
 
         def stop() -> bool:
@@ -97,7 +99,7 @@ def _train(config: Config, weights: Checkpoint | None, run: Checkpoint | None, s
 
         trainer = Trainer(
             step,
-            partial(evaluate, network, eval_loader, stop=stop) if eval_loader else None,
+            partial(evaluate, network, eval_loader, stop=stop, world=world) if eval_loader else None,
             [EpochLog(options.epoch_size), metrics, bad_images],
             saver=saver,
             val_interval=options.val_interval,

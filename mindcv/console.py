@@ -19,17 +19,26 @@ from typing import Any, TextIO
 from tqdm import tqdm
 from tqdm.utils import ObjectWrapper
 
+from mindcv.distributed import ALONE, World
+
 COLUMNS = 100  # the longest line of our own, and the widest bar
 _LINE_SECONDS = 60.0  # between two progress lines where no bar can be seen
 _REDRAW_SECONDS = 0.1
 _lost: OSError | ValueError | None = None  # why a line could not be written to stdout
+_world = ALONE
+
+
+def speak_for(world: World) -> None:
+    """Of several processes only the main one says anything, but for errors."""
+    global _world
+    _world = world
 
 
 def say(text: str) -> None:
     """Print a text to stdout, above a progress bar if there is one, at once."""
     global _lost
     stream = sys.stdout
-    if stream is None:
+    if stream is None or not _world.is_main:
         return
     try:
         tqdm.write(text, file=stream)
@@ -203,7 +212,7 @@ def status(text: str) -> None:
     Only where stderr is a terminal.
     """
     on_bar = _active is not None and _active.remark(text)
-    if not on_bar and watched():
+    if not on_bar and _world.is_main and watched():
         with contextlib.suppress(OSError, ValueError):
             width = _width() - 1
             sys.stderr.write(f"\r{text:{width}.{width}}" if text else f"\r{'':{width}}\r")
@@ -246,7 +255,7 @@ class _Forgiving(ObjectWrapper):
 def _draw_bar(shown: bool, **options: Any) -> tqdm:
     options |= {"leave": False, "mininterval": _REDRAW_SECONDS, "ncols": _width()}
     options["nrows"] = 20  # else tqdm draws nothing where it takes the screen for one without rows
-    if shown and watched():
+    if shown and _world.is_main and watched():
         with contextlib.suppress(OSError, ValueError):  # tqdm first writes out what is left for stdout and stderr
             return tqdm(file=_Forgiving(sys.stderr), **options)
     return tqdm(disable=True, **options)

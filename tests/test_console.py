@@ -13,6 +13,7 @@ from script_runs import small_run
 import train
 from mindcv import console
 from mindcv.checkpoint import read_checkpoint
+from mindcv.distributed import World
 from mindcv.script import run_script
 
 ROOT = Path(__file__).parent.parent
@@ -197,6 +198,16 @@ def test_nothing_is_shown_where_it_was_not_wanted(capsys, open_terminal):
     with console.Progress("epoch 1/1", 2, "step", interval=1, shown=False) as progress:
         progress.advance("loss 1")
     assert capsys.readouterr().out == terminal.getvalue() == ""
+
+
+def test_of_several_processes_only_the_main_one_speaks(capsys, monkeypatch):
+    monkeypatch.setattr(console, "_world", console._world)  # set back after the test
+    for rank, expected in ((0, "epoch 1\n"), (1, "")):
+        console.speak_for(World(rank, size=2))
+        console.say("epoch 1")
+        assert capsys.readouterr().out == expected
+    console.tell_error("error: no memory")
+    assert capsys.readouterr().err == "error: no memory\n"
 
 
 def test_a_line_stands_above_the_bar_of_a_terminal():

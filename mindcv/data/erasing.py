@@ -39,8 +39,13 @@ class RandomErasing:
             raise ValueError(f"re_value must be 0 or 'random'; got {value!r}.")
         self.probability, self.scale, self.ratio, self.value = probability, tuple(scale), tuple(ratio), value
 
-    def __call__(self, images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """Return a copy of `images` (B, C, H, W) float32 with rectangles erased; all chance comes from `rng`."""
+    def __call__(
+        self, images: np.ndarray, labels: np.ndarray, rng: np.random.Generator
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return a copy of `images` (B, C, H, W) float32 with rectangles erased, and the labels as they are.
+
+        All chance comes from `rng`.
+        """
         images = images.copy()
         _, channels, image_height, image_width = images.shape
         for image in images:
@@ -58,4 +63,4 @@ class RandomErasing:
                 patch = rng.standard_normal((channels, height, width), np.float32) if noise else 0.0
                 image[:, top : top + height, left : left + width] = patch
                 break
-        return images
+        return images, labels

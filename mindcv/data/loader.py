@@ -8,6 +8,8 @@ import numpy as np
 from mindcv.data.dataset import Dataset
 from mindcv.data.examples import ExampleReader
 from mindcv.data.pipeline import Segment
+from mindcv.data.transforms import BatchTransform
+from mindcv.distributed import ALONE, World
 
 MAX_DEFAULT_WORKERS = 8
 # Batches that share a pipeline, which has a seed of its own. An epoch can be begun at the first of them for nothing; to
@@ -20,7 +22,7 @@ class Loader:
 
     Order: epoch e of seed s is a permutation drawn from (s, e) alone, so it does not depend on the number of workers,
     on earlier epochs or on other random numbers; without `shuffle` it is the data set's order. Augmentation is seeded
-    by (seed, epoch, shard, batch // SEGMENT) and repeats exactly for the same number of workers.
+    by (seed, epoch, rank, batch // SEGMENT) and repeats exactly for the same number of workers.
 
     A bad image, one that cannot be read or decoded, ends the run or is skipped. Skipping does not change the number of
     batches, and is as reproducible as everything else: see `ExampleReader`.
@@ -36,8 +38,9 @@ class Loader:
             of batches. Otherwise the last batch is short. None: as `is_training`.
         num_parallel_workers: threads; None means one per core, at most 8.
         seed: of the order and the augmentation.
-        num_shards, shard_id: this loader gives every `num_shards`-th example of the order, from `shard_id` on.
-        batch_transforms: operations on finished batches with a random generator, from `create_batch_transforms`.
+        world: the processes; this loader gives every `size`-th example of the order, from `rank` on.
+        batch_transforms: operations (images, labels, random generator) -> (images, labels) on finished batches, from
+            `create_batch_transforms`.
         on_bad_image: "stop" or "skip".
         bad_image_limit: with "skip", more bad images than this end the run nevertheless.
 
@@ -56,9 +59,8 @@ class Loader:
         drop_remainder: bool | None = None,
         num_parallel_workers: int | None = None,
         seed: int = 42,
-        num_shards: int = 1,
-        shard_id: int = 0,
-        batch_transforms: Sequence[Callable[[np.ndarray, np.random.Generator], np.ndarray]] = (),
+        world: World = ALONE,
+        batch_transforms: Sequence[BatchTransform] = (),
         on_bad_image: str = "stop",
         bad_image_limit: int = 100,
     ) -> None:
@@ -71,27 +73,25 @@ class Loader:
             )
         if batch_size < 1:
             raise ValueError(f"batch_size must be at least 1; got {batch_size}.")
-        if not 0 <= shard_id < num_shards:
-            raise ValueError(f"shard_id must be from 0 to num_shards - 1 = {num_shards - 1}; got {shard_id}.")
         if seed < 0:
             raise ValueError(f"seed must be at least 0; got {seed}.")
         self.dataset, self.batch_size, self.num_parallel_workers = dataset, batch_size, num_parallel_workers
         self._transforms, self._batch_transforms = list(transforms), list(batch_transforms)
         self._shuffle = is_training if shuffle is None else shuffle
-        self._seed, self._num_shards, self._shard_id = seed, num_shards, shard_id
+        self._seed, self._world = seed, world
         self._examples = ExampleReader(dataset, on_bad_image, bad_image_limit, replace=is_training)
 
         if is_training if drop_remainder is None else drop_remainder:
             # The smallest shard decides, else ranks would wait for each other's missing batches.
-            self.num_examples = len(dataset) // num_shards // batch_size * batch_size
+            self.num_examples = len(dataset) // world.size // batch_size * batch_size
             if self.num_examples == 0:
-                shards = f" in {num_shards} shards" if num_shards > 1 else ""
+                shards = f" in {world.size} shards" if world.size > 1 else ""
                 raise ValueError(
                     f"batch_size={batch_size} is more than the {len(dataset)} examples of {dataset.name!r} "
                     f"({dataset.split}){shards}: no full batch. Lower batch_size or turn drop_remainder off."
                 )
         else:
-            self.num_examples = len(range(shard_id, len(dataset), num_shards))
+            self.num_examples = len(range(world.rank, len(dataset), world.size))
 
     def __len__(self) -> int:
         """Batches per epoch."""
@@ -101,7 +101,7 @@ class Loader:
         """Return the (num_examples,) positions in the data set that epoch `epoch` of this shard goes through."""
         count = len(self.dataset)
         order = np.random.default_rng((self._seed, epoch)).permutation(count) if self._shuffle else np.arange(count)
-        return order[self._shard_id :: self._num_shards][: self.num_examples]
+        return order[self._world.rank :: self._world.size][: self.num_examples]
 
     @property
     def smallest_batch(self) -> int:
@@ -117,7 +117,8 @@ class Loader:
         return self._examples.found()
 
     def epoch(self, epoch: int, start: int = 0) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Give the batches of one epoch: images (B, C, H, W) float32, labels (B,) int32.
+        """Give the batches of one epoch: images (B, C, H, W) float32, labels (B,) int32, or what the
+        batch transforms make of them.
 
         Args:
             epoch: its number.
@@ -139,9 +140,9 @@ class Loader:
             try:
                 for index in range(start, segment.batches.stop):
                     images, labels = segment.batch(index)
-                    rng = np.random.default_rng((self._seed, epoch, self._shard_id, index))
+                    rng = np.random.default_rng((self._seed, epoch, self._world.rank, index))
                     for transform in self._batch_transforms:
-                        images = transform(images, rng)
+                        images, labels = transform(images, labels, rng)
                     yield images, labels
             finally:  # also when the caller leaves the loop: ends MindData's threads
                 segment.close()
@@ -150,7 +151,7 @@ class Loader:
     def _segment(self, epoch: int, order: np.ndarray, number: int) -> Segment:
         # Reading and checking files leaves Python's lock free for other threads; taking pixels from memory does not.
         readers = self.num_parallel_workers if self.dataset.encoded else 1
-        entropy = (self._seed, epoch, self._shard_id, number) if number else (self._seed, epoch, self._shard_id)
+        entropy = (self._seed, epoch, self._world.rank, number) if number else (self._seed, epoch, self._world.rank)
         return Segment(
             order,
             range(number * SEGMENT, min((number + 1) * SEGMENT, len(self))),

@@ -11,6 +11,9 @@ from mindcv.data.auto_augment import create_auto_augment
 from mindcv.data.erasing import RandomErasing
 from mindcv.nearest import did_you_mean
 
+# (B, C, H, W) images, (B,) or (B, K) labels and a random generator -> images, labels
+BatchTransform = Callable[[np.ndarray, np.ndarray, np.random.Generator], tuple[np.ndarray, np.ndarray]]
+
 # Bicubic is Pillow's, to the last bit: it smooths before it makes an image smaller, as the published weights of timm
 # expect; OpenCV's differs from it by 4 grey levels on average at 500 -> 341 pixels. 13 % slower than that in training.
 INTERPOLATIONS = {"bilinear": Inter.BILINEAR, "bicubic": Inter.PILCUBIC, "nearest": Inter.NEAREST}
@@ -115,8 +118,8 @@ def create_batch_transforms(
     re_scale: Sequence[float] = (0.02, 0.33),
     re_ratio: Sequence[float] = (0.3, 3.3),
     re_value: int | str = 0,
-) -> list[Callable[[np.ndarray, np.random.Generator], np.ndarray]]:
-    """Return the training operations on a finished batch (B, C, H, W), in the order in which they are applied.
+) -> list[BatchTransform]:
+    """Return the training operations on a finished batch, in the order in which they are applied.
 
     They are here rather than in `create_transforms` because MindData has them in Python only, where its threads share
     one random state: seeded per batch by the loader they give the same result for any number of workers.

@@ -1,18 +1,19 @@
 """Training and evaluation."""
 
-from mindcv.engine.callbacks import EpochLog, MetricsFile
+from mindcv.engine.callbacks import Callback, EpochLog, MetricsFile
 from mindcv.engine.compiling import compiling_shown
-from mindcv.engine.evaluator import Evaluation, evaluate
+from mindcv.engine.evaluator import Evaluation, Sums, count, evaluate
 from mindcv.engine.interrupt import Interruption
 from mindcv.engine.out_of_memory import memory_explained
 from mindcv.engine.predictor import Prediction, Predictions, predict
 from mindcv.engine.run_length import RunLength
 from mindcv.engine.saving import SaveCheckpoints
-from mindcv.engine.state import EpochResult, Progress, TrainState
+from mindcv.engine.state import EpochResult, Progress, StepReport, TrainState
 from mindcv.engine.train_step import StepResult, TrainStep
 from mindcv.engine.trainer import Trainer
 
 __all__ = [
+    "Callback",
     "EpochLog",
     "EpochResult",
     "Evaluation",
@@ -23,11 +24,14 @@ __all__ = [
     "Progress",
     "RunLength",
     "SaveCheckpoints",
+    "StepReport",
     "StepResult",
+    "Sums",
     "TrainState",
     "TrainStep",
     "Trainer",
     "compiling_shown",
+    "count",
     "evaluate",
     "memory_explained",
     "predict",

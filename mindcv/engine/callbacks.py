@@ -1,4 +1,4 @@
-"""What happens after each epoch beside training and saving: a line on the console, a row in a file."""
+"""What happens after each step and epoch beside training and saving: a line on the console, a row in a file."""
 
 import csv
 from collections.abc import Sequence
@@ -6,11 +6,21 @@ from pathlib import Path
 from typing import Literal
 
 from mindcv import console
-from mindcv.engine.state import EpochResult
+from mindcv.engine.state import EpochResult, StepReport
 from mindcv.files import replacing
 
 
-class EpochLog:
+class Callback:
+    """Sees the results of a run; changes nothing in it. A subclass overrides what it needs."""
+
+    def on_step_end(self, report: StepReport) -> None:
+        """After each step, before what is saved after it."""
+
+    def on_epoch_end(self, result: EpochResult) -> None:
+        """After each epoch and its validation, before it is saved."""
+
+
+class EpochLog(Callback):
     """Prints one line per epoch."""
 
     def __init__(self, epochs: int) -> None:
@@ -30,7 +40,7 @@ class EpochLog:
         console.say(line)
 
 
-class MetricsFile:
+class MetricsFile(Callback):
     """A CSV file with one row per epoch; cells of epochs without validation stay empty.
 
     It is written anew after each epoch and takes its name when it is whole, so that no half line is ever seen.

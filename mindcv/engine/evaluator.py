@@ -1,13 +1,14 @@
-"""Evaluation that counts every example once, whatever the batch size."""
+"""Evaluation that counts every example once, whatever the batch size and the number of processes."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from typing import Protocol
 
 import numpy as np
 from mindspore import Tensor, nn
 
 from mindcv import console
+from mindcv.distributed import ALONE, World
 from mindcv.engine.compiling import clock
 
 _NEVER_RIGHT = np.iinfo(np.int64).max  # the rank of a label whose logits are not finite
@@ -23,6 +24,26 @@ class Batches(Protocol):
 
     def epoch(self, epoch: int, start: int = 0) -> Iterable[tuple[np.ndarray, np.ndarray]]:
         """(B, C, H, W) float32 images and (B,) int32 labels, batch by batch, from number `start` on."""
+
+
+@dataclass(frozen=True)
+class Sums:
+    """What is counted of some examples; sums of different examples can be added.
+
+    Attributes:
+        examples: with a label.
+        right, right_of_5: those whose label has the highest logit, or one of the five highest.
+        loss: sum of their cross-entropies in nats, without label smoothing.
+        bad: examples left out because their image could not be read.
+        not_finite: examples with NaN or infinite logits; they are not right.
+    """
+
+    examples: int
+    right: int
+    right_of_5: int
+    loss: float
+    bad: int
+    not_finite: int
 
 
 @dataclass(frozen=True)
@@ -49,8 +70,46 @@ class Evaluation:
 
 
 def evaluate(
-    network: nn.Cell, loader: Batches, *, progress: bool = True, stop: Callable[[], bool] = lambda: False
+    network: nn.Cell,
+    loader: Batches,
+    *,
+    progress: bool = True,
+    stop: Callable[[], bool] = lambda: False,
+    world: World = ALONE,
 ) -> Evaluation | None:
+    """Run the network over every example in evaluation mode, and average over those of all processes.
+
+    Args:
+        network, loader, progress, stop: see `count`.
+        world: the processes; each has a part of the examples.
+
+    Returns:
+        None if `stop` became true before the end.
+
+    Raises:
+        ValueError: if not one image can be read.
+    """
+    start = clock()
+    sums = count(network, loader, progress=progress, stop=stop)
+    if sums is None:
+        return None
+    sums = Sums(*world.add(astuple(sums)))
+    if not sums.examples:
+        raise ValueError(f"nothing to measure: not one of the {sums.bad:,} images can be read.")
+    return Evaluation(
+        top1=100.0 * (sums.right / sums.examples),
+        top5=100.0 * (sums.right_of_5 / sums.examples),
+        loss=sums.loss / sums.examples,
+        num_examples=sums.examples,
+        seconds=clock() - start,
+        num_bad=sums.bad,
+        num_not_finite=sums.not_finite,
+    )
+
+
+def count(
+    network: nn.Cell, loader: Batches, *, progress: bool = True, stop: Callable[[], bool] = lambda: False
+) -> Sums | None:
     """Run the network over every example of the loader in evaluation mode.
 
     The last batch is padded to the full batch size and the padding is not counted, so that a compiled graph serves all
@@ -66,13 +125,9 @@ def evaluate(
 
     Returns:
         None if `stop` became true before the end.
-
-    Raises:
-        ValueError: if not one image can be read.
     """
     was_training = network.training
     network.set_train(False)
-    start = clock()
     ranks, losses, num_bad, num_not_finite = [], [], 0, 0
     with console.Progress("validate", len(loader), "batch", shown=progress, clock=clock) as shown:
         for images, labels in loader.epoch(0):
@@ -90,16 +145,13 @@ def evaluate(
             shown.advance()
     network.set_train(was_training)
     ranks, losses = np.concatenate(ranks), np.concatenate(losses)
-    if len(ranks) == 0:
-        raise ValueError(f"nothing to measure: not one of the {num_bad:,} images can be read.")
-    return Evaluation(
-        top1=100.0 * float(np.mean(ranks == 0)),
-        top5=100.0 * float(np.mean(ranks < 5)),
-        loss=float(np.mean(losses)),
-        num_examples=len(ranks),
-        seconds=clock() - start,
-        num_bad=num_bad,
-        num_not_finite=num_not_finite,
+    return Sums(
+        examples=len(ranks),
+        right=int(np.count_nonzero(ranks == 0)),
+        right_of_5=int(np.count_nonzero(ranks < 5)),
+        loss=float(losses.sum()),  # of all at once: the sum of batches' sums would depend on their size
+        bad=num_bad,
+        not_finite=num_not_finite,
     )
 
 

@@ -7,6 +7,7 @@ import numpy as np
 
 from mindcv import console
 from mindcv.checkpoint import CheckpointStore, read_checkpoint
+from mindcv.distributed import ALONE, World
 from mindcv.engine.state import EpochResult, Progress, TrainState
 
 
@@ -20,6 +21,7 @@ class SaveCheckpoints:
         training: what else a resume needs to know, JSON-compatible.
         on_error: "stop": a checkpoint that cannot be written ends the run. "continue": the run says so and tries again
             at the next one.
+        world: the processes; the main one writes.
 
     Attributes:
         problem: why the newest save failed; None if it did not.
@@ -33,12 +35,14 @@ class SaveCheckpoints:
         training: Mapping[str, Any],
         *,
         on_error: Literal["stop", "continue"] = "stop",
+        world: World = ALONE,
     ) -> None:
         self.store = store
         self.state = state
         self.info = info
         self.training = training
         self.on_error = on_error
+        self.world = world
         self.problem: str | None = None
         self._saved: tuple[int, int] | None = None  # epoch and batch of the last checkpoint
 
@@ -75,6 +79,8 @@ class SaveCheckpoints:
         self.state.roll_back(checkpoint)
 
     def _write(self, progress: Progress, result: EpochResult | None) -> None:
+        if not self.world.is_main:
+            return
         weights = self.state.weights()
         self._check_finite(weights, progress)
         info = {

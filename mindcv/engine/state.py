@@ -23,6 +23,27 @@ from mindcv.runtime import random_state, set_random_state
 
 
 @dataclass(frozen=True)
+class StepReport:
+    """What one step did.
+
+    Attributes:
+        epoch: counted from 1.
+        step: of the epoch, counted from 1.
+        loss: training loss of the batch, as optimized.
+        lr: learning rate of the update that the batch belongs to.
+        finite: whether loss, gradients and running statistics were finite; else the step changed nothing.
+        updated: whether the optimizer was called.
+    """
+
+    epoch: int
+    step: int
+    loss: float
+    lr: float
+    finite: bool
+    updated: bool
+
+
+@dataclass(frozen=True)
 class EpochResult:
     """What one epoch did.
 

@@ -4,20 +4,16 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Literal, Protocol
 
+import numpy as np
 from mindspore import Tensor
 
 from mindcv import console
+from mindcv.engine.callbacks import Callback
 from mindcv.engine.compiling import clock
 from mindcv.engine.evaluator import Batches, Evaluation
 from mindcv.engine.run_length import RunLength
-from mindcv.engine.state import EpochResult, Progress
+from mindcv.engine.state import EpochResult, Progress, StepReport
 from mindcv.engine.train_step import TrainStep
-
-
-class Callback(Protocol):
-    """Sees the results of a run; changes nothing in it."""
-
-    def on_epoch_end(self, result: EpochResult) -> None: ...
 
 
 class Saver(Protocol):
@@ -34,7 +30,7 @@ class Trainer:
     """Runs epochs: train, evaluate, tell the callbacks, save.
 
         for epoch:
-            for batch: step; act if a number is bad; save if it is due; stop if that is asked for
+            for batch: step; act if it was not finite; callback.on_step_end(report); save if it is due; stop if asked
             evaluate, if it is due (the last epoch always is)
             for callback: callback.on_epoch_end(result)
             saver.save_epoch(result, progress)
@@ -42,7 +38,7 @@ class Trainer:
     Args:
         step: one call per batch; a step that is not finite changes nothing.
         evaluate: measures the current weights, or None for no validation; it returns None if it was stopped.
-        callbacks: called in this order after each epoch.
+        callbacks: called in this order after each step and each epoch.
         saver: writes checkpoints; None for none.
         val_interval: epochs between evaluations.
         save_steps: batches between two saves inside the epochs, counted from the start of the run; None for none.
@@ -158,20 +154,15 @@ class Trainer:
                 asked = clock()
                 images, labels = next(batches)
                 progress.waited += clock() - asked
-                outcome = self.step(Tensor(images), Tensor(labels))
-                loss, finite = float(outcome.loss.asnumpy()), bool(outcome.finite.asnumpy())
-                lr = learning_rates[min(self._updates, len(learning_rates) - 1)]  # of the update this batch belongs to
-                self._updates += bool(outcome.updated.asnumpy())
-                progress.batch += 1
-                if finite:
-                    progress.loss_sum += loss
-                    progress.counted += 1
-                else:
-                    self._handle_nonfinite(loss, progress, count)
+                report = self._step(images, labels, progress, learning_rates)
+                if not report.finite:
+                    self._handle_nonfinite(report.loss, progress, count)
                 progress.seconds = before + clock() - start
                 rate = (progress.batch - first) * loader.batch_size / (clock() - start)
                 mean = progress.loss_sum / max(progress.counted, 1)
-                shown.advance(f"loss {mean:.4f}, lr {lr:.2g}, {rate:.0f} img/s")
+                shown.advance(f"loss {mean:.4f}, lr {report.lr:.2g}, {rate:.0f} img/s")
+                for callback in self.callbacks:
+                    callback.on_step_end(report)
                 steps = progress.epoch * count + progress.batch
                 if self.saver and self.save_steps and steps % self.save_steps == 0:
                     self.saver.save_now(progress)
@@ -180,6 +171,19 @@ class Trainer:
         batches.close()
         self._pace = shown.pace
         return progress.batch == count
+
+    def _step(
+        self, images: np.ndarray, labels: np.ndarray, progress: Progress, learning_rates: Sequence[float]
+    ) -> StepReport:
+        """Train on one batch and count it."""
+        loss, finite, updated = (result.asnumpy().item() for result in self.step(Tensor(images), Tensor(labels)))
+        lr = learning_rates[min(self._updates, len(learning_rates) - 1)]
+        self._updates += updated
+        progress.batch += 1
+        if finite:
+            progress.loss_sum += loss
+            progress.counted += 1
+        return StepReport(progress.epoch + 1, progress.batch, loss, lr, finite, updated)
 
     def _seconds_after_epoch(self, epoch_seconds: float, epoch: int, epochs: int) -> float:
         """From the last step of an epoch to the end of the run, if validations take as long as the last one."""

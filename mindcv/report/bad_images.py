@@ -8,6 +8,7 @@ from typing import Protocol
 
 from mindcv import console
 from mindcv.console import printable
+from mindcv.engine import Callback, EpochResult
 from mindcv.files import replacing
 from mindcv.report.predictions import _inert
 
@@ -47,7 +48,7 @@ class HasBadImages(Protocol):
         """Path -> reason of every image that was left out so far."""
 
 
-class BadImagesFile:
+class BadImagesFile(Callback):
     """The list of the images that a run has left out, kept up to date; the file exists only if there are any.
 
     Args:
@@ -67,7 +68,7 @@ class BadImagesFile:
     def __len__(self) -> int:
         return len(self._listed)
 
-    def on_epoch_end(self, result: object) -> None:
+    def on_epoch_end(self, result: EpochResult) -> None:
         self.update()
 
     def update(self) -> None:

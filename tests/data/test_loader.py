@@ -13,6 +13,7 @@ import pytest
 from mindcv.data import Loader, create_dataset, create_transforms
 from mindcv.data.dataset import ArrayDataset
 from mindcv.data.examples import READER
+from mindcv.distributed import World
 
 CORES = os.cpu_count()
 
@@ -95,10 +96,9 @@ def test_augmentation_differs_between_epochs_and_shards_of_the_same_image():
     image = np.random.default_rng(0).integers(0, 256, (1, 16, 16, 3), np.uint8)
     same = ArrayDataset("same", "train", ["a"], image.repeat(8, 0), np.zeros(8), [("x", 8)])
 
-    def images(epoch, shard_id=0):
-        loader = fixtures_data.open_loader(
-            same, is_training=True, image_resize=16, batch_size=4, num_shards=2, shard_id=shard_id
-        )
+    def images(epoch, rank=0):
+        world = World(rank, size=2)
+        loader = fixtures_data.open_loader(same, is_training=True, image_resize=16, batch_size=4, world=world)
         return next(loader.epoch(epoch))[0]
 
     assert (images(0) == images(0)).all()
@@ -107,18 +107,16 @@ def test_augmentation_differs_between_epochs_and_shards_of_the_same_image():
     assert len(np.unique(images(0).reshape(4, -1), axis=0)) == 4
 
 
-@pytest.mark.parametrize("num_shards", [1, 2, 3, 7])
+@pytest.mark.parametrize("size", [1, 2, 3, 7])
 @pytest.mark.parametrize("count", [5, 50])
-def test_shards_cover_every_example_once(num_shards, count):
-    shards = [
-        labels_of(numbered_loader(count, 8, num_shards=num_shards, shard_id=shard), 1) for shard in range(num_shards)
-    ]
+def test_shards_cover_every_example_once(size, count):
+    shards = [labels_of(numbered_loader(count, 8, world=World(rank, size)), 1) for rank in range(size)]
     assert sorted(label for shard in shards for label in shard) == list(range(count))
     assert max(map(len, shards)) - min(map(len, shards)) <= 1
 
 
 def test_dropping_shards_have_the_same_number_of_batches():
-    loaders = [numbered_loader(31, 8, drop_remainder=True, num_shards=2, shard_id=shard) for shard in range(2)]
+    loaders = [numbered_loader(31, 8, drop_remainder=True, world=World(rank, 2)) for rank in range(2)]
     assert [len(list(loader.epoch(0))) for loader in loaders] == [len(loader) for loader in loaders] == [1, 1]
 
 
@@ -131,13 +129,16 @@ def test_batches_that_are_kept_stay_as_they_were():
 def test_batch_transforms_are_applied_in_order_and_seeded_per_batch():
     draws = []
 
-    def add_one(images, rng):
+    def add_one(images, labels, rng):
         draws.append(rng.random())
-        return images + 1
+        return images + 1, labels
 
-    loader = numbered_loader(16, 8, batch_transforms=[add_one, lambda images, rng: images * 2])
+    def double(images, labels, rng):
+        return images * 2, np.eye(16, dtype=np.float32)[labels]  # a transform may change the labels, too
+
+    loader = numbered_loader(16, 8, batch_transforms=[add_one, double])
     for images, labels in loader.epoch(0):
-        assert shows(images / 2 - 1, labels)
+        assert labels.shape == (8, 16) and shows(images / 2 - 1, labels.argmax(1))
     assert len(set(draws)) == 2
     list(loader.epoch(0))
     assert draws[:2] == draws[2:]
@@ -150,8 +151,7 @@ def test_batch_transforms_are_applied_in_order_and_seeded_per_batch():
         ({"num_parallel_workers": 0}, "num_parallel_workers must be from 1"),
         ({"batch_size": 0}, "batch_size must be at least 1; got 0"),
         ({"batch_size": 51, "drop_remainder": True}, "batch_size=51 is more than the 50 examples of 'numbered'"),
-        ({"batch_size": 26, "drop_remainder": True, "num_shards": 2}, "50 examples .* in 2 shards"),
-        ({"num_shards": 2, "shard_id": 2}, "shard_id must be from 0 to num_shards - 1 = 1; got 2"),
+        ({"batch_size": 26, "drop_remainder": True, "world": World(0, 2)}, "50 examples .* in 2 shards"),
         ({"seed": -1}, "seed must be at least 0"),
     ],
 )

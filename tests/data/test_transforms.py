@@ -233,7 +233,9 @@ def test_illegal_argument_is_named_with_its_legal_values(change, message):
 
 def test_erasing_touches_one_rectangle_of_legal_size():
     images = np.ones((400, 3, 40, 50), np.float32)
-    erased = RandomErasing(0.5, (0.1, 0.3), (0.5, 2.0))(images, np.random.default_rng(0))
+    labels = np.arange(400, dtype=np.int32)
+    erased, same = RandomErasing(0.5, (0.1, 0.3), (0.5, 2.0))(images, labels, np.random.default_rng(0))
+    assert same is labels
     assert images.min() == 1  # the input is left alone
     touched = 0
     for image in erased:
@@ -250,7 +252,7 @@ def test_erasing_touches_one_rectangle_of_legal_size():
 
 def test_erasing_with_noise_has_the_moments_of_a_standard_normal():
     images = np.full((64, 3, 32, 32), 9.0, np.float32)
-    erased = RandomErasing(1.0, value="random")(images, np.random.default_rng(0))
+    erased, _ = RandomErasing(1.0, value="random")(images, np.zeros(64, np.int32), np.random.default_rng(0))
     noise = erased[erased != 9]
     assert erased.dtype == np.float32
     assert abs(noise.mean()) < 0.03 and abs(noise.std() - 1) < 0.03

@@ -1,11 +1,14 @@
 """Every example counts once; a network that says nothing scores nothing."""
 
+from dataclasses import astuple
+
 import numpy as np
 import pytest
 from lookup import logits_network
 from sklearn.metrics import log_loss, top_k_accuracy_score
 
-from mindcv.engine import evaluate
+from mindcv.distributed import World
+from mindcv.engine import Sums, count, evaluate
 from mindcv.engine.evaluator import cross_entropy, label_ranks
 
 
@@ -52,6 +55,19 @@ def test_examples_without_a_label_are_left_out(batch_size):
     assert (result.num_examples, result.num_bad) == (30, 7)
     assert result.top1 == pytest.approx(100 * top_k_accuracy_score(good_labels, good_logits, k=1, labels=range(8)))
     assert result.loss == pytest.approx(log_loss(good_labels, probabilities, labels=range(8)), rel=1e-5)
+
+
+def test_processes_that_share_a_split_measure_what_one_would():
+    rng = np.random.default_rng(7)
+    logits, labels = rng.standard_normal((37, 8)), rng.integers(0, 8, 37).astype(np.int32)
+    network, images = logits_network(logits), numbered_images(37)
+    parts = [ArrayLoader(images[rank::2], labels[rank::2], 4) for rank in range(2)]
+    other = count(network, parts[1])
+    assert isinstance(other, Sums) and other.examples == 18
+    world = World(0, 2, add=lambda numbers: [mine + its for mine, its in zip(numbers, astuple(other), strict=True)])
+    shared, alone = evaluate(network, parts[0], world=world), evaluate(network, ArrayLoader(images, labels, 4))
+    assert (shared.num_examples, shared.top1, shared.top5) == (37, alone.top1, alone.top5)
+    assert shared.loss == pytest.approx(alone.loss, rel=1e-12)
 
 
 def test_a_split_without_any_good_image_is_no_result():

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from mindspore import Tensor
 
-from mindcv.engine import Evaluation, Progress, StepResult, Trainer
+from mindcv.engine import Callback, Evaluation, Progress, StepReport, StepResult, Trainer
 
 GRADIENT = -1.0  # stands for a step with a finite loss and an infinite gradient
 
@@ -29,7 +29,7 @@ class FakeStep:
         updated = self.calls % self.accumulate_steps == 0 and self._good > 0
         if updated:
             self.updates, self._good = self.updates + 1, 0
-        return StepResult(Tensor(np.float32(0.5 if loss == GRADIENT else loss)), Tensor(finite), updated)
+        return StepResult(Tensor(np.float32(0.5 if loss == GRADIENT else loss)), Tensor(finite), Tensor(updated))
 
 
 class FakeLoader:
@@ -48,9 +48,12 @@ class FakeLoader:
             yield np.zeros((2, 1, 1, 1), np.float32), np.zeros(2, np.int32)
 
 
-class Recorder:
+class Recorder(Callback):
     def __init__(self):
-        self.results = []
+        self.results, self.reports = [], []
+
+    def on_step_end(self, report):
+        self.reports.append(report)
 
     def on_epoch_end(self, result):
         self.results.append(result)
@@ -86,6 +89,20 @@ def test_fit_reports_mean_loss_best_epoch_and_last_learning_rate():
     assert [r.is_best for r in results] == [True, False]
     assert [r.is_final for r in results] == [False, True]
     np.testing.assert_allclose([r.lr for r in results], [0.6, 0.1])
+
+
+def test_callbacks_see_every_step_and_those_that_need_none_ignore_them():
+    recorder = Recorder()
+    losses = [1.0, math.nan, 3.0, 4.0]
+    trainer = Trainer(FakeStep(losses, accumulate_steps=2), None, [Callback(), recorder], on_nan="skip")
+    trainer.fit(FakeLoader(2), epochs=2, learning_rates=[0.5, 0.25])
+    last = recorder.reports.pop()
+    assert last == StepReport(epoch=2, step=2, loss=4.0, lr=0.25, finite=True, updated=True)
+    assert [(r.epoch, r.step, r.lr, r.finite, r.updated) for r in recorder.reports] == [
+        (1, 1, 0.5, True, False),
+        (1, 2, 0.5, False, True),
+        (2, 1, 0.25, True, False),
+    ]
 
 
 def test_every_epoch_asks_the_loader_for_its_own_order():
