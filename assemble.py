@@ -130,11 +130,14 @@ def describe_run(
     return info, training
 
 
-def build_to_run(config: Config, weights: Checkpoint, class_names: Sequence[str] | None = None) -> nn.Cell:
+def build_to_run(
+    config: Config, weights: Checkpoint, class_names: Sequence[str] | None = None, *, device_forms: bool = True
+) -> nn.Cell:
     """The network with exactly these weights, or the exported network.
 
     Args:
         class_names: those of the data set it will be measured on; None if there is none.
+        device_forms: as in `create_model`.
 
     Raises:
         ValueError: if the network, the data set and the weights do not belong together.
@@ -146,7 +149,9 @@ def build_to_run(config: Config, weights: Checkpoint, class_names: Sequence[str]
     if weights.names == "exported":
         return ExportedNetwork(weights.path)
     classes = len(class_names) if class_names is not None else num_classes(weights)
-    network = build_model(config.model.model, weights, num_classes=classes, in_channels=in_channels)
+    network = build_model(
+        config.model.model, weights, num_classes=classes, in_channels=in_channels, device_forms=device_forms
+    )
     load_weights(network, weights)
     return network
 

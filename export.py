@@ -32,7 +32,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     image = config.image
     with compiling_shown(kept=False):
         export = export_network(
-            partial(build_to_run, config, weights),
+            partial(build_to_run, config, weights, device_forms=False),
             files.output,
             input_size=(image.in_channels, image.image_resize, image.image_resize),
             info=strip_checkpoint(as_own_checkpoint(config, weights))[1],

@@ -43,7 +43,7 @@ def setup_runtime(*, mode: int = 0, device_target: str = "auto", seed: int = 42)
     if device == "CPU" and mode == 1:
         # Asynchronous dispatch puts its threads to sleep between operators; waking them costs more than it hides. In
         # step with them, an SK layer of 128 x 56 x 56 takes 0.34 s instead of 2.3 s, forward and backward
-        # (benchmarks/sk_layer.py, MindSpore 2.10, two cores).
+        # (benchmarks/formulations.py, MindSpore 2.10, two cores).
         ms.runtime.launch_blocking()
         _make_way_for_kernels()
     atexit.unregister(_silence_cell_teardown)
@@ -82,7 +82,7 @@ def present_devices() -> list[str]:
 
 
 def on_cpu() -> bool:
-    """Whether Cells built now will run on a CPU: for the few layers whose fastest formulation depends on it."""
+    """Whether Cells built now will run on a CPU."""
     return ms.get_context("device_target") == "CPU"
 
 

@@ -8,14 +8,16 @@ from typing import Any
 import numpy as np
 from mindspore import Tensor, nn
 
-from mindcv.export.formulation import make_exportable
 from mindcv.export.metadata import append_info
 from mindcv.export.mindir_file import write_mindir
 from mindcv.export.onnx_file import check_onnx_installed, write_onnx
 from mindcv.export.runner import ExportedNetwork
 from mindcv.faults import is_out_of_memory
-from mindcv.files import publish
+from mindcv.files import replacing
 from mindcv.models import fold_batch_norm
+from mindcv.models.cpu import CPU_FORMS
+from mindcv.models.inference import inference_pool
+from mindcv.models.replace import replace_cells
 from mindcv.paths import EXPORT_SUFFIXES, check_output_path
 
 TOLERANCE = 1e-4
@@ -68,8 +70,8 @@ def export_network(
     before stays until a verified file replaces it.
 
     Args:
-        build: makes the network with its final weights, a new one at each call: exporting needs a network that has
-            neither run nor been exported, verifying one that is not changed by it.
+        build: makes the network with its final weights, `device_forms=False`, a new one at each call: exporting needs a
+            network that has neither run nor been exported, verifying one that is not changed by it.
         path: ends in .onnx or .mindir.
         input_size: (C, H, W) of the images.
         info: JSON-compatible description for `read_info`; "input_shape" is added to it.
@@ -87,10 +89,9 @@ def export_network(
 
     network = build().set_train(False)
     num_folded = fold_batch_norm(network) if fold_bn else 0
-    make_exportable(network)
+    replace_cells(network, _exportable)
     num_parameters = sum(parameter.size for parameter in network.get_parameters())
-    temporary = path.with_name(f".{path.stem}.saving{path.suffix}")
-    try:
+    with replacing(path) as temporary:
         try:
             (write_onnx if path.suffix == ".onnx" else write_mindir)(network, temporary, input_shape)
         except RuntimeError as error:  # what MindSpore's exporters raise; the first line names the operator
@@ -100,10 +101,25 @@ def export_network(
             raise ValueError(f"this network cannot be exported to {path.suffix}: {reason}") from error
         append_info(temporary, {**info, "input_shape": input_shape})
         difference = verify_export(build(), temporary, input_shape, tolerance=tolerance)
-        publish(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
     return Export(path, difference, tolerance, num_folded, num_parameters, path.stat().st_size)
+
+
+def _exportable(cell: nn.Cell) -> nn.Cell | None:
+    """What to put in the place of a cell that does not export; None to leave it."""
+    if isinstance(cell, CPU_FORMS):
+        raise ValueError(
+            f"{type(cell).__name__} computes on a CPU only and does not export: build the network with "
+            "create_model(..., device_forms=False)."
+        )
+    if not isinstance(cell, nn.MaxPool2d) or not cell.use_pad:
+        return None
+    pool = inference_pool(cell)
+    if pool is None:
+        raise ValueError(
+            f"{cell} cannot be exported: of the padded max poolings only those with padding=1, and no dilation or "
+            "ceil_mode, have a formulation that can."
+        )
+    return pool
 
 
 def check_export_path(path: str | Path) -> None:

@@ -13,7 +13,7 @@ def write_mindir(network: nn.Cell, path: Path, input_shape: tuple[int | None, in
     """Write a network to `path` as a MindIR file.
 
     Args:
-        network: made of layers that export (`make_exportable`), in evaluation mode: the file keeps the mode.
+        network: made of layers that export, in evaluation mode: the file keeps the mode.
         input_shape: (B, C, H, W); B None leaves the batch size open.
     """
     if input_shape[0] is None:

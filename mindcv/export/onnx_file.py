@@ -17,7 +17,7 @@ def write_onnx(network: nn.Cell, path: Path, input_shape: tuple[int | None, int,
     """Write a network to `path` as an ONNX file (opset 11) that `onnx.checker` accepts.
 
     Args:
-        network: made of layers that export (`make_exportable`), in evaluation mode, not exported before: MindSpore's
+        network: made of layers that export, in evaluation mode, not exported before: MindSpore's
             exporter fails on the second export of one network.
         input_shape: (B, C, H, W); B None leaves the batch size open.
     """

@@ -1,6 +1,7 @@
 """Model families; importing this package fills the registry."""
 
 from mindcv.models import resnet, sknet  # noqa: F401  (registration)
+from mindcv.models.cpu import optimize_for_cpu
 from mindcv.models.factory import MODELS, build_model, create_model, list_models
 from mindcv.models.fold import fold_batch_norm
 from mindcv.models.freeze import freeze
@@ -16,6 +17,7 @@ __all__ = [
     "fold_batch_norm",
     "freeze",
     "list_models",
+    "optimize_for_cpu",
     "prepare_for_inference",
     "recompute_blocks",
 ]

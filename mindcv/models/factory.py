@@ -8,7 +8,9 @@ from typing import Any
 from mindspore import Tensor, nn
 
 from mindcv.checkpoint import Checkpoint, check_fits
+from mindcv.models.cpu import optimize_for_cpu
 from mindcv.registry import Registry
+from mindcv.runtime import on_cpu
 from mindcv.weights.catalog import find_weights, pretrained_models
 from mindcv.weights.load import load_weights, read_published, read_weights, variant
 
@@ -55,6 +57,7 @@ def create_model(
     out_indices: tuple[int, ...] | None = None,
     drop_rate: float = 0.0,
     drop_path_rate: float = 0.0,
+    device_forms: bool = True,
     **arch: Any,
 ) -> nn.Cell:
     """Build a registered network.
@@ -71,6 +74,8 @@ def create_model(
         out_indices: with features_only, which maps: 0 is the stem, 1 to 4 the stages. All by default.
         drop_rate: dropout before the classifier, in [0, 1).
         drop_path_rate: stochastic depth of the deepest block, in [0, 1).
+        device_forms: give layers the form that is fastest on the device, if that is a CPU; False keeps the textbook's,
+            which is what exports.
         **arch: further keywords of the network's class, such as `zero_init_last`.
     Returns:
         A Cell from (B, in_channels, H, W) float32 to (B, num_classes) logits.
@@ -92,7 +97,8 @@ def create_model(
         if count < least:
             raise ValueError(f"{label} must be at least {least}, got {count}.")
     sizes = {"num_classes": num_classes, "in_channels": in_channels}
-    model = build_model(name, checkpoint, **sizes, drop_rate=drop_rate, drop_path_rate=drop_path_rate, **arch)
+    rates = {"drop_rate": drop_rate, "drop_path_rate": drop_path_rate}
+    model = build_model(name, checkpoint, **sizes, **rates, device_forms=device_forms, **arch)
     if checkpoint:
         load_weights(model, checkpoint, adapt=True)
     return FeatureExtractor(model, out_indices) if features_only else model
@@ -106,6 +112,7 @@ def build_model(
     in_channels: int,
     drop_rate: float = 0.0,
     drop_path_rate: float = 0.0,
+    device_forms: bool = True,
     **arch: Any,
 ) -> nn.Cell:
     """The network that `create_model` loads weights into: the variant that the checkpoint's weights were made for.
@@ -120,7 +127,7 @@ def build_model(
     except TypeError as error:
         raise ValueError(f"{name} does not take these arguments: {error}") from error
     model.description = {"model": name, **sizes, "arch": arch}
-    return model
+    return optimize_for_cpu(model) if device_forms and on_cpu() else model
 
 
 def list_models(pattern: str = "*", pretrained: bool = False) -> list[str]:

@@ -1,12 +1,10 @@
 """Networks rewritten for evaluation: the same function in less time."""
 
-from collections.abc import Callable
-
 from mindspore import Tensor, nn, ops
 
+from mindcv.models.cpu import ArgmaxPool
 from mindcv.models.fold import fold_batch_norm
-from mindcv.models.layers.pooling import ArgmaxPool
-from mindcv.runtime import on_cpu
+from mindcv.models.replace import replace_cells
 
 
 class EdgePaddedMaxPool(nn.Cell):
@@ -40,39 +38,16 @@ def prepare_for_inference(network: nn.Cell, *, fold_bn: bool = True) -> nn.Cell:
     """
     if fold_bn:
         fold_batch_norm(network)
-    if on_cpu():
-        replace_cells(network, inference_pool)
+    replace_cells(network, lambda cell: inference_pool(cell) if isinstance(cell, ArgmaxPool) else None)
     return network
 
 
-def inference_pool(cell: nn.Cell) -> nn.Cell | None:
-    """The faster form of a max pooling where no gradient is wanted; None for all other cells.
+def inference_pool(pool: nn.MaxPool2d) -> nn.Cell | None:
+    """The form of a padded max pooling for results alone, faster there and exportable; None if there is none.
 
-    One that is padded has such a form if it has padding 1, and neither dilation nor ceil_mode.
+    There is one for "same" padding, and for padding 1 without dilation and ceil_mode.
     """
-    if isinstance(cell, ArgmaxPool) and cell.pad_mode == "same":
-        return nn.MaxPool2d(cell.kernel_size, cell.stride, pad_mode="same")
-    if isinstance(cell, ArgmaxPool):
-        return EdgePaddedMaxPool(cell.kernel_size, cell.stride) if cell.padding == 1 else None
-    if not (isinstance(cell, nn.MaxPool2d) and cell.use_pad):
-        return None
-    pool = cell.max_pool
-    if cell.padding != (0, 1, 1) or tuple(pool.dilation) != (1, 1, 1) or pool.ceil_mode or cell.return_indices:
-        return None
-    return EdgePaddedMaxPool(cell.kernel_size, cell.stride)
-
-
-def replace_cells(network: nn.Cell, replacement: Callable[[nn.Cell], nn.Cell | None]) -> None:
-    """Put `replacement(cell)` in the place of every cell for which it is not None; parameters keep their names."""
-    names = {id(parameter): parameter.name for parameter in network.get_parameters()}
-    for _, parent in list(network.cells_and_names()):
-        for name, child in list(parent.name_cells().items()):
-            new = replacement(child)
-            if new is None:
-                continue
-            if isinstance(parent, nn.SequentialCell | nn.CellList):
-                parent[int(name)] = new
-            else:
-                setattr(parent, name, new)
-    for parameter in network.get_parameters():
-        parameter.name = names[id(parameter)]  # a cell that changes its place renames what it holds
+    if not pool.use_pad:
+        return nn.MaxPool2d(pool.kernel_size, pool.stride, pad_mode=pool.pad_mode.lower())
+    rare = tuple(pool.max_pool.dilation) != (1, 1, 1) or pool.max_pool.ceil_mode or pool.return_indices
+    return None if rare or pool.padding != (0, 1, 1) else EdgePaddedMaxPool(pool.kernel_size, pool.stride)

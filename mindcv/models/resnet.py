@@ -13,7 +13,7 @@ from typing import Any
 from mindspore import Tensor, nn
 
 from mindcv.models.factory import register_variants
-from mindcv.models.layers import ConvNormAct, Dropout, DropPath, SqueezeExcite, global_average, max_pool
+from mindcv.models.layers import ConvNormAct, Dropout, DropPath, GlobalAverage, SqueezeExcite
 from mindcv.models.layers.init import init_weights
 
 _CONV_3X3 = partial(ConvNormAct, kernel_size=3)
@@ -176,6 +176,7 @@ class ResNet(nn.Cell):
                 self.feature_strides += (self.feature_strides[-1] * (2 if stage > 0 else 1),)
         self.stages = nn.CellList(stages)
         self.num_features = channels
+        self.average = GlobalAverage()
         self.dropout = Dropout(drop_rate, seed=num_blocks) if drop_rate else nn.Identity()
         self.classifier = nn.Dense(channels, num_classes) if num_classes else nn.Identity()
         init_weights(self)
@@ -203,7 +204,7 @@ class ResNet(nn.Cell):
 
     def forward_head(self, x: Tensor) -> Tensor:
         """The last feature map -> (B, num_classes) logits; (B, num_features) with num_classes=0."""
-        return self.classifier(self.dropout(global_average(x)))
+        return self.classifier(self.dropout(self.average(x)))
 
     def construct(self, x: Tensor) -> Tensor:
         return self.forward_head(self.forward_features(x))
@@ -221,7 +222,7 @@ def _make_stem(kind: str, in_channels: int, pool_padding: str) -> tuple[nn.Cell,
         raise ValueError(f"stem_pool must be 'pad' or 'same', got {pool_padding!r}.")
     if kind == "cifar":
         return ConvNormAct(in_channels, 64, 3), nn.Identity()
-    pool = max_pool(3, 2, pool_padding, 1 if pool_padding == "pad" else 0)
+    pool = nn.MaxPool2d(3, 2, pad_mode=pool_padding, padding=1 if pool_padding == "pad" else 0)
     if kind == "conv7":
         return ConvNormAct(in_channels, 64, 7, stride=2), pool
     assert kind == "deep", kind

@@ -19,7 +19,7 @@ class FusedDecayMomentum(nn.Momentum):
     """`nn.Momentum` on a CPU: g' = g + d p, v = m v + g', p = p - lr v.
 
     For g + d p MindSpore runs two operators. On a CPU there is one for it, with which an update of sknet50 takes 0.8 of
-    the time (benchmarks/momentum.py). GPU has none (MindSpore 2.10).
+    the time (benchmarks/formulations.py). GPU has none (MindSpore 2.10).
     """
 
     def decay_weight(self, gradients: tuple[Tensor, ...]) -> tuple[Tensor, ...]:

@@ -6,24 +6,20 @@ import mindspore as ms
 import numpy as np
 from mindspore import Tensor, nn
 
-from mindcv.models.layers.selective_kernel import SKSelect
-
 
 def init_weights(network: nn.Cell) -> None:
     """Fill every weight in place, repeatably for the seed of `mindspore.set_seed`.
 
-    Convolutions: He normal over the fan out, per group (He et al. 2015, equation 14). Layers that choose between
-    SK branches: normal with deviation 0.01, as in the Caffe models of the SKNet paper, so that training begins near
-    the plain average of the branches. Dense layers: uniform in +-1 / sqrt(fan in), bias likewise (PyTorch's default).
-    Norm layers: scale 1, shift 0.
+    Convolutions: normal with the deviation that their attribute `initial_deviation` says, else He normal over the fan
+    out, per group (He et al. 2015, equation 14). Dense layers: uniform in +-1 / sqrt(fan in), bias likewise (PyTorch's
+    default). Norm layers: scale 1, shift 0.
     """
     rng = np.random.default_rng(ms.get_seed())
-    selecting = {id(cell.conv) for _, cell in network.cells_and_names() if isinstance(cell, SKSelect)}
     for _, cell in network.cells_and_names():
         if isinstance(cell, nn.Conv2d):
             out_channels, _, height, width = cell.weight.shape
             fan_out = out_channels * height * width / cell.group
-            deviation = 0.01 if id(cell) in selecting else math.sqrt(2.0 / fan_out)
+            deviation = getattr(cell, "initial_deviation", math.sqrt(2.0 / fan_out))
             _fill(cell.weight, rng.standard_normal(cell.weight.shape) * deviation)
         elif isinstance(cell, nn.Dense):
             bound = 1.0 / math.sqrt(cell.weight.shape[1])

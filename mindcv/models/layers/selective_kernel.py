@@ -6,8 +6,7 @@ Shapes: B batch, M branches, C channels, H x W space after the stride, d reduced
 from mindspore import Tensor, nn, ops
 
 from mindcv.models.layers.conv import ConvNormAct, batch_norm, conv2d
-from mindcv.models.layers.pooling import global_average
-from mindcv.models.layers.rows import blend_rows, scale_rows
+from mindcv.models.layers.pooling import GlobalAverage
 
 
 class SKSplit(nn.Cell):
@@ -63,6 +62,7 @@ class SKFuse(nn.Cell):
     def __init__(self, channels: int, reduced_channels: int) -> None:
         super().__init__()
         self.channels = channels
+        self.average = GlobalAverage()
         self.conv = conv2d(channels, reduced_channels, 1)
         self.bn = batch_norm(reduced_channels)
 
@@ -70,7 +70,7 @@ class SKFuse(nn.Cell):
         fused = features[0]
         for feature in features[1:]:
             fused = fused + feature
-        descriptor = ops.reshape(global_average(fused), (-1, self.channels, 1, 1))
+        descriptor = ops.reshape(self.average(fused), (-1, self.channels, 1, 1))
         return ops.relu(self.bn(self.conv(descriptor)))
 
 
@@ -85,7 +85,8 @@ class SKSelect(nn.Cell):
         self.branches = branches
         self.channels = channels
         self.conv = conv2d(reduced_channels, branches * channels, 1)
-        self.blend, self.scale = blend_rows(), scale_rows()
+        # As in the Caffe models of the paper: training begins near the plain average of the branches.
+        self.conv.initial_deviation = 0.01
 
     def attention(self, descriptor: Tensor) -> Tensor:
         """(B, d, 1, 1) -> (B, M, C), a softmax over the branches: sums to 1 over M."""
@@ -93,26 +94,13 @@ class SKSelect(nn.Cell):
         return ops.softmax(logits, axis=1)
 
     def construct(self, features: tuple[Tensor, ...], descriptor: Tensor) -> Tensor:
-        """M maps of (B, C, H, W) and the descriptor (B, d, 1, 1) -> (B, C, H, W).
-
-        The weighted sum works on (B * C, H * W) views: reductions over the last axis are what a CPU does well.
-        """
-        # B is written as -1: that of an exported network is known only at run time.
-        channels, height, width = features[0].shape[1:]
-        rows = (-1, height * width)
-        if self.branches == 2:
-            # Over two branches softmax is the sigmoid of the difference, and a + b = 1 saves one product:
-            # a third of the memory traffic of stack, multiply, sum (benchmarks/sk_layer.py).
-            first_logit, second_logit = ops.split(ops.reshape(self.conv(descriptor), (-1, 2 * channels)), channels, 1)
-            weight = ops.reshape(ops.sigmoid(first_logit - second_logit), (-1, 1))
-            selected = self.blend(ops.reshape(features[0], rows), ops.reshape(features[1], rows), weight)
-        else:
-            weights = self.attention(descriptor)
-            selected = self.scale(ops.reshape(features[0], rows), ops.reshape(weights[:, 0], (-1, 1)))
-            for m in range(1, self.branches):
-                weight = ops.reshape(weights[:, m], (-1, 1))
-                selected = selected + self.scale(ops.reshape(features[m], rows), weight)
-        return ops.reshape(selected, (-1, channels, height, width))
+        """M maps of (B, C, H, W) and the descriptor (B, d, 1, 1) -> (B, C, H, W)."""
+        weights = ops.reshape(self.attention(descriptor), (-1, self.branches * self.channels, 1, 1))
+        weights = ops.split(weights, self.channels, axis=1)
+        selected = features[0] * weights[0]
+        for m in range(1, self.branches):
+            selected = selected + features[m] * weights[m]
+        return selected
 
 
 class SelectiveKernel(nn.Cell):

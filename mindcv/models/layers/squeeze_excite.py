@@ -2,8 +2,7 @@
 
 from mindspore import Tensor, nn, ops
 
-from mindcv.models.layers.pooling import global_average
-from mindcv.models.layers.rows import scale_rows
+from mindcv.models.layers.pooling import GlobalAverage
 
 
 class SqueezeExcite(nn.Cell):
@@ -17,14 +16,13 @@ class SqueezeExcite(nn.Cell):
     def __init__(self, channels: int, reduction: int = 16) -> None:
         super().__init__()
         hidden = max(8, int(channels / reduction + 4) // 8 * 8)
+        self.average = GlobalAverage()
         self.reduce = nn.Dense(channels, hidden)
         self.expand = nn.Dense(hidden, channels)
-        self.scale = scale_rows()
+
+    def gate(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) -> (B, C), between 0 and 1."""
+        return ops.sigmoid(self.expand(ops.relu(self.reduce(self.average(x)))))
 
     def construct(self, x: Tensor) -> Tensor:
-        gate = ops.relu(self.reduce(global_average(x)))  # (B, C) -> (B, hidden)
-        gate = ops.sigmoid(self.expand(gate))  # (B, C)
-        # -1 is the batch size times the channels: an exported network's batch size is known only at run time.
-        _, channels, height, width = x.shape
-        scaled = self.scale(ops.reshape(x, (-1, height * width)), ops.reshape(gate, (-1, 1)))
-        return ops.reshape(scaled, (-1, channels, height, width))
+        return x * ops.reshape(self.gate(x), (-1, x.shape[1], 1, 1))

@@ -1,0 +1,32 @@
+"""Replacing cells of a finished network: how a network gets other formulations of its layers."""
+
+from collections.abc import Callable
+
+from mindspore import nn
+
+
+def replace_cells(network: nn.Cell, replacement: Callable[[nn.Cell], nn.Cell | None]) -> None:
+    """Put `replacement(cell)` in the place of every cell inside `network` for which it is not None.
+
+    Inner cells are replaced before the cells that hold them, so a replacement may take over its cell's parts.
+    Parameters keep their names and their order.
+
+    Args:
+        network: not run yet: a compiled graph would not notice the change.
+    """
+    names = {id(parameter): parameter.name for parameter in network.get_parameters()}
+    _replace_inside(network, replacement)
+    for parameter in network.get_parameters():
+        parameter.name = names[id(parameter)]  # a cell that changes its place renames what it holds
+
+
+def _replace_inside(parent: nn.Cell, replacement: Callable[[nn.Cell], nn.Cell | None]) -> None:
+    for name, child in list(parent.name_cells().items()):
+        _replace_inside(child, replacement)
+        new = replacement(child)
+        if new is None:
+            continue
+        if isinstance(parent, nn.SequentialCell | nn.CellList):
+            parent[int(name)] = new
+        else:
+            setattr(parent, name, new)
