@@ -12,6 +12,7 @@ from mindcv.checkpoint import Checkpoint, check_fits, network_weights
 from mindcv.console import say
 from mindcv.export import read_info
 from mindcv.models import MODELS
+from mindcv.models.classifier import IMAGENET
 from mindcv.paths import is_exported
 from mindcv.weights import find_weights, imagenet_classes
 from mindcv.weights.load import num_classes, read_published, read_weights
@@ -33,15 +34,20 @@ def weights_to_start(config: Config) -> tuple[Config, Checkpoint | None]:
     Raises:
         ValueError: if the weights cannot be had, are damaged, or are not those of the model asked for.
     """
-    MODELS.get(config.model.model)
+    made_for = MODELS.get(config.model.model).default_cfg
     weights = _read_weights(config)
+    inherited, origin = {}, ""
+    if config.prog == "train" and made_for != IMAGENET:  # the options' defaults are ImageNet's
+        inherited, origin = _in_channels(config, made_for._asdict()), f"the images of {config.model.model}"
     if weights and weights.info:
         if config.prog != "train":
             asked = {key: value for key, value in config.to_dict().items() if config.sources[key] == COMMAND_LINE}
             check_fits(weights, **{key: asked[key] for key in asked.keys() & weights.info["model"].keys()})
-        config = config.inherit(_inherited(config, weights), weights.info.get("weights", str(weights.path)))
-        if config.prog == "validate":
-            check_data_dir(config)
+        inherited, origin = inherited | _inherited(config, weights), weights.info.get("weights", str(weights.path))
+    if inherited:
+        config = config.inherit(inherited, origin)
+    if weights and config.prog == "validate":
+        check_data_dir(config)
     for notice in config.notices:
         say(notice)
     return config, weights
@@ -68,10 +74,14 @@ def _inherited(config: Config, weights: Checkpoint) -> dict[str, Any]:
         return {key: value for key, value in own.items() if key not in _NOT_OF_WEIGHTS}
     if not config.model.pretrained:
         return {}
-    own = {key: own[key] for key in _PREPROCESSING}
-    if config.image.in_channels == 1:  # their average, as for the defaults
-        own |= {key: (sum(own[key]) / len(own[key]),) for key in ("mean", "std")}
-    return own
+    return _in_channels(config, {key: own[key] for key in _PREPROCESSING})
+
+
+def _in_channels(config: Config, image: dict[str, Any]) -> dict[str, Any]:
+    """Options of the section "image", with the average of mean and std where images are grey, as for the defaults."""
+    if config.image.in_channels != 1:
+        return image
+    return image | {key: (sum(image[key]) / len(image[key]),) for key in ("mean", "std")}
 
 
 def saved_config(checkpoint: Checkpoint) -> dict[str, Any]:

@@ -17,4 +17,4 @@ def model_names() -> list[str]:
 
 
 def _is_table(call: ast.Call) -> bool:
-    return getattr(call.func, "id", "") == "register_variants" and len(call.args) == 2
+    return getattr(call.func, "id", "") == "register_variants"

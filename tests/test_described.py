@@ -36,3 +36,17 @@ def test_an_average_is_of_the_model_that_was_named(own, tmp_path, capsys):
     assert "holds model=tiny_sknet, but model=resnet18" in fails(convert.main, [*line, "--model=resnet18"], capsys)
     convert.main([*line, "--model=tiny_sknet", "--interpolation=bicubic"])
     assert read_checkpoint(tmp_path / "mean.ckpt").info["config"]["interpolation"] == "bicubic"
+
+
+@pytest.mark.parametrize(
+    "flags, size, mean",
+    [
+        (["--model=sknet29"], 32, (0.4914, 0.4822, 0.4465)),
+        (["--model=sknet29", "--image_resize=48"], 48, (0.4914, 0.4822, 0.4465)),
+        (["--model=sknet29", "--in_channels=1"], 32, (pytest.approx((0.4914 + 0.4822 + 0.4465) / 3),)),
+        (["--model=sknet50"], 224, (0.485, 0.456, 0.406)),
+    ],
+)
+def test_a_network_trains_on_the_images_it_is_made_for_unless_others_are_asked_for(flags, size, mean):
+    config, _ = assemble_weights.weights_to_start(load_config([*flags, "--dataset=cifar10"], prog="train"))
+    assert (config.image.image_resize, config.image.mean) == (size, mean)

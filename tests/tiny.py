@@ -7,13 +7,18 @@ from mindcv.models.layers import SelectiveKernel
 from mindcv.models.resnet import Bottleneck, ResNet
 
 NAME = "tiny_sknet"
-_BLOCK = partial(Bottleneck, groups=4, base_width=16, middle_conv=partial(SelectiveKernel, min_reduced_channels=8))
+_BLOCK = {
+    "block": Bottleneck,
+    "groups": 4,
+    "base_width": 16,
+    "middle_conv": partial(SelectiveKernel, min_reduced_channels=8),
+}
 
 
 def register() -> None:
     """Make `create_model("tiny_sknet")` work in this process."""
     if NAME not in MODELS.names():
-        register_variants(ResNet, {NAME: {"block": _BLOCK, "layers": (1, 1), "planes": (16, 32), "stem": "cifar"}})
+        register_variants(ResNet, {NAME: {**_BLOCK, "layers": (1, 1), "planes": (16, 32), "stem": "cifar"}})
 
 
 def unregister() -> None:

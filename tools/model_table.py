@@ -40,7 +40,7 @@ def _hook(cell: nn.Cell, count) -> None:
 
 def published_classes(network: nn.Cell) -> int:
     """With how many classes the table counts a network: 10 if it was made for CIFAR, else ImageNet's 1000."""
-    return 10 if network.default_cfg["input_size"][1] == 32 else 1000
+    return 10 if network.default_cfg.image_resize == 32 else 1000
 
 
 def counted(name: str) -> tuple[int, str, str]:
@@ -48,7 +48,7 @@ def counted(name: str) -> tuple[int, str, str]:
     network = mindcv.create_model(name)
     if published_classes(network) != network.num_classes:
         network = mindcv.create_model(name, num_classes=published_classes(network))
-    side = network.default_cfg["input_size"][1]
+    side = network.default_cfg.image_resize
     parameters = sum(parameter.size for parameter in network.trainable_params())
     return side, f"{parameters:,}", f"{multiply_adds(network, side) / 1e9:.3f} G"
 

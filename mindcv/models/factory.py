@@ -1,6 +1,7 @@
 """Models by name: `create_model`, `list_models` and the registry behind them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ from typing import Any
 from mindspore import Tensor, nn
 
 from mindcv.checkpoint import Checkpoint, check_fits
+from mindcv.models.classifier import IMAGENET, Classifier, Preprocessing
 from mindcv.models.cpu import optimize_for_cpu
 from mindcv.registry import Registry
 from mindcv.runtime import on_cpu
@@ -16,34 +18,65 @@ from mindcv.weights.load import load_weights, read_published, read_weights, vari
 
 MODELS = Registry("model")
 
-# What pre-processing a network of these families expects, unless its weights say otherwise.
-_DEFAULT_CFG = {
-    "input_size": (3, 224, 224),
-    "mean": (0.485, 0.456, 0.406),
-    "std": (0.229, 0.224, 0.225),
-    "crop_pct": 0.875,
-    "interpolation": "bicubic",
-    "classifier": "classifier",
-}
-_CIFAR_CFG = {
-    **_DEFAULT_CFG,
-    "input_size": (3, 32, 32),
-    "mean": (0.4914, 0.4822, 0.4465),
-    "std": (0.2470, 0.2435, 0.2616),
-    "crop_pct": 1.0,
-}
 
+@dataclass(frozen=True)
+class Variant:
+    """A named architecture: called with further keywords, it makes the network.
 
-def register_variants(network: Callable[..., nn.Cell], variants: dict[str, dict[str, Any]]) -> None:
-    """Enter a table of named architectures: name -> the keywords that make `network` that variant."""
+    Attributes:
+        network: the class of the family.
+        arguments: its keywords that make this variant.
+        default_cfg: the images that it is made for.
+    """
 
-    def build(name: str, arguments: dict[str, Any], **options: Any) -> nn.Cell:
-        model = network(**{**arguments, **options})
-        model.default_cfg = dict(_CIFAR_CFG if arguments.get("stem") == "cifar" else _DEFAULT_CFG)
+    network: Callable[..., Classifier]
+    arguments: Mapping[str, Any]
+    default_cfg: Preprocessing
+
+    def __call__(self, **options: Any) -> Classifier:
+        model = self.network(**{**self.arguments, **options})
+        model.default_cfg = self.default_cfg
         return model
 
+
+def register_variants(
+    network: Callable[..., Classifier],
+    variants: Mapping[str, Mapping[str, Any]],
+    *,
+    default_cfg: Preprocessing = IMAGENET,
+) -> None:
+    """Enter a table of named architectures: name -> the keywords that make `network` that variant."""
     for name, arguments in variants.items():
-        MODELS.register(name)(lambda name=name, arguments=arguments, **options: build(name, arguments, **options))
+        MODELS.register(name)(Variant(network, arguments, default_cfg))
+
+
+class FeatureExtractor(nn.Cell):
+    """The feature maps of a network: (B, in_channels, H, W) -> tuple of (B, C_i, H / stride_i, W / stride_i).
+
+    Attributes:
+        feature_channels: C_i of each returned map.
+        feature_strides: stride of each returned map.
+    Raises:
+        ValueError: for an index the network has no map for.
+    """
+
+    def __init__(self, model: Classifier, out_indices: tuple[int, ...] | None = None) -> None:
+        super().__init__(auto_prefix=False)
+        count = len(model.feature_channels)
+        self.out_indices = tuple(range(count)) if out_indices is None else tuple(out_indices)
+        for index in self.out_indices:
+            if not 0 <= index < count:
+                raise ValueError(f"out_indices must be between 0 and {count - 1} for this network, got {index}.")
+        self.model = model
+        self.feature_channels = tuple(model.feature_channels[i] for i in self.out_indices)
+        self.feature_strides = tuple(model.feature_strides[i] for i in self.out_indices)
+
+    def construct(self, x: Tensor) -> tuple[Tensor, ...]:
+        features = self.model.forward_intermediates(x)
+        selected = ()
+        for index in self.out_indices:
+            selected += (features[index],)
+        return selected
 
 
 def create_model(
@@ -59,7 +92,7 @@ def create_model(
     drop_path_rate: float = 0.0,
     device_forms: bool = True,
     **arch: Any,
-) -> nn.Cell:
+) -> Classifier | FeatureExtractor:
     """Build a registered network.
 
     Args:
@@ -114,7 +147,7 @@ def build_model(
     drop_path_rate: float = 0.0,
     device_forms: bool = True,
     **arch: Any,
-) -> nn.Cell:
+) -> Classifier:
     """The network that `create_model` loads weights into: the variant that the checkpoint's weights were made for.
 
     Its attribute `description` is what a checkpoint says about the model: name, num_classes, in_channels, and in
@@ -138,32 +171,3 @@ def list_models(pattern: str = "*", pretrained: bool = False) -> list[str]:
     """
     names = set(MODELS.names()) & pretrained_models() if pretrained else MODELS.names()
     return sorted(name for name in names if fnmatchcase(name, pattern))
-
-
-class FeatureExtractor(nn.Cell):
-    """The feature maps of a network: (B, in_channels, H, W) -> tuple of (B, C_i, H / stride_i, W / stride_i).
-
-    Attributes:
-        feature_channels: C_i of each returned map.
-        feature_strides: stride of each returned map.
-    Raises:
-        ValueError: for an index the network has no map for.
-    """
-
-    def __init__(self, model: nn.Cell, out_indices: tuple[int, ...] | None = None) -> None:
-        super().__init__(auto_prefix=False)
-        count = len(model.feature_channels)
-        self.out_indices = tuple(range(count)) if out_indices is None else tuple(out_indices)
-        for index in self.out_indices:
-            if not 0 <= index < count:
-                raise ValueError(f"out_indices must be between 0 and {count - 1} for this network, got {index}.")
-        self.model = model
-        self.feature_channels = tuple(model.feature_channels[i] for i in self.out_indices)
-        self.feature_strides = tuple(model.feature_strides[i] for i in self.out_indices)
-
-    def construct(self, x: Tensor) -> tuple[Tensor, ...]:
-        features = self.model.forward_intermediates(x)
-        selected = ()
-        for index in self.out_indices:
-            selected += (features[index],)
-        return selected

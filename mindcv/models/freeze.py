@@ -2,6 +2,7 @@
 
 from mindspore import nn
 
+from mindcv.models.classifier import Classifier
 from mindcv.models.layers import Dropout, DropPath
 from mindcv.nearest import did_you_mean
 
@@ -17,7 +18,7 @@ def freeze(network: nn.Cell, stages: int | str | None, batch_norm: str = "frozen
     Dropout and stochastic depth inside a frozen part stay active in training.
 
     Args:
-        network: has the parts `stem`, `stages` and `classifier`, as every network of `list_models()`.
+        network: of `list_models()`.
         stages: N >= 1 freezes the stem and the first N stages, "backbone" everything but the classifier, None nothing.
         batch_norm: which batch norms normalise with their running mean and variance, in training as in evaluation,
             and leave those as they are. "frozen": those of the frozen part; "all": all of them; "none": none, so that
@@ -60,8 +61,8 @@ def _part(network: nn.Cell, stages: int | str | None) -> tuple[str, list[nn.Cell
     """What to call the part to freeze, and its cells."""
     if stages is None:
         return "", []
-    if not all(hasattr(network, name) for name in ("stem", "stages", "classifier")):
-        raise ValueError(f"cannot freeze {type(network).__name__}: it has no stem, stages and classifier.")
+    if not isinstance(network, Classifier):
+        raise ValueError(f"cannot freeze {type(network).__name__}: it is not a network of list_models().")
     count = len(network.stages)
     if stages == "backbone":
         return "all but the classifier", [network.stem, *network.stages]

@@ -2,16 +2,17 @@
 
 from mindspore import nn
 
+from mindcv.models.classifier import Classifier
 from mindcv.models.layers.selective_kernel import SKFuse
 
 
-def check_batch_norms(network: nn.Cell, batch_size: int, image_size: int) -> None:
+def check_batch_norms(network: Classifier, batch_size: int, image_size: int) -> None:
     """Raise ValueError if a batch norm would see a single value per channel: its variance is then undefined.
 
     Frozen batch norms, which normalise with their running statistics, need none.
 
     Args:
-        network: has `stem`, `stages` and `feature_strides`, as every network of `list_models()`; `freeze` was called.
+        network: after `freeze`.
         batch_size: images in the smallest batch.
         image_size: height and width of the input, pixels.
     """

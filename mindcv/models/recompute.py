@@ -6,6 +6,7 @@ import mindspore as ms
 import numpy as np
 from mindspore import Tensor, nn, ops
 
+from mindcv.models.classifier import Classifier
 from mindcv.models.layers import Dropout, DropPath
 
 
@@ -20,12 +21,14 @@ def recompute_blocks(network: nn.Cell) -> None:
     momentum of sqrt(m) is once with m: m r + (1 - m) b.
 
     Args:
-        network: has `stages` of blocks, as every network of `list_models()`.
+        network: of `list_models()`.
     Raises:
-        ValueError: if the network has no stages, or stochastic depth, whose masks would be other ones the second time.
+        ValueError: if it is not, or has stochastic depth, whose masks would be other ones the second time.
     """
-    if not hasattr(network, "stages"):
-        raise ValueError(f"cannot recompute the blocks of {type(network).__name__}: it has no stages.")
+    if not isinstance(network, Classifier):
+        raise ValueError(
+            f"cannot recompute the blocks of {type(network).__name__}: it is not a network of list_models()."
+        )
     blocks = [block for stage in network.stages for block in stage if block.trainable_params()]
     cells = [cell for block in blocks for _, cell in block.cells_and_names()]
     if any(isinstance(cell, Dropout | DropPath) for cell in cells):

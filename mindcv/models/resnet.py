@@ -12,8 +12,9 @@ from typing import Any
 
 from mindspore import Tensor, nn
 
+from mindcv.models.classifier import Classifier
 from mindcv.models.factory import register_variants
-from mindcv.models.layers import ConvNormAct, Dropout, DropPath, GlobalAverage, SqueezeExcite
+from mindcv.models.layers import ConvNormAct, DropPath, SqueezeExcite
 from mindcv.models.layers.init import init_weights
 
 _CONV_3X3 = partial(ConvNormAct, kernel_size=3)
@@ -25,7 +26,6 @@ class BasicBlock(nn.Cell):
     Args:
         first_conv: makes the first convolution from (in_channels, out_channels, stride=); the SK networks put a
             selective kernel here.
-        attention: makes a layer that rescales the residual branch from its number of channels, or None.
     """
 
     expansion = 1
@@ -39,12 +39,10 @@ class BasicBlock(nn.Cell):
         shortcut: nn.Cell,
         drop_path: nn.Cell,
         first_conv: Callable[..., nn.Cell] = _CONV_3X3,
-        attention: Callable[[int], nn.Cell] | None = None,
     ) -> None:
         super().__init__()
         self.conv1 = first_conv(in_channels, planes, stride=stride)
         self.conv2 = ConvNormAct(planes, planes, 3, act=False)
-        self.attention = attention(planes) if attention else nn.Identity()
         self.drop_path = drop_path
         self.shortcut = shortcut
         self.act = nn.ReLU()
@@ -54,7 +52,7 @@ class BasicBlock(nn.Cell):
         return self.conv2.bn
 
     def construct(self, x: Tensor) -> Tensor:
-        residual = self.drop_path(self.attention(self.conv2(self.conv1(x))))
+        residual = self.drop_path(self.conv2(self.conv1(x)))
         return self.act(residual + self.shortcut(x))
 
 
@@ -107,11 +105,11 @@ class Bottleneck(nn.Cell):
         return self.act(residual + self.shortcut(x))
 
 
-class ResNet(nn.Cell):
+class ResNet(Classifier):
     """A residual network: (B, in_channels, H, W) float images -> (B, num_classes) logits.
 
     Args:
-        block: makes a residual block; see BasicBlock and Bottleneck.
+        block: the kind of residual block.
         layers: number of blocks of each stage.
         planes: width of each stage before the block's expansion.
         stem: "conv7" (7x7, stride 2, then max pooling), "deep" (three 3x3, stride 2, then max pooling; ResNet-C/D) or
@@ -124,15 +122,14 @@ class ResNet(nn.Cell):
         drop_path_rate: stochastic depth of the last block; earlier blocks have linearly less.
         zero_init_last: start every residual branch at zero (Goyal et al. 2017, section 5.1), so that the network begins
             as its shortcuts.
-        **block_options: further keywords of every block, such as `groups`, `base_width` or `first_act` of Bottleneck;
-            they replace those that `block` was made with.
+        **block_options: further keywords of every block, such as `groups`, `base_width` or `first_act` of Bottleneck.
     Raises:
         ValueError: for an unknown `stem_pool`.
     """
 
     def __init__(
         self,
-        block: Callable[..., nn.Cell],
+        block: type[BasicBlock] | type[Bottleneck],
         layers: tuple[int, ...],
         *,
         num_classes: int = 1000,
@@ -146,74 +143,44 @@ class ResNet(nn.Cell):
         zero_init_last: bool = True,
         **block_options: Any,
     ) -> None:
-        super().__init__()
-        self.num_classes = num_classes
-        self.stem, self.pool = _make_stem(stem, in_channels, stem_pool)
-        expansion = getattr(block, "func", block).expansion
-        num_blocks = sum(layers)
-        channels, index, stages = 64, 0, []
-        self.feature_strides = (1,) if stem == "cifar" else (2, 4)
-        self.feature_channels = (64,)
+        num_blocks, expansion = sum(layers), block.expansion
+        stem_cell, pool = _make_stem(stem, in_channels, stem_pool)
+        channels, stride = 64, 1 if stem == "cifar" else 2
+        feature_channels, feature_strides, stages = [channels], [stride], []
+        index, stride = 0, 1 if stem == "cifar" else 4
         for stage, (width, depth) in enumerate(zip(planes, layers, strict=True)):
             blocks = []
             for position in range(depth):
-                stride = 2 if stage > 0 and position == 0 else 1
+                step = 2 if stage > 0 and position == 0 else 1
                 rate = drop_path_rate * index / max(num_blocks - 1, 1)
                 blocks.append(
                     block(
                         channels,
                         width,
-                        stride=stride,
-                        shortcut=_make_shortcut(channels, width * expansion, stride, avg_down),
+                        stride=step,
+                        shortcut=_make_shortcut(channels, width * expansion, step, avg_down),
                         drop_path=DropPath(rate, seed=index) if rate else nn.Identity(),
                         **block_options,
                     )
                 )
-                channels, index = width * expansion, index + 1
-            stages.append(nn.SequentialCell(blocks))
-            self.feature_channels += (channels,)
-            if stage > 0 or stem == "cifar":
-                self.feature_strides += (self.feature_strides[-1] * (2 if stage > 0 else 1),)
-        self.stages = nn.CellList(stages)
-        self.num_features = channels
-        self.average = GlobalAverage()
-        self.dropout = Dropout(drop_rate, seed=num_blocks) if drop_rate else nn.Identity()
-        self.classifier = nn.Dense(channels, num_classes) if num_classes else nn.Identity()
+                channels, index, stride = width * expansion, index + 1, stride * step
+            stages.append(blocks)
+            feature_channels.append(channels)
+            feature_strides.append(stride)
+        super().__init__(
+            stem_cell,
+            pool,
+            stages,
+            feature_channels=feature_channels,
+            feature_strides=feature_strides,
+            num_classes=num_classes,
+            drop_rate=drop_rate,
+        )
         init_weights(self)
         if zero_init_last:
-            for blocks in self.stages:
+            for blocks in stages:
                 for residual_block in blocks:
                     residual_block.last_norm.gamma.set_data(residual_block.last_norm.gamma * 0)
-
-    def forward_intermediates(self, x: Tensor) -> tuple[Tensor, ...]:
-        """The feature maps of the stem and of every stage, at `feature_strides` with `feature_channels`."""
-        x = self.stem(x)
-        features = (x,)
-        x = self.pool(x)
-        for stage in self.stages:
-            x = stage(x)
-            features += (x,)
-        return features
-
-    def forward_features(self, x: Tensor) -> Tensor:
-        """(B, in_channels, H, W) -> (B, num_features, H/32, W/32), the last feature map."""
-        x = self.pool(self.stem(x))
-        for stage in self.stages:
-            x = stage(x)
-        return x
-
-    def forward_head(self, x: Tensor) -> Tensor:
-        """The last feature map -> (B, num_classes) logits; (B, num_features) with num_classes=0."""
-        return self.classifier(self.dropout(self.average(x)))
-
-    def construct(self, x: Tensor) -> Tensor:
-        return self.forward_head(self.forward_features(x))
-
-    def depth_groups(self) -> list[list[str]]:
-        """Parameter names from the input to the output: stem, one group per block, classifier."""
-        groups = [[p.name for p in self.stem.trainable_params()]]
-        groups += [[p.name for p in block.trainable_params()] for stage in self.stages for block in stage]
-        return [*groups, [p.name for p in self.classifier.trainable_params()]]
 
 
 def _make_stem(kind: str, in_channels: int, pool_padding: str) -> tuple[nn.Cell, nn.Cell]:
@@ -242,7 +209,8 @@ def _make_shortcut(in_channels: int, out_channels: int, stride: int, avg_down: b
     return ConvNormAct(in_channels, out_channels, 1, stride=stride, act=False)
 
 
-_RESNEXT = partial(Bottleneck, groups=32, base_width=4)
+_RESNEXT = {"block": Bottleneck, "groups": 32, "base_width": 4}
+_SE_RESNEXT = {**_RESNEXT, "attention": SqueezeExcite}
 
 register_variants(
     ResNet,
@@ -252,10 +220,10 @@ register_variants(
         "resnet50": {"block": Bottleneck, "layers": (3, 4, 6, 3)},
         "resnet101": {"block": Bottleneck, "layers": (3, 4, 23, 3)},
         "resnet152": {"block": Bottleneck, "layers": (3, 8, 36, 3)},
-        "resnext50_32x4d": {"block": _RESNEXT, "layers": (3, 4, 6, 3)},
-        "resnext101_32x4d": {"block": _RESNEXT, "layers": (3, 4, 23, 3)},
-        "seresnet50": {"block": partial(Bottleneck, attention=SqueezeExcite), "layers": (3, 4, 6, 3)},
-        "seresnext50_32x4d": {"block": partial(_RESNEXT, attention=SqueezeExcite), "layers": (3, 4, 6, 3)},
-        "seresnext101_32x4d": {"block": partial(_RESNEXT, attention=SqueezeExcite), "layers": (3, 4, 23, 3)},
+        "resnext50_32x4d": {**_RESNEXT, "layers": (3, 4, 6, 3)},
+        "resnext101_32x4d": {**_RESNEXT, "layers": (3, 4, 23, 3)},
+        "seresnet50": {"block": Bottleneck, "layers": (3, 4, 6, 3), "attention": SqueezeExcite},
+        "seresnext50_32x4d": {**_SE_RESNEXT, "layers": (3, 4, 6, 3)},
+        "seresnext101_32x4d": {**_SE_RESNEXT, "layers": (3, 4, 23, 3)},
     },
 )

@@ -8,32 +8,37 @@ timm gives the paper's SKNet-50.
 
 from functools import partial
 
+from mindcv.models.classifier import CIFAR
 from mindcv.models.factory import register_variants
 from mindcv.models.layers import SelectiveKernel
 from mindcv.models.resnet import BasicBlock, Bottleneck, ResNet
 
-_SKNET = partial(Bottleneck, groups=32, base_width=4, middle_conv=SelectiveKernel)
-_SK_BASIC = partial(
-    BasicBlock, first_conv=partial(SelectiveKernel, reduction=8, min_reduced_channels=16, split_input=True)
-)
-_SK_BOTTLENECK = partial(Bottleneck, middle_conv=partial(SelectiveKernel, min_reduced_channels=8, split_input=True))
+_SKNET = {"block": Bottleneck, "middle_conv": SelectiveKernel, "groups": 32, "base_width": 4}
+_SK_BASIC = {
+    "block": BasicBlock,
+    "first_conv": partial(SelectiveKernel, reduction=8, min_reduced_channels=16, split_input=True),
+}
+_SK_BOTTLENECK = {
+    "block": Bottleneck,
+    "middle_conv": partial(SelectiveKernel, min_reduced_channels=8, split_input=True),
+}
 
 register_variants(
     ResNet,
     {
-        "sknet26": {"block": _SKNET, "layers": (2, 2, 2, 2)},
-        "sknet50": {"block": _SKNET, "layers": (3, 4, 6, 3)},
-        "sknet101": {"block": _SKNET, "layers": (3, 4, 23, 3)},
-        "sknet29": {
-            "block": partial(_SKNET, base_width=16),
-            "layers": (3, 3, 3),
-            "planes": (64, 128, 256),
-            "stem": "cifar",
-        },
-        "skresnet18": {"block": _SK_BASIC, "layers": (2, 2, 2, 2)},
-        "skresnet34": {"block": _SK_BASIC, "layers": (3, 4, 6, 3)},
-        "skresnet50": {"block": _SK_BOTTLENECK, "layers": (3, 4, 6, 3)},
-        "skresnet50d": {"block": _SK_BOTTLENECK, "layers": (3, 4, 6, 3), "stem": "deep", "avg_down": True},
-        "skresnext50_32x4d": {"block": _SKNET, "layers": (3, 4, 6, 3)},
+        "sknet26": {**_SKNET, "layers": (2, 2, 2, 2)},
+        "sknet50": {**_SKNET, "layers": (3, 4, 6, 3)},
+        "sknet101": {**_SKNET, "layers": (3, 4, 23, 3)},
+        "skresnet18": {**_SK_BASIC, "layers": (2, 2, 2, 2)},
+        "skresnet34": {**_SK_BASIC, "layers": (3, 4, 6, 3)},
+        "skresnet50": {**_SK_BOTTLENECK, "layers": (3, 4, 6, 3)},
+        "skresnet50d": {**_SK_BOTTLENECK, "layers": (3, 4, 6, 3), "stem": "deep", "avg_down": True},
+        "skresnext50_32x4d": {**_SKNET, "layers": (3, 4, 6, 3)},
     },
+)
+
+register_variants(
+    ResNet,
+    {"sknet29": {**_SKNET, "base_width": 16, "layers": (3, 3, 3), "planes": (64, 128, 256), "stem": "cifar"}},
+    default_cfg=CIFAR,
 )

@@ -143,11 +143,14 @@ def serve() -> None:
 def _register() -> None:
     from mindspore import Tensor, nn, ops
 
+    from mindcv.models.classifier import IMAGENET
     from mindcv.models.factory import MODELS
     from mindcv.models.layers import Dropout, DropPath
 
     class KillNet(nn.Cell):
         """Compiles in a second, and has what makes a training hard to repeat."""
+
+        default_cfg = IMAGENET
 
         def __init__(self, num_classes: int, in_channels: int, drop_rate: float, drop_path_rate: float) -> None:
             super().__init__()

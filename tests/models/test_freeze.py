@@ -226,5 +226,5 @@ def test_a_wrong_argument_is_refused_and_freezes_nothing(tiny_network, stages, r
 
 
 def test_a_network_without_stages_is_refused():
-    with pytest.raises(ValueError, match="cannot freeze Dense: it has no stem, stages and classifier"):
+    with pytest.raises(ValueError, match="cannot freeze Dense: it is not a network of list_models"):
         freeze(nn.Dense(2, 2), 1)

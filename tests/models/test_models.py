@@ -10,6 +10,7 @@ from goldens import recipe
 from mindspore import Tensor, nn
 from model_table import published_classes
 
+import config
 from mindcv.loss import create_loss
 from mindcv.models import create_model, list_models
 from mindcv.models.factory import FeatureExtractor
@@ -93,9 +94,9 @@ def test_feature_maps_have_the_stated_channels_and_strides(pynative, network):
 
 def test_pre_processing_is_described(network):
     cfg = network.default_cfg
-    assert cfg["input_size"] == ((3, 32, 32) if network.feature_strides[0] == 1 else (3, 224, 224))
-    assert len(cfg["mean"]) == len(cfg["std"]) == 3
-    assert hasattr(network, cfg["classifier"])
+    assert cfg.image_resize == (32 if network.feature_strides[0] == 1 else 224)
+    assert len(cfg.mean) == len(cfg.std) == 3
+    assert set(cfg._fields) <= {option.name for option in config.OPTIONS.values() if option.section == "image"}
 
 
 # What only the stem and the ends of a network have to do with, for each kind of stem

@@ -114,7 +114,7 @@ def test_masks_that_would_be_drawn_anew_are_refused(tiny_network):
 
 
 def test_a_network_without_stages_is_refused():
-    with pytest.raises(ValueError, match="cannot recompute the blocks of Dense: it has no stages"):
+    with pytest.raises(ValueError, match="cannot recompute the blocks of Dense: it is not a network of list_models"):
         recompute_blocks(nn.Dense(2, 2))
 
 

@@ -1,0 +1,98 @@
+"""What every registered network is: a stem, stages of blocks, and a classifier."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from mindspore import Tensor, nn
+
+from mindcv.models.layers import Dropout, GlobalAverage
+
+
+class Preprocessing(NamedTuple):
+    """The images that a network is made for, unless its weights say otherwise; names and units as in the options."""
+
+    image_resize: int = 224
+    mean: tuple[float, ...] = (0.485, 0.456, 0.406)
+    std: tuple[float, ...] = (0.229, 0.224, 0.225)
+    crop_pct: float = 0.875
+
+
+IMAGENET = Preprocessing()
+CIFAR = Preprocessing(32, (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616), 1.0)
+
+
+class Classifier(nn.Cell):
+    """A network of stages: (B, in_channels, H, W) float images -> (B, num_classes) logits.
+
+    A family is a subclass that makes these parts and is entered with `register_variants`. Parameter names begin with
+    `stem`, `stages` and `classifier`; finetuning, recomputing, layer-wise learning rates and feature extraction need no
+    more than what is here.
+
+    Args:
+        stem: (B, in_channels, H, W) -> the first feature map.
+        pool: what follows the stem and comes before the stages.
+        stages: the residual blocks of each stage.
+        feature_channels, feature_strides: of the stem's and each stage's feature map.
+        num_classes: 0 leaves the classifier out.
+        drop_rate: dropout before the classifier.
+
+    Attributes:
+        num_features: channels of the last feature map.
+        default_cfg: the images that this variant is made for.
+        description: what a checkpoint says about the network; see `build_model`.
+    """
+
+    default_cfg: Preprocessing = IMAGENET
+    description: dict[str, Any]
+
+    def __init__(
+        self,
+        stem: nn.Cell,
+        pool: nn.Cell,
+        stages: Sequence[Sequence[nn.Cell]],
+        *,
+        feature_channels: Sequence[int],
+        feature_strides: Sequence[int],
+        num_classes: int,
+        drop_rate: float,
+    ) -> None:
+        super().__init__()
+        assert len(feature_channels) == len(feature_strides) == 1 + len(stages)
+        self.num_classes = num_classes
+        self.feature_channels, self.feature_strides = tuple(feature_channels), tuple(feature_strides)
+        self.num_features = self.feature_channels[-1]
+        self.stem, self.pool = stem, pool
+        self.stages = nn.CellList([nn.SequentialCell(list(blocks)) for blocks in stages])
+        self.average = GlobalAverage()
+        self.dropout = Dropout(drop_rate, seed=sum(map(len, stages))) if drop_rate else nn.Identity()
+        self.classifier = nn.Dense(self.num_features, num_classes) if num_classes else nn.Identity()
+
+    def construct(self, x: Tensor) -> Tensor:
+        return self.forward_head(self.forward_features(x))
+
+    def forward_features(self, x: Tensor) -> Tensor:
+        """(B, in_channels, H, W) -> (B, num_features, H', W'), the last feature map."""
+        x = self.pool(self.stem(x))
+        for stage in self.stages:
+            x = stage(x)
+        return x
+
+    def forward_head(self, x: Tensor) -> Tensor:
+        """The last feature map -> (B, num_classes) logits; (B, num_features) with num_classes=0."""
+        return self.classifier(self.dropout(self.average(x)))
+
+    def forward_intermediates(self, x: Tensor) -> tuple[Tensor, ...]:
+        """The feature maps of the stem and of every stage, at `feature_strides` with `feature_channels`."""
+        x = self.stem(x)
+        features = (x,)
+        x = self.pool(x)
+        for stage in self.stages:
+            x = stage(x)
+            features += (x,)
+        return features
+
+    def depth_groups(self) -> list[list[str]]:
+        """Names of the trainable parameters from the input to the output: stem, one group per block, classifier."""
+        groups = [[p.name for p in self.stem.trainable_params()]]
+        groups += [[p.name for p in block.trainable_params()] for stage in self.stages for block in stage]
+        return [*groups, [p.name for p in self.classifier.trainable_params()]]
