@@ -1,13 +1,14 @@
 """Makes goldens.npz from timm: `python tests/goldens/make_goldens.py` in an environment with timm and PyTorch.
 
-The file in the repository was made with timm 1.0.31 and PyTorch 2.14.1 on a CPU. Everything is computed in float64 from
-the float32 weights and images of recipe.py, so that a difference is the error of the network compared, not of PyTorch.
-For each model the file holds, as `model/quantity`:
+The file in the repository was made with timm 1.0.31 and PyTorch 2.14.1 on a CPU (the shallow networks: 2.13.0).
+Everything is computed in float64 from the float32 weights and images of recipe.py, so that a difference is the error of
+the network compared, not of PyTorch.
+For each model, and for a shallow one of each kind of block (`recipe.KINDS`), the file holds, as `model/quantity`:
 
 - evaluation_logits (4, 10), and evaluation_features (5, 2): mean and standard deviation of the stem's and each
   stage's output;
 - training_logits (4, 10) and training_loss (): with batch statistics, mean cross-entropy against `recipe.labels()`;
-- gradients (P, 2): norm and projection of the loss's gradient for each parameter that `recipe.KEPT` matches, in the
+- gradients (P, 2): norm and projection of the loss's gradient for each parameter that `recipe.is_kept` names, in the
   order of their sorted names;
 - parameters (): the number of trainable ones with 1000 classes, an integer;
 - statistics (S, 2): the same of running_mean and running_var after that one training step's forward.
@@ -24,6 +25,9 @@ from timm.models.sknet import SelectiveKernelBottleneck
 
 
 def build(name: str, num_classes: int = recipe.NUM_CLASSES) -> torch.nn.Module:
+    if name in map(recipe.shallow, recipe.KINDS):
+        kind = name.removeprefix(recipe.shallow(""))
+        return timm.create_model(kind, num_classes=num_classes, layers=recipe.SHALLOW)
     if name in recipe.TIMM_MODELS:
         return timm.create_model(name, num_classes=num_classes)
     return ResNet(
@@ -61,9 +65,9 @@ def observe(name: str, dtype: torch.dtype) -> dict[str, np.ndarray]:
     loss.backward()
     found["training_logits"] = logits.detach().numpy()
     found["training_loss"] = loss.detach().numpy()
-    parameters = sorted((key, p) for key, p in model.named_parameters() if recipe.KEPT.match(key))
+    parameters = sorted((key, p) for key, p in model.named_parameters() if recipe.is_kept(name, key))
     found["gradients"] = np.array([recipe.norm_and_projection(key, p.grad.numpy()) for key, p in parameters])
-    buffers = sorted((key, b) for key, b in model.named_buffers() if recipe.KEPT.match(key) and "running" in key)
+    buffers = sorted((key, b) for key, b in model.named_buffers() if recipe.is_kept(name, key) and "running" in key)
     found["statistics"] = np.array([recipe.norm_and_projection(key, b.numpy()) for key, b in buffers])
     return found
 
@@ -79,7 +83,7 @@ def report(name: str, exact: dict[str, np.ndarray], single: dict[str, np.ndarray
 
 def main() -> None:
     goldens = {}
-    for name in [*recipe.TIMM_MODELS, *recipe.OF_TIMMS_BLOCKS]:
+    for name in [*recipe.TIMM_MODELS, *recipe.OF_TIMMS_BLOCKS, *map(recipe.shallow, recipe.KINDS)]:
         exact = observe(name, torch.float64)
         report(name, exact, observe(name, torch.float32))
         goldens |= {f"{name}/{quantity}": value.astype(np.float32) for quantity, value in exact.items()}

@@ -17,14 +17,15 @@ BATCH = 4
 ODD_SIZED = ("skresnet18", "skresnet50d", "resnet18")
 # Gradients and running statistics are kept of these parameters only: the stem, one block with a projection, one
 # without, and the classifier.
-KEPT = re.compile(r"(conv1|bn1|layer1\.0|layer3\.1|fc)\.")
+_KEPT = re.compile(r"(conv1|bn1|layer1\.0|layer3\.1|fc)\.")
+_KEPT_OF_SHALLOW = re.compile(r"(conv1|bn1|layer1\.0|layer2\.1|fc)\.")
 # Norms at the end of a residual branch (and, as names go, some in its middle): smaller, or deep networks explode.
 _BRANCH_SIZES = {"2": 0.5, "3": 0.25}
 _BRANCH_END = re.compile(r"layer\d+\.\d+\.(?:bn|conv(?=[23]\.bn))([23])\.")
 
 
 def image_size(model: str) -> tuple[int, int]:
-    return (63, 65) if model in ODD_SIZED else (64, 64)
+    return (63, 65) if model.removeprefix("shallow ") in ODD_SIZED else (64, 64)
 
 
 def _rng(text: str) -> np.random.Generator:
@@ -102,8 +103,34 @@ TIMM_MODELS = [
 ]
 # Networks that timm has the blocks of, with their numbers of blocks: goldens only.
 OF_TIMMS_BLOCKS = {"sknet26": (2, 2, 2, 2), "sknet101": (3, 4, 23, 3)}
+# One network of each kind of block, stem and shortcut, at a depth that has all of its layers: goldens under
+# `shallow(name)`. The others repeat these blocks.
+KINDS = [
+    "resnet18",
+    "resnet50",
+    "resnext50_32x4d",
+    "seresnet50",
+    "seresnext50_32x4d",
+    "skresnet18",
+    "skresnet50",
+    "skresnet50d",
+    "skresnext50_32x4d",
+]
+SHALLOW = (2, 2, 1, 1)
 # Networks that timm has under another name, which is in TIMM_MODELS.
 SAME_AS = {"sknet50": "skresnext50_32x4d"}
+
+
+def is_kept(model: str, parameter: str) -> bool:
+    """Whether the goldens hold the gradient or statistic that timm calls `parameter`."""
+    return bool((_KEPT_OF_SHALLOW if model.startswith("shallow ") else _KEPT).match(parameter))
+
+
+def shallow(name: str) -> str:
+    """What the goldens call the network of this kind with SHALLOW numbers of blocks."""
+    return f"shallow {name}"
+
+
 # Every network that can be compared with timm's.
 COMPARED_WITH_TIMM = {*TIMM_MODELS, *OF_TIMMS_BLOCKS, *SAME_AS}
 

@@ -7,6 +7,7 @@ misses by the order of 1.
 """
 
 import gc
+import re
 
 import mindspore as ms
 import numpy as np
@@ -22,13 +23,19 @@ LOGITS_TOLERANCE = 1e-5
 GRADIENT_TOLERANCE = 2e-2
 STATISTICS_TOLERANCE = 1e-5
 MODELS = [name for name in list_models() if name in recipe.COMPARED_WITH_TIMM]
-# One of each kind of block, stem and shortcut; the others take minutes to compile.
-TRAINED_BY_DEFAULT = ("skresnet18", "skresnet50d", "sknet50", "resnet18", "resnet50", "seresnext50_32x4d")
-TRAINED = [
-    pytest.param(name, marks=[] if name in TRAINED_BY_DEFAULT else pytest.mark.slow)
-    for name in MODELS
-    if name not in recipe.SAME_AS.values()
-]
+KINDS = [recipe.shallow(name) for name in recipe.KINDS]
+# At full depth a graph takes minutes to compile, and holds nothing that those of KINDS do not.
+FULL_DEPTH = [name for name in MODELS if name not in recipe.SAME_AS.values()]
+SLOW = pytest.mark.slow
+IN_BOTH_MODES = pytest.mark.parametrize(
+    ("mode", "name"),
+    [
+        *((mode, name) for name in KINDS for mode in ("graph", "pynative")),
+        *(("pynative", name) for name in MODELS),
+        *(pytest.param("graph", name, marks=SLOW) for name in MODELS),
+    ],
+    indirect=["mode"],
+)
 
 
 @pytest.fixture(autouse=True)
@@ -44,7 +51,9 @@ def golden(name, quantity):
 
 def build(name):
     """The network with the recipe's weights, which go the way that timm's own would."""
-    network = create_model(name, num_classes=recipe.NUM_CLASSES)
+    kind = name.removeprefix(recipe.shallow(""))
+    depth = {} if kind == name else {"layers": recipe.SHALLOW}
+    network = create_model(kind, num_classes=recipe.NUM_CLASSES, **depth)
     shapes = {parameter.name: parameter.shape for parameter in network.get_parameters()}
     timm_weights = {}
     for own_name, timm_name in timm_names(shapes).items():
@@ -56,9 +65,9 @@ def build(name):
     return network
 
 
-def kept(parameters):
-    """(timm's name, array) of what the goldens keep, in their order, from [(our name, array)]."""
-    return [(name, array) for name, array in sorted(parameters) if recipe.KEPT.match(name)]
+def kept(model, parameters):
+    """(timm's name, array) of what the goldens keep of a model, in their order, from [(timm's name, array)]."""
+    return [(name, array) for name, array in sorted(parameters) if recipe.is_kept(model, name)]
 
 
 def assert_logits_equal(actual, expected):
@@ -94,18 +103,30 @@ class TrainingPass(nn.Cell):
 def test_the_goldens_are_those_of_the_networks_that_timm_has():
     with np.load(recipe.GOLDENS) as arrays:
         made = {key.split("/")[0] for key in arrays}
-    assert made == {*recipe.TIMM_MODELS, *recipe.OF_TIMMS_BLOCKS}, "make them again: tests/goldens/make_goldens.py"
+    assert made == {*recipe.TIMM_MODELS, *recipe.OF_TIMMS_BLOCKS, *KINDS}, (
+        "make them again: tests/goldens/make_goldens.py"
+    )
     assert set(MODELS) == recipe.COMPARED_WITH_TIMM, "every one is registered"
 
 
-@pytest.mark.parametrize("name", MODELS)
+def test_every_network_consists_of_blocks_that_are_trained_here():
+    def printed(name):
+        network = create_model(name, num_classes=recipe.NUM_CLASSES, layers=recipe.SHALLOW)
+        return re.sub("0x[0-9a-f]+", "", str(network))  # without the addresses of the initializers
+
+    kinds = {printed(name) for name in recipe.KINDS}
+    assert len(kinds) == len(recipe.KINDS)
+    assert {name for name in MODELS if printed(name) not in kinds} == set()  # a deeper network repeats these blocks
+
+
+@IN_BOTH_MODES
 def test_evaluation_gives_timms_logits(mode, name):
     network = build(name).set_train(False)
     logits = network(Tensor(recipe.images(recipe.SAME_AS.get(name, name)))).asnumpy()
     assert_logits_equal(logits, golden(name, "evaluation_logits"))
 
 
-@pytest.mark.parametrize("name", TRAINED)
+@pytest.mark.parametrize("name", [*KINDS, *(pytest.param(name, marks=SLOW) for name in FULL_DEPTH)])
 def test_every_stage_gives_timms_mean_and_deviation(name):
     # Says which stage it is if the logits differ.
     ms.set_context(mode=ms.PYNATIVE_MODE)  # no compilation; the mode does not change what a feature is
@@ -118,7 +139,7 @@ def test_every_stage_gives_timms_mean_and_deviation(name):
         ms.set_context(mode=ms.GRAPH_MODE)
 
 
-@pytest.mark.parametrize("name", TRAINED)
+@pytest.mark.parametrize("name", [*KINDS, *(pytest.param(name, marks=SLOW) for name in FULL_DEPTH)])
 def test_training_gives_timms_logits_loss_gradients_and_statistics(mode, name):
     network = build(name)
     step = TrainingPass(network).set_train()
@@ -129,8 +150,8 @@ def test_training_gives_timms_logits_loss_gradients_and_statistics(mode, name):
     names = timm_names(parameter.name for parameter in network.get_parameters())
     parameters = network.trainable_params()
     assert [p.name for p, g in zip(parameters, gradients, strict=True) if not np.abs(g.asnumpy()).max() > 0] == []
-    pairs = kept((names[p.name], g.asnumpy()) for p, g in zip(parameters, gradients, strict=True))
+    pairs = kept(name, ((names[p.name], g.asnumpy()) for p, g in zip(parameters, gradients, strict=True)))
     assert_projections_equal(pairs, golden(name, "gradients"), GRADIENT_TOLERANCE)
     buffers = [(names[p.name], p.asnumpy()) for p in network.get_parameters()]
-    pairs = kept((timm_name, array) for timm_name, array in buffers if ".running_" in timm_name)
+    pairs = kept(name, ((timm_name, array) for timm_name, array in buffers if ".running_" in timm_name))
     assert_projections_equal(pairs, golden(name, "statistics"), STATISTICS_TOLERANCE)
