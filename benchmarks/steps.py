@@ -84,7 +84,7 @@ def ours(
     import numpy as np
     from mindspore import Tensor
 
-    from assemble import build_step
+    from assemble import build_step, describe_graphs
     from config import load_config
 
     imported = resident_mb()
@@ -98,10 +98,12 @@ def ours(
     labels = Tensor((np.arange(batch) % num_classes).astype(np.int32))
     options = ["--dataset=cifar10", "--opt=momentum", "--momentum=0.9", "--weight_decay=1e-4", "--loss=CE"]
     options += ["--recompute"] * recompute
-    step, _ = build_step(load_config([f"--model={model}", *options], prog="train"), network, batches=100)
+    config = load_config([f"--model={model}", *options], prog="train")
+    step, _ = build_step(config, network, batches=100)
     step.set_train(True)
     kept = ExitStack()  # for as long as `run` lives
-    kept.enter_context(compiled_graphs_kept(Path(graphs) if graphs else None))
+    described_by = describe_graphs(config, network)
+    kept.enter_context(compiled_graphs_kept(Path(graphs) if graphs else None, described_by=described_by))
 
     def run(kept: ExitStack = kept) -> dict[str, float]:
         loss, finite, _ = step(images, labels)

@@ -55,7 +55,7 @@ optimizer = create_optimizer(network, "adamw", lr=[0.1, 0.05, 0.02], weight_deca
 step = TrainStep(network, create_loss(label_smoothing=0.1), optimizer, clip_norm=1.0, accumulate_steps=2, guard=True)
 rng = np.random.default_rng(0)
 seen = []
-with compiled_graphs_kept(Path(sys.argv[1]) if sys.argv[1] else None):
+with compiled_graphs_kept(Path(sys.argv[1]) if sys.argv[1] else None, described_by={}):
     for index in range(6):
         images = rng.standard_normal((4, 3, 8, 8)).astype(np.float32)
         if index == 3:
@@ -253,7 +253,7 @@ def test_three_epochs_with_validation_compile_three_graphs(before, tiny_network,
     optimizer = create_optimizer(network, lr=[0.1] * 6)
     step = TrainStep(network, create_loss(), optimizer, guard=True)
     trainer = Trainer(step, functools.partial(evaluate, network, Batches(False), progress=False), progress=False)
-    with compiled_graphs_kept(tmp_path):
+    with compiled_graphs_kept(tmp_path, described_by={}):
         trainer.fit(Batches(True), epochs=3, learning_rates=[0.1] * 6)
     assert count_graphs(step) == 3  # backward, update, evaluation
     assert len([*tmp_path.glob("*.graph")]) == 3
@@ -269,7 +269,7 @@ def test_a_folder_that_cannot_be_trusted_costs_one_line_and_no_run(obstacle, tmp
         folder.chmod(0o777 if obstacle == "open to others" else 0o700)
     if obstacle == "of somebody else":
         monkeypatch.setattr("os.geteuid", lambda: 12345)
-    with compiled_graphs_kept(folder):
+    with compiled_graphs_kept(folder, described_by={}):
         for size in (1, 2):
             assert float(nn.ReLU()(Tensor(np.ones(size, np.float32))).asnumpy().sum()) == size
     assert len(caplog.records) == 1
@@ -281,7 +281,7 @@ def test_a_cell_that_does_not_compile_says_so_and_the_next_one_works(tmp_path, t
         def construct(self, x):
             return x + self.missing
 
-    with compiled_graphs_kept(tmp_path):
+    with compiled_graphs_kept(tmp_path, described_by={}):
         with pytest.raises(AttributeError):
             Wrong()(Tensor([1.0]))
         assert nn.ReLU()(Tensor([-1.0])).asnumpy() == 0
@@ -292,24 +292,24 @@ def test_nothing_is_kept_where_nothing_may_be(tmp_path, tried, monkeypatch):
     def run():
         return nn.ReLU()(Tensor([3.0])).asnumpy()
 
-    with compiled_graphs_kept(None):
+    with compiled_graphs_kept(None, described_by={}):
         assert run() == 3
     with monkeypatch.context() as patch:
         patch.setenv("MS_COMPILER_CACHE_ENABLE", "0")
-        with compiled_graphs_kept(tmp_path):
+        with compiled_graphs_kept(tmp_path, described_by={}):
             assert run() == 3
     with monkeypatch.context() as patch:
         patch.setattr(compile_cache, "on_cpu", lambda: False)
-        with compiled_graphs_kept(tmp_path):
+        with compiled_graphs_kept(tmp_path, described_by={}):
             assert run() == 3
     ms.set_context(mode=ms.PYNATIVE_MODE)
     try:
-        with compiled_graphs_kept(tmp_path):
+        with compiled_graphs_kept(tmp_path, described_by={}):
             assert run() == 3
     finally:
         ms.set_context(mode=ms.GRAPH_MODE)
     assert not [*tmp_path.iterdir()]
-    with compiled_graphs_kept(tmp_path):
+    with compiled_graphs_kept(tmp_path, described_by={}):
         assert run() == 3
     assert len([*tmp_path.iterdir()]) == 1
     assert nn.Cell.compile.__qualname__ == "Cell.compile"
