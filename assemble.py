@@ -23,6 +23,7 @@ from mindcv.export import ExportedNetwork
 from mindcv.loss import create_loss
 from mindcv.models import build_model, prepare_for_inference, recompute_blocks
 from mindcv.optim import create_optimizer
+from mindcv.options.graphs import NOT_IN_GRAPHS
 from mindcv.scheduler import create_scheduler
 from mindcv.version import __version__
 from mindcv.weights.download import cache_folder
@@ -32,6 +33,12 @@ from mindcv.weights.load import load_weights, num_classes
 def graph_folder(config: Config) -> Path | None:
     """Where compiled networks are kept from one start to the next; None if they are not."""
     return cache_folder() / "graphs" if config.runtime.compile_cache else None
+
+
+def describe_graphs(config: Config, network: nn.Cell | ExportedNetwork) -> dict[str, Any]:
+    """What determines the graphs of a script beside its source, for `compiled_graphs_kept`."""
+    options = {name: value for name, value in config.to_dict().items() if name not in NOT_IN_GRAPHS}
+    return {"options": options, "network": getattr(network, "description", None)}
 
 
 def build_store(config: Config) -> CheckpointStore:

@@ -19,7 +19,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     check_names_and_paths(config)
 
     # MindSpore takes seconds to import; --help and a mistyped flag should not wait for it.
-    from assemble import build_to_infer, graph_folder
+    from assemble import build_to_infer, describe_graphs, graph_folder
     from assemble_weights import class_names_of, weights_to_start
     from mindcv.compile_cache import compiled_graphs_kept
     from mindcv.data import ImageFiles, create_transforms, find_images
@@ -36,7 +36,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     network = build_to_infer(config, weights)
     transforms = create_transforms(is_training=False, **vars(config.image))
     batches = ImageFiles(paths, transforms, config.data.batch_size, config.data.num_parallel_workers)
-    with compiled_graphs_kept(graph_folder(config)) as kept, compiling_shown(kept=kept):
+    with (
+        compiled_graphs_kept(graph_folder(config), described_by=describe_graphs(config, network)) as kept,
+        compiling_shown(kept=kept),
+    ):
         result = predict(network, batches, class_names_of(weights), files.topk)
 
     say(format_predictions(result.predictions, result.failures, shutil.get_terminal_size().columns))

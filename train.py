@@ -43,7 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _train(config: Config, weights: Checkpoint | None, run: Checkpoint | None, store: CheckpointStore) -> int:
     """Train from weights, or resume a run; returns the exit code."""
-    from assemble import build_step, build_to_train, describe_run, fit_to_epoch, graph_folder
+    from assemble import build_step, build_to_train, describe_graphs, describe_run, fit_to_epoch, graph_folder
     from assemble_data import build_training_loader, build_validation_loader, say_remarks
     from mindcv.compile_cache import compiled_graphs_kept
     from mindcv.engine import (
@@ -112,7 +112,7 @@ def _train(config: Config, weights: Checkpoint | None, run: Checkpoint | None, s
         try:
             with (
                 memory_explained(config.data.batch_size),
-                compiled_graphs_kept(graph_folder(config)) as kept,
+                compiled_graphs_kept(graph_folder(config), described_by=describe_graphs(config, network)) as kept,
                 compiling_shown(kept=kept),
             ):
                 trainer.fit(train_loader, epochs=options.epoch_size, learning_rates=learning_rates, progress=progress)

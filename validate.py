@@ -32,7 +32,7 @@ def main(argv: Sequence[str] | None = None) -> Evaluation | int:
     check_names_and_paths(config)
 
     # MindSpore takes seconds to import; --help and a mistyped flag should not wait for it.
-    from assemble import build_to_infer, graph_folder
+    from assemble import build_to_infer, describe_graphs, graph_folder
     from assemble_data import build_measuring_loader, say_remarks
     from assemble_weights import weights_to_start
     from mindcv.compile_cache import compiled_graphs_kept
@@ -50,7 +50,7 @@ def main(argv: Sequence[str] | None = None) -> Evaluation | int:
     network = build_to_infer(config, weights, loader.dataset.class_names)
     with (
         memory_explained(loader.batch_size),
-        compiled_graphs_kept(graph_folder(config)) as kept,
+        compiled_graphs_kept(graph_folder(config), described_by=describe_graphs(config, network)) as kept,
         compiling_shown(kept=kept),
     ):
         result = evaluate(network, loader)

@@ -84,7 +84,7 @@ def ours(
     import numpy as np
     from mindspore import Tensor
 
-    from assemble import build_step
+    from assemble import build_step, describe_graphs
     from config import load_config
     from mindcv.engine import RunLength
 
@@ -103,7 +103,8 @@ def ours(
     step, _ = build_step(config, network, RunLength(epochs=90, batches=100))
     step.set_train(True)
     kept = ExitStack()  # for as long as `run` lives
-    kept.enter_context(compiled_graphs_kept(Path(graphs) if graphs else None))
+    described_by = describe_graphs(config, network)
+    kept.enter_context(compiled_graphs_kept(Path(graphs) if graphs else None, described_by=described_by))
 
     def run(kept: ExitStack = kept) -> dict[str, float]:
         loss, finite, _ = step(images, labels)

@@ -4,7 +4,7 @@ Compiling takes most of the time before a training's first step. MindSpore can k
 asks only whether the scripts are the same text, names its files by the order in which graphs are compiled, and reads
 and writes them in place. Here that cache serves as a mechanism only:
 
-- Which graph is wanted is decided here, by `graph_digest`, a hash of all that shapes it.
+- Which graph is wanted is decided here, by `graph_key`, a hash of all that determines it.
 - MindSpore works in a folder of this process alone. For each compilation the one graph that was asked for is put there
   under the number MindSpore expects, or none; afterwards the folder is emptied. A wrong number finds nothing.
 - In the shared folder (`GraphStore`) a graph is one sealed file that appears by a rename. A damaged one is removed and
@@ -23,7 +23,7 @@ import logging
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -31,9 +31,8 @@ import mindspore as ms
 from mindspore import Tensor, nn
 from mindspore.graph import api
 
-from mindcv.compile_cache.key import graph_digest
+from mindcv.compile_cache.key import Undescribable, check_sources, graph_key
 from mindcv.compile_cache.store import GraphStore
-from mindcv.compile_cache.surroundings import Undescribable, check_sources
 from mindcv.engine.compiling import loading_compiled_network
 from mindcv.runtime import on_cpu, return_free_memory
 
@@ -86,7 +85,7 @@ class _Workplace:
         """Within, MindSpore's cache is switched on and works here.
 
         Which files the program consists of is not looked up by MindSpore, which reads the program's first file and what
-        it imports, and fails where that is no file; `graph_digest` has done better.
+        it imports, and fails where that is no file; `graph_key` has done better.
         """
         look_up = api._get_compile_cache_dep_files
         os.environ[_ENABLE], os.environ[_PATH] = "1", str(self.root)
@@ -135,8 +134,8 @@ class _GraphCache:
     workplace: _Workplace | None = None  # of the process
     is_broken = False  # a folder failed: it is not tried again
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, described_by: Mapping[str, Any]) -> None:
+        self.folder, self.described_by = folder, described_by
         self.plain = nn.Cell.compile
         self.seen: set[tuple] = set()
 
@@ -153,7 +152,7 @@ class _GraphCache:
         # takes their number along: the next call finds none and compiles once more. So: before they are numbered.
         gc.collect()
         try:
-            key = graph_digest(cell, inputs)
+            key = graph_key(self.described_by, cell, inputs)
             store = GraphStore(self.folder)
             if _GraphCache.workplace is None:
                 _GraphCache.workplace = _Workplace()
@@ -214,14 +213,19 @@ def _give_up(folder: Path, error: OSError) -> None:
 
 
 @contextlib.contextmanager
-def compiled_graphs_kept(folder: Path | None) -> Iterator[bool]:
+def compiled_graphs_kept(folder: Path | None, *, described_by: Mapping[str, Any]) -> Iterator[bool]:
     """Within, the graphs of Cells called in Graph mode come from `folder` if they are there, and are kept there.
 
     What a Cell computes does not change by a bit. On a CPU only: on other devices nobody has tried. Where the cache of
     MindSpore itself is switched on (`MS_COMPILER_CACHE_ENABLE`), this one stands aside.
 
+    Only graphs of Cells made of this package's and MindSpore's classes are kept.
+
     Args:
         folder: of this user; made if it is missing. None: no cache.
+        described_by: numbers, texts and containers of these that say how the Cells called within were built, as far as
+            the program's source does not: options, what a file decided. A graph is met again if these, the sources and
+            the Cell's own attributes are the same.
     Yields:
         Whether they are kept.
     """
@@ -229,7 +233,7 @@ def compiled_graphs_kept(folder: Path | None) -> Iterator[bool]:
     if folder is None or own or not on_cpu():
         yield False
         return
-    cache, plain = _GraphCache(Path(folder)), nn.Cell.compile
+    cache, plain = _GraphCache(Path(folder), described_by), nn.Cell.compile
     nn.Cell.compile = lambda cell, *inputs, **keywords: cache.compile(cell, *inputs, **keywords)
     try:
         yield True

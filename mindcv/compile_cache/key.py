@@ -1,223 +1,228 @@
-"""A hash of everything that shapes the graph MindSpore compiles for a Cell.
+"""The name under which a compiled graph is kept: a hash of everything that determines it.
 
 MindSpore's own compile cache compares the text of the scripts and nothing else: a changed weight decay, label
-smoothing or image size would meet the graph of the earlier run. What a compiled graph can depend on is
+smoothing or image size would meet the graph of the earlier run. Here the key of a graph consists of
 
-- the code: the sources of this package and of every other loaded module that is not an installed one, the versions of
-  Python, NumPy and MindSpore;
+- what the caller says: the options, the network, the number of classes;
+- the code: the sources of this package and of every other loaded module that is not installed, the functions of this
+  package as they are now, the versions of Python, NumPy and MindSpore;
 - the surroundings: device, mode and the rest of MindSpore's context, the seed, cores, environment variables that
   MindSpore and its libraries read;
-- the inputs' shapes and types;
-- whatever can be reached from the Cell. While it compiles, MindSpore turns attributes into constants, so each one
-  counts: numbers, strings, containers, primitives with their attributes, the contents of Tensors, functions with what
-  they close over, the `training` flag of every cell. Of a Parameter only name, shape, type and `requires_grad` are in
-  the graph; its value is an input.
+- which Cell it is: see `_describe_cell`;
+- the inputs' shapes and types.
 
-All of it goes into the digest, in the order in which it is found. Nothing is left out because it looks harmless, except
-the few attributes of a Cell that MindSpore itself keeps book with (`_BOOKKEEPING`). A value that cannot be described
-raises `Undescribable`, and the graph is then not cached. A difference that does not matter costs one compilation; an
-overlooked one would cost a wrong result.
+A difference that does not matter costs one compilation; an overlooked one would cost a wrong result. So a Cell is not
+cached if its class, or anything that it holds beside numbers, texts and Tensors, is neither of this package nor of
+MindSpore: the caller's description cannot be trusted to cover it.
 """
 
-import enum
 import functools
 import hashlib
-import types
-from collections import OrderedDict
+import os
+import platform
+import site
+import sys
+import sysconfig
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from types import CodeType, FunctionType, MethodType, ModuleType
 from typing import Any
 
 import mindspore as ms
 import numpy as np
 from mindspore import Parameter, Tensor, nn, ops
 
-from mindcv.compile_cache.surroundings import Undescribable, check_known, surroundings
-
-# What MindSpore notes in a Cell about compilations and checks that are over: identities, times, texts with addresses.
+_STARTED = time.time()  # sources that changed since are not those that were imported
+_PACKAGE = Path(__file__).parent.parent
+_NUMBERS_AND_TEXTS = (type(None), bool, int, float, complex, str, bytes)
 # fmt: off
-_BOOKKEEPING = frozenset((
-    "_create_time", "_id", "arguments_key", "_compile_cache", "_phase_cache", "_phase", "_compile_phase",
-    "compile_phase", "current_phase", "_cell_init_args", "_exist_objs", "_exist_names", "_is_check_and_refresh",
-    "_init_flag", "_compiled", "_has_mutable_args_list", "sequence_modified", "is_top_cell", "_scope",
-    "__parse_method__", "__compile_cell_hook__",
-    "_primitives",  # these are attributes as well
-))
+_CONTEXT = (
+    "mode", "device_target", "device_id", "max_call_depth", "enable_graph_kernel", "graph_kernel_flags",
+    "deterministic", "jit_level", "memory_optimize_level", "enable_reduce_precision", "pynative_synchronize",
+    "check_bprop",
+)
+_ENVIRONMENT = (
+    "MS_", "MINDSPORE_", "MINDCV_", "ONEDNN_", "DNNL_", "OMP_", "KMP_", "MKL_", "ASCEND_", "CUDA_", "HCCL_", "NCCL_",
+    "RANK_", "DEVICE_", "GRAPH_",
+)
 # fmt: on
-_OF_OPTIMIZERS = frozenset({"group_lr"})  # what `learning_rate` was made from
-# In the closure of a jit function: the time of its making.
-_CLOSURE_BOOKKEEPING = frozenset({"hash_obj"})
-# Primitives and these keep what they were made with in Python attributes; of other C++ objects nothing is known.
-_INFERRED = frozenset({"pad_list"})  # what a compilation adds to a primitive, but loading a compiled graph does not
-_NATIVE = (ops.Primitive, ops.HyperMap, ops.Map, ops.composite.base._Grad)
+# Where files lie, not what graphs look like.
+_NO_MATTER = {"MINDCV_CACHE", "MINDCV_WEIGHTS_MIRROR", "MS_COMPILER_CACHE_ENABLE", "MS_COMPILER_CACHE_PATH"}
+# MindSpore's notes in a Cell on its calls, and what an optimizer made its `learning_rate` from.
+_NOT_TRACED = {"arguments_key", "is_top_cell", "current_phase", "sequence_modified", "group_lr"}
+_TIME_OF_JIT = "hash_obj"  # in the closure of a jit function
 
 
-def graph_digest(cell: nn.Cell, inputs: tuple[Tensor, ...]) -> str:
-    """SHA-256, 64 hexadecimal digits, of all that shapes the graph of `cell` called with `inputs`.
+class Undescribable(Exception):
+    """Something that shapes the graph, or may, cannot be described: the graph must not be cached."""
 
+
+def graph_key(described_by: Mapping[str, Any], cell: nn.Cell, inputs: tuple[Tensor, ...]) -> str:
+    """SHA-256, 64 hexadecimal digits, of all that determines the graph of `cell` called with `inputs`.
+
+    Args:
+        described_by: see `compiled_graphs_kept`.
     Raises:
         Undescribable: if that cannot be told; the message says what is in the way.
     """
-    description = _Description({id(parameter) for parameter in cell.get_parameters()})
-    for name, value in surroundings():
-        description.add(name, value)
-    for tensor in inputs:
-        if type(tensor) is not Tensor:
-            raise Undescribable(f"an input is no Tensor but {type(tensor).__name__}")
-        description.add("input", (tuple(tensor.shape), str(tensor.dtype)))
+    if cell.get_inputs() or any(type(tensor) is not Tensor for tensor in inputs):
+        raise Undescribable("inputs that are no plain Tensors, or of open shape")
     try:
-        description.add("cell", cell)
-    except RecursionError:
-        raise Undescribable("attributes that contain themselves") from None
-    return description.hash.hexdigest()
+        said, built = _describe(dict(described_by), {}), [*_describe_cell(cell)]
+    except (RecursionError, ValueError):
+        raise Undescribable("a container that contains itself, or a closure without contents") from None
+    code, shapes = [*_sources(), *_code_now()], [(tuple(tensor.shape), str(tensor.dtype)) for tensor in inputs]
+    everything = (said, built, code, shapes, _versions(), _settings())
+    return hashlib.sha256(repr(everything).encode()).hexdigest()
 
 
-class _Description:
-    """Feeds values into a hash, each with its type and, if its length varies, its length: no two read the same."""
-
-    def __init__(self, parameters: set[int]) -> None:
-        self.hash = hashlib.sha256()
-        self.parameters = parameters  # of the Cell: only these are looked up by name when a graph is loaded
-        self.met: dict[int, tuple[int, Any]] = {}  # the objects are kept, so that no id is used twice
-        self.types: dict[type, int] = {}
-
-    def add(self, label: str, value: Any) -> None:
-        self.write("label", label)
-        self.describe(value)
-
-    def write(self, *words: object) -> None:
-        for word in words:
-            data = word if isinstance(word, bytes) else str(word).encode()
-            self.hash.update(b"%d:%b" % (len(data), data))
-
-    def describe(self, value: Any) -> None:
-        kind = type(value)
-        if value is None or kind in (bool, int, float, complex, str, bytes, slice, range, type(Ellipsis)):
-            self.write(kind.__name__, value if kind in (str, bytes) else repr(value))
-        elif kind in (tuple, list):
-            self.sequence(kind.__name__, value)
-        elif kind in (dict, OrderedDict):
-            self.write("dict", len(value))
-            for key, item in value.items():
-                self.describe(key)
-                self.describe(item)
-        elif kind in (set, frozenset):
-            if not all(type(item) in (bool, int, float, str) for item in value):
-                raise Undescribable("a set of other things than numbers and strings")
-            self.sequence("set", sorted(value, key=repr))
-        elif isinstance(value, np.ndarray | np.generic) and value.dtype != object:
-            self.array("array", value)
-        elif isinstance(value, enum.Enum):
-            self.write("enum", kind.__module__, kind.__qualname__, value.name)
-        elif isinstance(value, ms.Type):
-            self.write("dtype", repr(value))
-        else:
-            self.describe_object(value)
-
-    def describe_object(self, value: Any) -> None:
-        """What may be met more than once, and may lead back to itself."""
-        if id(value) in self.met:
-            self.write("met before", self.met[id(value)][0])
-            return
-        self.met[id(value)] = (len(self.met), value)
-        if isinstance(value, Parameter):
-            self.parameter(value)
-        elif isinstance(value, Tensor):
-            if any(size < 0 for size in value.shape):
-                raise Undescribable("a Tensor of open shape")
-            self.array(
-                f"Tensor {value.dtype}", value.asnumpy() if value.dtype != ms.bfloat16 else value.float().asnumpy()
-            )
-        elif isinstance(value, types.FunctionType):
-            self.function(value)
-        elif isinstance(value, types.MethodType):
-            self.write("method")
-            self.describe(value.__func__)
-            self.describe(value.__self__)
-        elif isinstance(value, types.BuiltinFunctionType) and isinstance(value.__self__, types.ModuleType):
-            self.write("builtin", value.__module__, value.__qualname__)
-        elif isinstance(value, functools.partial):
-            self.write("partial")
-            self.describe((value.func, value.args, value.keywords))
-        elif isinstance(value, type):
-            self.type(value)
-        elif isinstance(value, nn.Cell):
-            self.type(type(value))
-            skipped = _BOOKKEEPING | (_OF_OPTIMIZERS if isinstance(value, nn.Optimizer) else frozenset())
-            kept = {name: item for name, item in vars(value).items() if name not in skipped}
-            # Tables of hooks come into being, empty, when they are first looked at.
-            self.describe({n: item for n, item in kept.items() if not n.startswith("_lazy_") or item})
-        elif isinstance(value, tuple):  # ParameterTuple, named tuples
-            self.type(type(value))
-            self.sequence("tuple", value)
-        else:
-            self.instance(value)
-
-    def sequence(self, kind: str, values: Any) -> None:
-        self.write(kind, len(values))
-        for value in values:
-            self.describe(value)
-
-    def array(self, kind: str, value: Any) -> None:
-        value = np.asarray(value)
-        self.write(kind, value.dtype.str, value.shape, value.tobytes())
-
-    def parameter(self, value: Parameter) -> None:
-        if id(value) not in self.parameters:
-            raise Undescribable(f"parameter {value.name} is not one of the cell's own")
-        self.write("Parameter", value.name, value.shape, value.dtype, value.requires_grad)
-        self.write(value.layerwise_parallel, value.parallel_optimizer, getattr(value, "is_init", None) is None)
-
-    def function(self, value: types.FunctionType) -> None:
-        self.write("function", value.__module__, value.__qualname__)
-        check_known(value.__module__, value.__qualname__)
-        self.code(value.__code__)
-        self.describe((value.__defaults__, value.__kwdefaults__))
-        for name, content in zip(value.__code__.co_freevars, value.__closure__ or (), strict=True):
-            self.write("closes over", name)
-            if name not in _CLOSURE_BOOKKEEPING:
-                try:
-                    self.describe(content.cell_contents)
-                except ValueError:
-                    raise Undescribable(f"{value.__qualname__} closes over {name}, which has no value") from None
-
-    def code(self, code: types.CodeType) -> None:
-        self.write("code", code.co_code, code.co_names, code.co_varnames)
-        for constant in code.co_consts:
-            if isinstance(constant, types.CodeType):
-                self.code(constant)
-            else:
-                self.describe(constant)
-
-    def type(self, value: type) -> None:
-        """A class: its name, and of those not MindSpore's the code of its methods, which somebody may have replaced."""
-        known = value in self.types
-        number = self.types.setdefault(value, len(self.types))
-        self.write("class", value.__module__, value.__qualname__, number)
-        if known:
-            return
-        for base in value.__mro__:
-            check_known(base.__module__, base.__qualname__)
-            if base.__module__.partition(".")[0] not in ("mindspore", "builtins"):
-                for name, item in vars(base).items():
-                    if isinstance(item, types.FunctionType):
-                        self.write("method", name)
-                        self.code(item.__code__)
-
-    def instance(self, value: Any) -> None:
-        """Any other object: its class and its attributes, if that is all there is to it."""
-        kind = type(value)
-        native = [base for base in kind.__mro__ if base is not object and not _is_python(base)]
-        if not hasattr(value, "__dict__") or (native and not isinstance(value, _NATIVE)):
-            raise Undescribable(f"an attribute of type {kind.__module__}.{kind.__qualname__}")
-        self.type(kind)
-        attributes = dict(vars(value))
-        if isinstance(value, ops.Primitive):
-            native_attributes = value.get_attr_dict()
-            attributes["native"] = {
-                name: native_attributes[name] for name in sorted(native_attributes.keys() - _INFERRED)
-            }
-        self.describe(attributes)
+def check_sources() -> None:
+    """Raise Undescribable if a source was changed after this program had started."""
+    _sources()
 
 
-def _is_python(kind: type) -> bool:
-    """Whether a class was made by a class statement that adds no slots."""
-    return bool(kind.__flags__ & (1 << 9)) and not vars(kind).get("__slots__") and "pybind11" not in type(kind).__name__
+def _describe_cell(cell: nn.Cell) -> Iterator[tuple]:
+    """Its parameters, and class and public attributes of itself and all cells in it.
+
+    The caller's description says how a network, loss and optimizer were built. These say which Cell of them it is, its
+    mode (`training`), and what was changed in it since.
+    """
+    parts = [*cell.cells_and_names()]
+    parameters = [*cell.get_parameters()]
+    own = {id(item): number for number, item in enumerate([*(part for _, part in parts), *parameters])}
+    for parameter in parameters:  # its value is an input
+        is_made = getattr(parameter, "is_init", None) is None
+        yield parameter.name, tuple(parameter.shape), str(parameter.dtype), parameter.requires_grad, is_made
+    for name, part in parts:
+        public = vars(part).keys() - _NOT_TRACED
+        attributes = {key: vars(part)[key] for key in sorted(public) if not key.startswith("_")}
+        yield name, _known_name(type(part)), _describe(attributes, own)
+
+
+def _describe(value: Any, own: dict[int, int]) -> Any:
+    """Something whose repr says all that there is to a value.
+
+    Of an object of MindSpore or this package only the class counts: what it holds follows from how it was built.
+
+    Args:
+        own: numbers of the Cells and Parameters that are described anyway, and of functions met before, by id.
+    """
+    if type(value) in _NUMBERS_AND_TEXTS:
+        return value
+    if id(value) in own:
+        return "own", own[id(value)]
+    if isinstance(value, Parameter | nn.Cell):
+        raise Undescribable(f"{type(value).__name__} that is not registered with the Cell")
+    if isinstance(value, Tensor):
+        if any(size < 0 for size in value.shape):
+            raise Undescribable("a Tensor of open shape")
+        array = (value.float() if value.dtype == ms.bfloat16 else value).asnumpy()
+        return str(value.dtype), array.shape, array.tobytes()
+    if isinstance(value, tuple | list):
+        return type(value).__name__, [_describe(item, own) for item in value]
+    if isinstance(value, dict):
+        return "dict", [(_describe(key, own), _describe(item, own)) for key, item in value.items()]
+    if isinstance(value, ops.Primitive):
+        return _known_name(type(value)), value.name, _describe(value.init_attrs, own)
+    if isinstance(value, MethodType):
+        return "method", _describe(value.__func__, own), _describe(value.__self__, own)
+    if isinstance(value, FunctionType):  # which may close over itself, and over one of the user
+        own[id(value)] = len(own)
+        closure = zip(value.__code__.co_freevars, value.__closure__ or (), strict=True)
+        contents = [_describe(cell.cell_contents, own) for name, cell in closure if name != _TIME_OF_JIT]
+        return _known_name(value), contents
+    return _known_name(value if isinstance(value, type) else type(value))
+
+
+def _known_name(kind: type | FunctionType) -> str:
+    """Module and name of a class or function whose code is in the key, or its version."""
+    name = f"{kind.__module__}.{kind.__qualname__}"
+    if not name.startswith(("mindcv.", "mindspore.")) or name.startswith("mindspore._c_expression"):
+        raise Undescribable(f"{name} is neither of this package nor of MindSpore's layers")
+    return name
+
+
+def _code_now() -> Iterator[tuple]:
+    """Functions, methods and constants of this package's modules, some of which may have been replaced since."""
+    for module in sorted(name for name in sys.modules if name.partition(".")[0] == "mindcv" and name != __name__):
+        for name, value in vars(sys.modules[module]).items():
+            if name.startswith("__"):  # Python's, and what MindSpore adds when it compiles
+                continue
+            members = vars(value) if isinstance(value, type) and value.__module__ == module else {"": value}
+            for member, item in members.items():
+                if type(item) in (bool, int, float, str):
+                    yield module, name, member, item
+                elif isinstance(item, FunctionType):
+                    yield module, name, member, _describe_code(item.__code__)
+
+
+def _describe_code(code: CodeType) -> tuple:
+    constants = [
+        _describe_code(constant)
+        if isinstance(constant, CodeType)
+        else sorted(map(repr, constant))
+        if isinstance(constant, frozenset)
+        else constant
+        for constant in code.co_consts
+    ]
+    return code.co_code, code.co_names, code.co_varnames, constants
+
+
+@functools.lru_cache
+def _installed() -> tuple[str, ...]:
+    """Folders whose contents a version stands for."""
+    paths = sysconfig.get_paths()
+    folders = {paths[name] for name in ("stdlib", "platstdlib", "purelib", "platlib")}
+    folders |= {*site.getsitepackages(), site.getusersitepackages()}
+    return tuple(sorted({path + os.sep for folder in folders for path in (folder, os.path.realpath(folder))}))
+
+
+def _file_of(module: ModuleType) -> str | None:
+    """The file of a module that is not installed."""
+    name = getattr(module, "__file__", None)
+    if not name or name.startswith(_installed()):  # most are, and looking up thousands of links takes time
+        return None
+    path = os.path.realpath(name)
+    return path if not path.startswith(_installed()) else None
+
+
+def _sources() -> list[tuple[str, str]]:
+    """The files of this package and of all modules that are not installed, with their SHA-256."""
+    paths = {str(path) for path in _PACKAGE.rglob("*.py")}
+    own = {path: name for name, module in list(sys.modules.items()) if (path := _file_of(module))}
+    found = []
+    for path in sorted(paths | own.keys()):
+        try:
+            changed = os.stat(path).st_mtime
+            digest = hashlib.sha256(Path(path).read_bytes()).hexdigest()
+        except OSError as error:
+            raise Undescribable(f"{path} cannot be read: {error.strerror}") from None
+        if changed > _STARTED:
+            raise Undescribable(f"{path} was changed after this program had started")
+        found.append((str(Path(path).relative_to(_PACKAGE)) if path in paths else own[path], digest))
+    return found
+
+
+def _versions() -> tuple[str, ...]:
+    commit = Path(ms.__file__).with_name(".commit_id")  # of MindSpore: nightly builds share a version
+    return (
+        ms.__version__,
+        commit.read_text() if commit.exists() else "",
+        np.__version__,
+        sys.version,
+        platform.system(),
+        platform.machine(),
+    )
+
+
+def _settings() -> tuple[Any, ...]:
+    if ms.get_auto_parallel_context("parallel_mode") != "stand_alone":
+        raise Undescribable("parallel training")
+    return (
+        [(name, str(ms.get_context(name))) for name in _CONTEXT],
+        ms.get_seed(),
+        os.cpu_count(),
+        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None,
+        [item for item in sorted(os.environ.items()) if item[0].startswith(_ENVIRONMENT) and item[0] not in _NO_MATTER],
+    )
