@@ -1,5 +1,6 @@
-# `make train`: the main job, from nothing.  `make test`: lint and the whole test suite.  `make bench`: every table of the
-# documentation, measured here, beside PyTorch and MindCV in environments of their own (benchmarks/README.md).
+# `make train`: the main job, from nothing.  `make test`: lint, and the tests that CI runs.  `make test-full`: lint and
+# every test.  `make bench`: every table of the documentation, measured here, beside PyTorch and MindCV in environments
+# of their own (benchmarks/README.md).
 # All make a virtual environment in .venv first; PYTHON chooses its interpreter (3.10, 3.11 or 3.12).
 
 PYTHON ?= $(firstword $(foreach version,3.11 3.12 3.10,$(shell command -v python$(version))) python3)
@@ -9,19 +10,23 @@ JOBS ?= 2
 INSTALL = @echo "installing the packages into $(VENV); MindSpore is a download of 0.8 GB, then a minute of unpacking"; \
 	$(RUN) -m pip install --disable-pip-version-check --requirement
 
-.PHONY: train test lint bench clean
+.PHONY: train test test-full lint bench clean
 
 train: $(VENV)/runtime
 	$(RUN) train.py --model=sknet50 --resume=auto
 	$(RUN) validate.py --ckpt_path=./ckpt/sknet50-best.ckpt
 
 test: lint
+	$(RUN) -m pytest -n $(JOBS) --dist loadfile -m "not slow"
+
+test-full: lint
 	$(RUN) -m pytest -n $(JOBS) --dist loadfile
 
 lint: $(VENV)/dev
 	$(RUN) -m ruff check .
 	$(RUN) -m ruff format --check .
 	$(RUN) -m codespell_lib
+	$(RUN) -m mypy
 
 bench: $(VENV)/dev
 	$(RUN) tools/run_all.py $(BENCH)
