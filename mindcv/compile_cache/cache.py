@@ -1,24 +1,25 @@
 """Compiled graphs kept from one start of a program to the next.
 
-Compiling takes most of the time before a training's first step. MindSpore can keep what it compiles, but its own cache
-asks only whether the scripts are the same text, names its files by the order in which graphs are compiled, and reads
-and writes them in place. Here that cache serves as a mechanism only:
+Compiling takes most of the time before the first training step. MindSpore's own cache compares nothing but the text of
+the scripts, names its files by the order in which graphs are compiled, and reads and writes them in place. Here it is
+used as a mechanism only:
 
-- Which graph is wanted is decided here, by `graph_key`, a hash of all that determines it.
-- MindSpore works in a folder of this process alone. For each compilation the one graph that was asked for is put there
-  under the number MindSpore expects, or none; afterwards the folder is emptied. A wrong number finds nothing.
-- In the shared folder (`GraphStore`) a graph is one sealed file that appears by a rename. A damaged one is removed and
-  compiled anew; one that is used has been copied first, so that other processes may replace or remove it.
-- Nothing that goes wrong with the cache ends a run.
+- `graph_key`, a hash of everything that determines a graph, decides which one is wanted.
+- MindSpore works in a folder of this process. For each compilation it finds there the graph that is wanted, under the
+  number that it expects, or nothing; afterwards the folder is emptied.
+- In the shared folder (`GraphStore`) a graph is one file with a checksum that appears by a rename. A damaged one is
+  removed and compiled again. A graph is copied before it is used, so other processes may replace or remove it.
+- A failure of the cache does not end a run.
 
-Two things MindSpore 2.10 decides: once a graph had to be compiled, it takes no more from the cache in that process (so
-a start either reuses its graphs, or compiles and saves from the first one missing on); and `mindspore.jit` functions
-called outside of a Cell are not cached (it returns wrong ones).
+In MindSpore 2.10, once a graph had to be compiled, no more are taken from the cache in that process: a start reuses its
+graphs, or compiles and saves them from the first missing one on. `mindspore.jit` functions outside of a Cell are not
+cached: MindSpore returns wrong ones.
 """
 
 import atexit
 import contextlib
 import gc
+import io
 import logging
 import os
 import shutil
@@ -34,6 +35,8 @@ from mindspore.graph import api
 from mindcv.compile_cache.key import Undescribable, check_sources, graph_key
 from mindcv.compile_cache.store import GraphStore
 from mindcv.engine.compiling import loading_compiled_network
+from mindcv.faults import DamagedError
+from mindcv.protobuf import fields
 from mindcv.runtime import on_cpu, return_free_memory
 
 _HASH_LENGTH = 64  # of the program's hash, which MindSpore keeps beside its graphs and compares
@@ -42,7 +45,7 @@ _LOG = logging.getLogger("mindcv")
 
 
 class _Workplace:
-    """The folder that MindSpore reads and writes: it looks up the variable once, so there is one for the process."""
+    """The folder that MindSpore reads and writes: one for the process, since MindSpore looks up its path once."""
 
     def __init__(self) -> None:
         self.root = Path(tempfile.mkdtemp(prefix="mindcv-graphs-"))
@@ -57,7 +60,7 @@ class _Workplace:
         atexit.register(lambda: os.getpid() == owner and shutil.rmtree(self.root, ignore_errors=True))
 
     def put(self, graph: bytes) -> int:
-        """Lay out a graph for the next compilation; returns what tells this file from one that MindSpore writes."""
+        """Write the graph for the next compilation; returns its time of change, which tells whether it was replaced."""
         self.hash.unlink(missing_ok=True)
         self.hash.write_bytes(graph[:_HASH_LENGTH])
         self._next().write_bytes(graph[_HASH_LENGTH:])
@@ -102,34 +105,13 @@ class _Workplace:
 
 def _is_whole(graph: bytes) -> bool:
     """Whether the top-level fields of a protobuf message fill the file: a full disk cuts it off."""
-    position, fields = 0, set()
-    while position < len(graph):
-        tag, position = _varint(graph, position)
-        fields.add(tag >> 3)
-        if tag & 7 == 2:
-            size, position = _varint(graph, position)
-            position += size
-        elif tag & 7 == 0:
-            _, position = _varint(graph, position)
-        else:
-            return False
-    return position == len(graph) and bool(fields)
-
-
-def _varint(data: bytes, position: int) -> tuple[int, int]:
-    value = shift = 0
-    while position < len(data):
-        byte = data[position]
-        position += 1
-        value |= (byte & 127) << shift
-        shift += 7
-        if byte < 128:
-            return value, position
-    return 0, len(data) + 1  # cut off: beyond the end, so that nobody takes it for a whole one
+    with contextlib.suppress(DamagedError):
+        return bool([*fields(io.BytesIO(graph), 0, len(graph))])
+    return False
 
 
 class _GraphCache:
-    """What `compiled_graphs_kept` does in place of `nn.Cell.compile`."""
+    """Replaces `nn.Cell.compile` within `compiled_graphs_kept`."""
 
     workplace: _Workplace | None = None  # of the process
     is_broken = False  # a folder failed: it is not tried again
@@ -143,13 +125,13 @@ class _GraphCache:
         """`cell.compile`, which runs before each call of a Cell in Graph mode and returns at once if it has a graph."""
         if keywords or not all(isinstance(value, Tensor) for value in inputs):
             return self.plain(cell, *inputs, **keywords)
-        # The first input, say a batch of images, tells calls apart well enough: taken for another, one is not cached.
+        # The first input, a batch of images, is enough to tell calls apart: a call taken for another is not cached.
         call = (id(cell), cell._create_time, cell.phase, *(value.shape for value in inputs[:1]))
         if call in self.seen or _GraphCache.is_broken:
             return self.plain(cell, *inputs)
         self.seen.add(call)
-        # MindSpore numbers the inputs' shapes, collects garbage, and compiles. A dead Cell with inputs of these shapes
-        # takes their number along: the next call finds none and compiles once more. So: before they are numbered.
+        # MindSpore numbers the inputs' shapes, then collects garbage, then compiles. A dead Cell with the same shapes
+        # would take their number along, and the next call would compile again.
         gc.collect()
         try:
             key = graph_key(self.described_by, cell, inputs)
@@ -214,20 +196,18 @@ def _give_up(folder: Path, error: OSError) -> None:
 
 @contextlib.contextmanager
 def compiled_graphs_kept(folder: Path | None, *, described_by: Mapping[str, Any]) -> Iterator[bool]:
-    """Within, the graphs of Cells called in Graph mode come from `folder` if they are there, and are kept there.
+    """Context in which compiled graphs of Cells are read from `folder`, or else written to it.
 
-    What a Cell computes does not change by a bit. On a CPU only: on other devices nobody has tried. Where the cache of
-    MindSpore itself is switched on (`MS_COMPILER_CACHE_ENABLE`), this one stands aside.
-
-    Only graphs of Cells made of this package's and MindSpore's classes are kept.
+    Results stay bit-identical. Works on a CPU only (untested on other devices), and not where MindSpore's own cache is
+    switched on (`MS_COMPILER_CACHE_ENABLE`). Only graphs of this package's and MindSpore's classes are kept.
 
     Args:
         folder: of this user; made if it is missing. None: no cache.
         described_by: numbers, texts and containers of these that say how the Cells called within were built, as far as
-            the program's source does not: options, what a file decided. A graph is met again if these, the sources and
+            the program's source does not: options, what a file decided. A graph is reused if these, the sources and
             the Cell's own attributes are the same.
     Yields:
-        Whether they are kept.
+        Whether graphs are kept.
     """
     own = os.environ.get(_ENABLE) or os.environ.get(_PATH) or ms.get_context("enable_compile_cache")
     if folder is None or own or not on_cpu():

@@ -1,8 +1,8 @@
 """Compiled graphs on disk, shared by all processes of one user.
 
-A graph is one file. It begins with a SHA-256 of its key and its contents, so that one that is damaged, half written or
-under the wrong name is noticed, and it appears by a rename. Readers have read all of it before they use it: other
-processes may replace or remove it at any time.
+A graph is one file that appears by a rename. It begins with a SHA-256 of its key and content, so a file that is
+damaged, cut off or under the wrong name is noticed. Readers read all of it before they use it: other processes may
+replace or remove it at any time.
 """
 
 import contextlib
@@ -12,13 +12,15 @@ import stat
 import tempfile
 from pathlib import Path
 
+from mindcv.files import publish
+
 MAX_BYTES = 1 << 30  # of all graphs together; a network's training and evaluation take 1 to 10 MB
 _MAGIC = b"mindcv graph 1\n"
 _SUFFIX = ".graph"
 
 
 class GraphStore:
-    """Graphs in a folder of this user, the least recently used of which make room for new ones.
+    """Graphs in a folder of this user; the least recently used ones are removed when space is needed.
 
     Args:
         folder: made if it is missing, for this user alone.
@@ -38,7 +40,7 @@ class GraphStore:
             raise OSError(f"others may write to {folder}")
 
     def read(self, key: str) -> bytes | None:
-        """The graph, or None if there is none or its file is damaged, which is then removed."""
+        """The graph; None if there is none, or its file is damaged, which removes it."""
         path = self._path(key)
         try:
             descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
@@ -51,7 +53,7 @@ class GraphStore:
         if not is_own or seal != _seal(key, graph):
             self.remove(key)
             return None
-        with contextlib.suppress(OSError):  # evicted, or a read-only disk: the order of use is no more than advice
+        with contextlib.suppress(OSError):  # removed, or a read-only disk: the order of use is only a hint
             os.utime(path)
         return graph
 
@@ -61,26 +63,24 @@ class GraphStore:
         Raises:
             OSError: if it cannot be written; nothing is left behind.
         """
-        descriptor, name = tempfile.mkstemp(prefix=".new-", dir=self.folder)
+        descriptor, name = tempfile.mkstemp(prefix=".new-", dir=self.folder)  # several processes may write one graph
         try:
             with open(descriptor, "wb") as file:
                 file.write(_seal(key, graph) + graph)
-                file.flush()
-                os.fsync(descriptor)
-            os.replace(name, self._path(key))
+            publish(Path(name), self._path(key))
         finally:
             Path(name).unlink(missing_ok=True)
         self._evict(keep=self._path(key))
 
     def remove(self, key: str) -> None:
-        with contextlib.suppress(OSError):  # gone already, or a read-only disk: it is not used in any case
+        with contextlib.suppress(OSError):  # removed by another process, or a read-only disk
             self._path(key).unlink()
 
     def _path(self, key: str) -> Path:
         return self.folder / f"{key}{_SUFFIX}"
 
     def _evict(self, keep: Path) -> None:
-        """Remove what was not used for longest until the rest fits, and what killed processes left half written."""
+        """Remove the least recently used graphs until the rest fits, and unfinished files of killed processes."""
         files = []
         for path in self.folder.iterdir():
             with contextlib.suppress(FileNotFoundError):  # another process evicts as well

@@ -1,4 +1,4 @@
-"""Which options cannot change a compiled graph. All others count: a graph is met again only if they are the same."""
+"""Options that cannot change a compiled graph. All others count: a graph is reused only if they are the same."""
 
 _REASONS = {
     # A graph takes images and labels as inputs, whose shapes and types are in its key beside the options.
