@@ -95,7 +95,13 @@ _USED_BY = dict.fromkeys(("augment", "loss", "optim", "schedule", "train"), ("tr
 }
 
 OPTIONS: dict[str, Option] = {
-    f.name: Option(f.name, section, f.type, f.default, **{"scripts": _USED_BY.get(section, SCRIPTS), **f.metadata})
+    f.name: Option(
+        name=f.name,
+        section=section,
+        type=f.type,
+        default=f.default,
+        **{"scripts": _USED_BY.get(section, SCRIPTS), **f.metadata},
+    )
     for section, kind in SECTIONS.items()
     for f in fields(kind)
 }

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
+from mindcv.arguments import BAD_IMAGE_LIMIT, BATCH_SIZE, ON_BAD_IMAGE, SEED
 from mindcv.data.dataset import Dataset
 from mindcv.data.examples import ExampleReader
 from mindcv.data.pipeline import Segment
@@ -51,16 +52,16 @@ class Loader:
         transforms: Sequence[Callable[[np.ndarray], np.ndarray]],
         *,
         is_training: bool,
-        batch_size: int = 64,
+        batch_size: int = BATCH_SIZE.default,
         shuffle: bool | None = None,
         drop_remainder: bool | None = None,
         num_parallel_workers: int | None = None,
-        seed: int = 42,
+        seed: int = SEED.default,
         num_shards: int = 1,
         shard_id: int = 0,
         batch_transforms: Sequence[Callable[[np.ndarray, np.random.Generator], np.ndarray]] = (),
-        on_bad_image: str = "stop",
-        bad_image_limit: int = 100,
+        on_bad_image: str = ON_BAD_IMAGE.default,
+        bad_image_limit: int = BAD_IMAGE_LIMIT.default,
     ) -> None:
         cores = os.cpu_count() or 1
         if num_parallel_workers is None:
@@ -69,12 +70,10 @@ class Loader:
             raise ValueError(
                 f"num_parallel_workers must be from 1 to the {cores} cores of this machine; got {num_parallel_workers}."
             )
-        if batch_size < 1:
-            raise ValueError(f"batch_size must be at least 1; got {batch_size}.")
+        BATCH_SIZE.check(batch_size)
+        SEED.check(seed)
         if not 0 <= shard_id < num_shards:
             raise ValueError(f"shard_id must be from 0 to num_shards - 1 = {num_shards - 1}; got {shard_id}.")
-        if seed < 0:
-            raise ValueError(f"seed must be at least 0; got {seed}.")
         self.dataset, self.batch_size, self.num_parallel_workers = dataset, batch_size, num_parallel_workers
         self._transforms, self._batch_transforms = list(transforms), list(batch_transforms)
         self._shuffle = is_training if shuffle is None else shuffle
