@@ -9,7 +9,10 @@ or NumPy, because `--help` should answer at once.
 from dataclasses import dataclass
 
 from mindcv import arguments as legal
+from mindcv.loss.factory import LOSSES
+from mindcv.optim.factory import OPTIMIZERS
 from mindcv.options.option import option
+from mindcv.scheduler.factory import SCHEDULERS
 
 SCRIPTS = ("train", "validate", "infer", "export", "convert")
 
@@ -121,21 +124,24 @@ class Model:
 class Loss:
     """Loss"""
 
-    loss: str = option("CE", "loss function; CE: cross-entropy", choices=("CE",))
+    loss: str = option("CE", "loss function; CE: cross-entropy", choices=tuple(LOSSES))
     label_smoothing: float = option(legal.LABEL_SMOOTHING, "mass moved to the uniform distribution")
+
+
+_MOMENTUM, _NESTEROV, _BETAS = (", ".join(OPTIMIZERS.users(key)) for key in ("momentum", "use_nesterov", "betas"))
 
 
 @dataclass(frozen=True)
 class Optim:
     """Optimizer"""
 
-    opt: str = option("momentum", "optimizer", choices=("sgd", "momentum", "adam", "adamw"))
-    momentum: float = option(legal.MOMENTUM, "momentum of sgd and momentum")
+    opt: str = option("momentum", "optimizer", choices=tuple(OPTIMIZERS))
+    momentum: float = option(legal.MOMENTUM, f"momentum of {_MOMENTUM}")
     weight_decay: float = option(legal.WEIGHT_DECAY, "weight decay")
     weight_decay_filter: str = option(legal.WEIGHT_DECAY_FILTER, "what does not decay")
-    use_nesterov: bool = option(False, "Nesterov's momentum (sgd, momentum)")
-    betas: tuple[float, ...] = option(legal.BETAS, "averaging rates of adam, adamw")
-    eps: float = option(legal.EPS, "term in the denominator of adam, adamw")
+    use_nesterov: bool = option(False, f"Nesterov's momentum ({_NESTEROV})")
+    betas: tuple[float, ...] = option(legal.BETAS, f"averaging rates of {_BETAS}")
+    eps: float = option(legal.EPS, f"term in the denominator of {_BETAS}")
     layer_decay: float | None = option(legal.LAYER_DECAY, "learning rate's factor from each block to the one before")
     head_lr_scale: float = option(legal.HEAD_LR_SCALE, "factor of the classifier's learning rate")
 
@@ -148,18 +154,13 @@ _DECAY = "cosine_decay: epochs from warmup to min_lr (none: all); step_decay: ep
 class Schedule:
     """Learning rate"""
 
-    scheduler: str = option(
-        "cosine_decay",
-        "schedule",
-        choices=("constant", "cosine_decay", "step_decay", "multi_step_decay"),
-        aliases=_ALIASES,
-    )
+    scheduler: str = option("cosine_decay", "schedule", choices=tuple(SCHEDULERS), aliases=_ALIASES)
     lr: float = option(legal.LR, "learning rate at the end of warmup")
     min_lr: float = option(legal.MIN_LR, "lowest learning rate of a decay")
     warmup_epochs: int | float = option(legal.WARMUP_EPOCHS, "epochs of linear warmup")
     warmup_factor: float = option(legal.WARMUP_FACTOR, "warmup begins at warmup_factor * lr")
     decay_epochs: int | float | None = option(legal.DECAY_EPOCHS, _DECAY)
-    decay_rate: float = option(legal.DECAY_RATE, "factor of a drop in step_decay and multi_step_decay")
+    decay_rate: float = option(legal.DECAY_RATE, f"factor of a drop in {' and '.join(SCHEDULERS.users('decay_rate'))}")
     multi_step_decay_milestones: tuple[int, ...] = option(
         legal.MILESTONES, "epochs of the drops, counted from the start of training"
     )

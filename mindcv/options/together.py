@@ -17,7 +17,8 @@ from mindcv.options.command_line import COMMAND_LINE
 from mindcv.options.option import Option, shorten, show
 from mindcv.options.schema import Data
 from mindcv.paths import is_exported
-from mindcv.scheduler.factory import check_schedule, first_drop
+from mindcv.registry import Registry
+from mindcv.scheduler.factory import SCHEDULERS, check_schedule, first_drop
 
 # Options that mean something for one value of another option only, and nothing for the next.
 _OWNED = {"dataset": "num_classes train_split val_split data_dir", "scheduler": "decay_epochs"}
@@ -175,6 +176,12 @@ def small_batch_notice(data: Data, source: str, num_images: int) -> str:
     )
 
 
+def _unused(governor: str, entries: Registry) -> list[tuple[str, str, Callable[[Any], bool]]]:
+    """For each option that some of the entries use, whether the chosen one does not."""
+    keys = dict.fromkeys(key for name in entries for key in entries.options(name))
+    return [(key, governor, lambda name, key=key: key not in entries.options(name)) for key in keys]
+
+
 # Options that have no effect for some values of another one: keys, the other one, whether its value is such.
 IDLE_WHEN: tuple[tuple[str, str, Callable[[Any], bool]], ...] = (
     ("compile_cache", "mode", lambda mode: mode == 1),
@@ -189,14 +196,10 @@ IDLE_WHEN: tuple[tuple[str, str, Callable[[Any], bool]], ...] = (
     ("color_jitter", "auto_augment", lambda policy: policy is not None),
     ("re_scale re_ratio re_value", "re_prob", lambda probability: probability == 0),
     ("layer_decay", "freeze", lambda depth: depth == "backbone"),
-    ("momentum", "opt", lambda name: name in ("adam", "adamw")),
-    ("betas eps", "opt", lambda name: name in ("sgd", "momentum")),
+    *_unused("opt", OPTIMIZERS),
     ("weight_decay_filter", "weight_decay", lambda decay: decay == 0),
     ("warmup_factor", "warmup_epochs", lambda epochs: epochs == 0),
-    ("min_lr", "scheduler", lambda name: name == "constant"),
-    ("decay_epochs", "scheduler", lambda name: name in ("constant", "multi_step_decay")),
-    ("decay_rate", "scheduler", lambda name: name in ("constant", "cosine_decay")),
-    ("multi_step_decay_milestones", "scheduler", lambda name: name != "multi_step_decay"),
+    *_unused("scheduler", SCHEDULERS),
     ("val_interval", "val_while_train", operator.not_),
     ("clip_value", "clip_grad", operator.not_),
     ("ckpt_path pretrained", "resume", lambda resume: resume not in (False, "auto")),
