@@ -127,13 +127,10 @@ def _check_device(config: Config, run: Checkpoint) -> None:
 
 
 def compare(saved: Mapping[str, Any], now: Mapping[str, Any], *, inside_epoch: bool) -> list[str]:
-    """Compare the configuration of a saved run with that of its continuation.
+    """Remarks on what differs between the configuration of a saved run and that of its continuation.
 
-    Args:
-        saved, now: all options, flat. An option that the saved run did not know has not changed.
-        inside_epoch: whether the run was saved in the middle of an epoch.
-    Returns:
-        Remarks for the user on what differs.
+    An option that the saved run did not know has not changed.
+
     Raises:
         ValueError: if the run cannot be continued with the new values.
     """
@@ -195,16 +192,11 @@ def prepare_folder(
 def resume(
     run: Checkpoint, state: TrainState, store: CheckpointStore, updates_per_epoch: int, num_examples: int
 ) -> tuple[Progress, list[str]]:
-    """Restore the state of a run and make its folder ready.
+    """Restore the state of a run and make its folder ready; returns the position, and what the user should know.
 
     Args:
-        run: the checkpoint to go on from.
-        state: of this run; receives what the checkpoint holds.
-        store: of this run.
         updates_per_epoch: of this run; between epochs it may be another one than that of the checkpoint's.
         num_examples: of the training split.
-    Returns:
-        The position, and what the user should know.
     Raises:
         ValueError: if the state does not fit this run; nothing is then changed.
     """

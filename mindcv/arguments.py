@@ -105,7 +105,10 @@ RE_SCALE = Argument("re_scale", (0.02, 0.33), **_SHARES)
 RE_RATIO = Argument("re_ratio", (0.3, 3.3), **_ASPECTS)
 RE_VALUE = Argument("re_value", 0, choices=(0, "random"))
 
-# Loader
+# Data set and loader
+NUM_SAMPLES = Argument("num_samples", None, minimum=1)
+VAL_FRACTION = Argument("val_fraction", None, above=0, maximum=1)
+NUM_PARALLEL_WORKERS = Argument("num_parallel_workers", None, minimum=1)
 BATCH_SIZE = Argument("batch_size", 64, minimum=1)
 SEED = Argument("seed", 42, minimum=0, maximum=2**32 - 1)
 ON_BAD_IMAGE = Argument("on_bad_image", "stop", choices=("stop", "skip"))

@@ -9,8 +9,8 @@ from mindcv.arguments import BAD_IMAGE_LIMIT, BATCH_SIZE, ON_BAD_IMAGE, SEED
 from mindcv.data.dataset import Dataset
 from mindcv.data.examples import ExampleReader
 from mindcv.data.pipeline import Segment
+from mindcv.data.threads import count_workers
 
-MAX_DEFAULT_WORKERS = 8
 # Batches that share a pipeline, which has a seed of its own. An epoch can be begun at the first of them for nothing; to
 # begin it at another one, those between are prepared in vain.
 SEGMENT = 256
@@ -64,9 +64,8 @@ class Loader:
         bad_image_limit: int = BAD_IMAGE_LIMIT.default,
     ) -> None:
         cores = os.cpu_count() or 1
-        if num_parallel_workers is None:
-            num_parallel_workers = min(cores, MAX_DEFAULT_WORKERS)
-        if not 1 <= num_parallel_workers <= cores:
+        num_parallel_workers = count_workers(num_parallel_workers)
+        if num_parallel_workers > cores:
             raise ValueError(
                 f"num_parallel_workers must be from 1 to the {cores} cores of this machine; got {num_parallel_workers}."
             )

@@ -135,7 +135,8 @@ def normalization(
     """
     means = _per_channel("mean", mean, legal.MEAN.default, in_channels)
     stds = _per_channel("std", std, legal.STD.default, in_channels)
-    _check(min(stds) > 0 and min(means) >= 0, "mean and std", "not negative, and std not 0", (*means, *stds))
+    legal.MEAN.check(means)
+    legal.STD.check(stds)
     unit = 1.0 if max(*means, *stds) > 1 else 255.0
     return tuple(value * unit for value in means), tuple(value * unit for value in stds)
 

@@ -6,15 +6,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from mindcv.arguments import (
-    BETAS,
-    EPS,
-    HEAD_LR_SCALE,
-    LAYER_DECAY,
-    MOMENTUM,
-    WEIGHT_DECAY,
-    WEIGHT_DECAY_FILTER,
-)
+from mindcv.arguments import BETAS, EPS, HEAD_LR_SCALE, LAYER_DECAY, MOMENTUM, WEIGHT_DECAY, WEIGHT_DECAY_FILTER
 from mindcv.registry import Registry
 
 if TYPE_CHECKING:
@@ -54,12 +46,7 @@ def _adamw(groups: list[dict], lr: float | list[float], *, betas: tuple[float, f
 
 
 def check_nesterov(values: Mapping[str, Any], said: Callable[[str], str]) -> None:
-    """Raise ValueError if `use_nesterov` goes with neither the optimizer nor its momentum.
-
-    Args:
-        values: of opt, momentum and use_nesterov.
-        said: words for the value of a key, for the message.
-    """
+    """Raise ValueError, with the words of `said` for values, if `use_nesterov` does not go with opt and momentum."""
     if values["use_nesterov"] and not takes_nesterov(values["opt"], values["momentum"]):
         names = " or ".join(OPTIMIZERS.users("use_nesterov"))
         raise ValueError(f"{said('use_nesterov')} needs opt={names}, and momentum above 0; got {said('opt')}")

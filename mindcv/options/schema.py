@@ -43,14 +43,16 @@ class Data:
     train_split: str | None = option(None, "split to train on; none: the data set's own", scripts=("train",))
     val_split: str | None = option(None, "split to validate on; none: the data set's own")
     val_fraction: float | None = option(
-        None, "share to hold out of a folder without train/ and val/; none: 0.2", above=0, maximum=1
+        legal.VAL_FRACTION, "share to hold out of a folder without train/ and val/; none: 0.2"
     )
-    num_samples: int | None = option(None, "use only that many examples of each split", minimum=1)
+    num_samples: int | None = option(legal.NUM_SAMPLES, "use only that many examples of each split")
     batch_size: int = option(legal.BATCH_SIZE, "examples per batch", scripts=("train", "validate", "infer"))
     shuffle: bool = option(True, "shuffle the training examples in every epoch", scripts=("train",))
     drop_remainder: bool = option(True, "drop the last, smaller training batch", scripts=("train",))
     num_parallel_workers: int | None = option(
-        None, "data threads; none: the cores present, at most 8", minimum=1, scripts=("train", "validate", "infer")
+        legal.NUM_PARALLEL_WORKERS,
+        "data threads; none: the cores present, at most 8",
+        scripts=("train", "validate", "infer"),
     )
     on_bad_image: str = option(legal.ON_BAD_IMAGE, "an image that cannot be read ends the run, or is left out")
     bad_image_limit: int = option(legal.BAD_IMAGE_LIMIT, "most images that on_bad_image=skip leaves out")

@@ -141,14 +141,14 @@ def _settle_schedule(layers: Layers) -> None:
         _shorten_warmup(layers, "epoch_size")
     if layers["min_lr"] > layers["lr"]:
         layers.gives_way("min_lr", 0.0, "lr")
-    drops, first = first_drop(layers)
+    drops, first = first_drop(layers.values)
     if first <= layers["warmup_epochs"]:
         _shorten_warmup(layers, drops, "scheduler")
-    check_schedule(layers, layers.said)
+    check_schedule(layers.values, layers.said)
 
 
 def _shorten_warmup(layers: Layers, *others: str) -> None:
-    epochs = min(layers["epoch_size"], first_drop(layers)[1]) / _WARMUP_SHARE
+    epochs = min(layers["epoch_size"], first_drop(layers.values)[1]) / _WARMUP_SHARE
     layers.gives_way("warmup_epochs", int(epochs) if epochs == int(epochs) else epochs, *others)
 
 
@@ -156,7 +156,7 @@ def _settle_optimizer(layers: Layers) -> None:
     if layers["use_nesterov"] and not takes_nesterov(layers["opt"], layers["momentum"]):
         usable = "use_nesterov" in OPTIMIZERS.options(layers["opt"])
         layers.gives_way("use_nesterov", False, "momentum" if usable else "opt")
-    check_nesterov(layers, layers.said)
+    check_nesterov(layers.values, layers.said)
 
 
 def small_batch_notice(data: Data, source: str, num_images: int) -> str:

@@ -1,9 +1,9 @@
 """Builds the learning rate schedule of a run: a plain list of floats, one per optimizer update."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 from mindcv.arguments import DECAY_EPOCHS, DECAY_RATE, LR, MILESTONES, MIN_LR, WARMUP_EPOCHS, WARMUP_FACTOR
 from mindcv.registry import Registry
@@ -28,12 +28,6 @@ class _Run:
     @property
     def warmup_updates(self) -> float:
         return self.warmup_epochs * self.updates_per_epoch
-
-
-class Values(Protocol):
-    """The values of options by name."""
-
-    def __getitem__(self, key: str) -> Any: ...
 
 
 def create_scheduler(
@@ -130,7 +124,7 @@ def _multi_step_decay(
     return rate
 
 
-def first_drop(values: Values) -> tuple[str, float]:
+def first_drop(values: Mapping[str, Any]) -> tuple[str, float]:
     """The option that says when the learning rate drops first, and the epoch, or infinity if it never drops."""
     if values["scheduler"] == "step_decay":
         return "decay_epochs", values["decay_epochs"] or math.inf
@@ -138,13 +132,10 @@ def first_drop(values: Values) -> tuple[str, float]:
     return "multi_step_decay_milestones", milestones[0] if milestones else math.inf
 
 
-def check_schedule(values: Values, said: Callable[[str], str], updates_per_epoch: int = 0) -> None:
-    """Raise ValueError if options of a schedule contradict each other.
+def check_schedule(values: Mapping[str, Any], said: Callable[[str], str], updates_per_epoch: int = 0) -> None:
+    """Raise ValueError, with the words of `said` for values, if options of a schedule contradict each other.
 
-    Args:
-        values: of the options of the schedule, and of epoch_size.
-        said: words for the value of a key, for messages.
-        updates_per_epoch: 0 if it is not yet known.
+    `updates_per_epoch` is 0 where it is not yet known.
     """
     if values["warmup_epochs"] >= values["epoch_size"]:
         raise ValueError(f"{said('warmup_epochs')} leaves nothing of {said('epoch_size')}: it must be smaller")

@@ -217,7 +217,7 @@ def test_units_of_mean_and_std():
         ({"in_channels": 4}, "in_channels must be 3 or 1; got 4"),
         ({"mean": (0.5, 0.5)}, "mean must be one value or in_channels=3 values"),
         ({"in_channels": 1, "std": (0.1, 0.2, 0.3)}, "std must be one value or in_channels=1 values"),
-        ({"std": (0.0,)}, "mean and std must be not negative, and std not 0"),
+        ({"std": (0.0,)}, r"std must be numbers in \(0, 255\]"),
         ({"image_resize": 0}, "image_resize must be a number >= 1; got 0"),
         ({"is_training": False, "crop_pct": 1.5}, r"crop_pct must be a number in \(0, 1\]; got 1.5"),
         ({"scale": (0.5, 0.1)}, r"scale must be 2 increasing numbers in \(0, 1\]"),
