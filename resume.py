@@ -1,4 +1,4 @@
-"""What `--resume` does: find the run, compare it with what is asked for now, restore it, and prepare its folder."""
+"""Resuming a training: find the run, compare it with what is asked for now, restore it, prepare its folder."""
 
 # Where a training starts, the first that applies:
 # 1. --resume=FILE, --resume=FOLDER, or --resume alone (ckpt_save_dir): the run that is there; it must exist.
@@ -73,8 +73,10 @@ def find_run(config: Config) -> tuple[Config, Checkpoint | None]:
     if os.path.abspath(saved["data_dir"]) == os.path.abspath(config.data.data_dir):
         saved["data_dir"] = config.data.data_dir  # another spelling is no change
     position = checkpoint.info["training"]["progress"]
-    for line in [*config.notices, *compare(saved, config.to_dict(), inside_epoch=position["batch"] > 0)]:
-        say(line)
+    for notice in config.notices:
+        say(notice)
+    for remark in compare(saved, config.to_dict(), inside_epoch=position["batch"] > 0):
+        say(remark)
     workers = config.data.num_parallel_workers
     if workers != workers_then:
         say(
