@@ -15,6 +15,7 @@ from mindcv.options.option import option
 from mindcv.scheduler.factory import SCHEDULERS
 
 SCRIPTS = ("train", "validate", "infer", "export", "convert")
+_COMPUTING = {"scripts": ("train", "validate", "infer")}
 
 
 @dataclass(frozen=True)
@@ -24,9 +25,7 @@ class Runtime:
     mode: int = option(0, "0: Graph mode (compiled), 1: Pynative mode (eager)", choices=(0, 1))
     device_target: str = option("auto", "device; auto: the best present", choices=("auto", "Ascend", "GPU", "CPU"))
     seed: int = option(legal.SEED, "seed of weights, data order and augmentation")
-    compile_cache: bool = option(
-        True, "keep compiled networks for the next start", scripts=("train", "validate", "infer")
-    )
+    compile_cache: bool = option(True, "keep compiled networks for the next start", **_COMPUTING)
     debug: bool = option(False, "show the traceback of an error, not only its message")
 
 
@@ -46,13 +45,11 @@ class Data:
         legal.VAL_FRACTION, "share to hold out of a folder without train/ and val/; none: 0.2"
     )
     num_samples: int | None = option(legal.NUM_SAMPLES, "use only that many examples of each split")
-    batch_size: int = option(legal.BATCH_SIZE, "examples per batch", scripts=("train", "validate", "infer"))
+    batch_size: int = option(legal.BATCH_SIZE, "examples per batch", **_COMPUTING)
     shuffle: bool = option(True, "shuffle the training examples in every epoch", scripts=("train",))
     drop_remainder: bool = option(True, "drop the last, smaller training batch", scripts=("train",))
     num_parallel_workers: int | None = option(
-        legal.NUM_PARALLEL_WORKERS,
-        "data threads; none: the cores present, at most 8",
-        scripts=("train", "validate", "infer"),
+        legal.NUM_PARALLEL_WORKERS, "data threads; none: the cores present, at most 8", **_COMPUTING
     )
     on_bad_image: str = option(legal.ON_BAD_IMAGE, "an image that cannot be read ends the run, or is left out")
     bad_image_limit: int = option(legal.BAD_IMAGE_LIMIT, "most images that on_bad_image=skip leaves out")
