@@ -7,15 +7,8 @@ from typing import Any
 from config import COMMAND_LINE, Config
 from mindcv.checkpoint import Checkpoint, check_fits
 from mindcv.console import say
-from mindcv.data import (
-    Dataset,
-    Loader,
-    UnknownClassError,
-    create_batch_transforms,
-    create_dataset,
-    create_transforms,
-    default_splits,
-)
+from mindcv.data import Dataset, Loader, UnknownClassError, create_dataset, default_splits
+from mindcv.data.transforms import create_batch_transforms, create_transforms
 from mindcv.folders import BUILT_IN, find_undivided
 from mindcv.options.together import small_batch_notice
 
@@ -142,20 +135,15 @@ def _compare_division(dataset: Dataset, weights: Checkpoint) -> None:
 def _build_loader(config: Config, dataset: Dataset, *, is_training: bool, **options: bool) -> Loader:
     data, augment = config.data, asdict(config.augment)
     erasing = {key: augment.pop(key) for key in [*augment] if key.startswith("re_")}
+    pixels = {"encoded": dataset.encoded, "channels": dataset.channels}
     return Loader(
         dataset,
-        create_transforms(
-            is_training=is_training,
-            encoded=dataset.encoded,
-            channels=dataset.channels,
-            **vars(config.image),
-            **augment,
-        ),
+        create_transforms(is_training=is_training, **pixels, **vars(config.image), **augment),
+        batch_transforms=create_batch_transforms(**erasing) if is_training else (),
         is_training=is_training,
         batch_size=data.batch_size,
         num_parallel_workers=data.num_parallel_workers,
         seed=config.runtime.seed,
-        batch_transforms=create_batch_transforms(**erasing) if is_training else (),
         on_bad_image=data.on_bad_image,
         bad_image_limit=data.bad_image_limit,
         **options,

@@ -59,25 +59,23 @@ class Config:
     files: Files
     sources: Mapping[str, str] = field(compare=False, repr=False)  # key -> "default", a YAML, "command line", ...
     notices: tuple[str, ...] = field(compare=False, repr=False)  # lines the script shows to the user
-    given_keys: frozenset[str] = field(compare=False, repr=False)
-    prog: Script = field(compare=False, repr=False)
     request: "Request" = field(compare=False, repr=False)  # what it was resolved from
 
     def inherit(self, values: Mapping[str, Any], origin: str = "inherited") -> "Config":
         """The configuration with a layer between the defaults and the recipe: what a checkpoint says about itself.
 
-        Args:
-            values: key -> value.
-            origin: where it says so, for messages.
-
-        Raises:
-            ValueError: as `load_config` does.
+        Raises ValueError as `load_config` does, with `origin` as the place.
         """
-        return _resolve(self.prog, self.request, [Setting(key, values[key], origin, origin) for key in values], origin)
+        return _resolve(self.request, [Setting(key, values[key], origin, origin) for key in values], origin)
+
+    @property
+    def prog(self) -> Script:
+        """The script that it is for."""
+        return self.request.prog
 
     def given(self, key: str) -> bool:
         """Whether `key` was set in a YAML file or on the command line."""
-        return key in self.given_keys
+        return any(setting.key == key for setting in (*(self.request.recipe or ()), *self.request.line))
 
     def to_dict(self) -> dict[str, Any]:
         """All options, flat, in the order of the schema."""
@@ -95,7 +93,13 @@ _USED_BY = dict.fromkeys(("augment", "loss", "optim", "schedule", "train"), ("tr
 }
 
 OPTIONS: dict[str, Option] = {
-    f.name: Option(f.name, section, f.type, f.default, **{"scripts": _USED_BY.get(section, SCRIPTS), **f.metadata})
+    f.name: Option(
+        name=f.name,
+        section=section,
+        type=f.type,
+        default=f.default,
+        **{"scripts": _USED_BY.get(section, SCRIPTS), **f.metadata},
+    )
     for section, kind in SECTIONS.items()
     for f in fields(kind)
 }
@@ -117,18 +121,19 @@ def load_config(argv: Sequence[str] | None = None, *, prog: Script) -> Config:
     line = _read_line(sys.argv[1:] if argv is None else argv, prog)
     path = next((expand_home(s.value, f"{s.where}: config") for s in line if s.key == "config"), None)
     recipe = None if path is None else tuple(read_yaml(path, path))
-    return _resolve(prog, Request(recipe, tuple(s for s in line if s.key != "config")))
+    return _resolve(Request(prog, recipe, tuple(s for s in line if s.key != "config")))
 
 
 class Request(NamedTuple):
-    """The settings that the user gave: those of the recipe and its bases, None without one, and the command line's."""
+    """What the user gave: the settings of the recipe and its bases (None without one) and of the command line."""
 
+    prog: Script
     recipe: tuple[Setting, ...] | None
     line: tuple[Setting, ...]
 
 
-def _resolve(prog: Script, request: Request, inherited: Sequence[Setting] = (), origin: str = "") -> Config:
-    settings, line, notices = [*inherited, *(request.recipe or ())], request.line, []
+def _resolve(request: Request, inherited: Sequence[Setting] = (), origin: str = "") -> Config:
+    prog, settings, line, notices = request.prog, [*inherited, *(request.recipe or ())], request.line, []
     dataset = next((s.value for s in line if s.key == "dataset"), None)
     has_folder = any(s.key == "data_dir" for s in line)
     if request.recipe is None and _wants_digits(dataset, inherited, prog) and (dataset or not has_folder):
@@ -168,10 +173,9 @@ def _resolve(prog: Script, request: Request, inherited: Sequence[Setting] = (), 
     settle(layers, OPTIONS, prog)
     notices += layers.notices
     notices += remarks(layers, OPTIONS, prog, {s.source for s in settings} - {origin, DIGITS_PRESET})
-    given = frozenset(s.key for s in [*settings, *line] if s.key in OPTIONS and s.source != origin)
     sections = {n: kind(**{f.name: values[f.name] for f in fields(kind)}) for n, kind in SECTIONS.items()}
     sources = {key: sources[key] for key in OPTIONS}
-    return Config(**sections, sources=sources, notices=tuple(notices), given_keys=given, prog=prog, request=request)
+    return Config(**sections, sources=sources, notices=tuple(notices), request=request)
 
 
 def _read_line(argv: Sequence[str], prog: Script) -> list[Setting]:

@@ -1,4 +1,4 @@
-"""What `--resume` does: find the run, compare it with what is asked for now, restore it, and prepare its folder."""
+"""Resuming a training: find the run, compare it with what is asked for now, restore it, prepare its folder."""
 
 # Where a training starts, the first that applies:
 # 1. --resume=FILE, --resume=FOLDER, or --resume alone (ckpt_save_dir): the run that is there; it must exist.
@@ -73,8 +73,10 @@ def find_run(config: Config) -> tuple[Config, Checkpoint | None]:
     if os.path.abspath(saved["data_dir"]) == os.path.abspath(config.data.data_dir):
         saved["data_dir"] = config.data.data_dir  # another spelling is no change
     position = checkpoint.info["training"]["progress"]
-    for line in [*config.notices, *compare(saved, config.to_dict(), inside_epoch=position["batch"] > 0)]:
-        say(line)
+    for notice in config.notices:
+        say(notice)
+    for remark in compare(saved, config.to_dict(), inside_epoch=position["batch"] > 0):
+        say(remark)
     workers = config.data.num_parallel_workers
     if workers != workers_then:
         say(
@@ -127,13 +129,10 @@ def _check_device(config: Config, run: Checkpoint) -> None:
 
 
 def compare(saved: Mapping[str, Any], now: Mapping[str, Any], *, inside_epoch: bool) -> list[str]:
-    """Compare the configuration of a saved run with that of its continuation.
+    """Remarks on what differs between the configuration of a saved run and that of its continuation.
 
-    Args:
-        saved, now: all options, flat. An option that the saved run did not know has not changed.
-        inside_epoch: whether the run was saved in the middle of an epoch.
-    Returns:
-        Remarks for the user on what differs.
+    An option that the saved run did not know has not changed.
+
     Raises:
         ValueError: if the run cannot be continued with the new values.
     """
@@ -195,16 +194,11 @@ def prepare_folder(
 def resume(
     run: Checkpoint, state: TrainState, store: CheckpointStore, updates_per_epoch: int, num_examples: int
 ) -> tuple[Progress, list[str]]:
-    """Restore the state of a run and make its folder ready.
+    """Restore the state of a run and make its folder ready; returns the position, and what the user should know.
 
     Args:
-        run: the checkpoint to go on from.
-        state: of this run; receives what the checkpoint holds.
-        store: of this run.
         updates_per_epoch: of this run; between epochs it may be another one than that of the checkpoint's.
         num_examples: of the training split.
-    Returns:
-        The position, and what the user should know.
     Raises:
         ValueError: if the state does not fit this run; nothing is then changed.
     """

@@ -1,6 +1,7 @@
 """One small registry: a name for each model, data set, loss, optimizer and schedule."""
 
-from collections.abc import Callable, Sequence
+import inspect
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from mindcv.nearest import did_you_mean
@@ -47,6 +48,19 @@ class Registry:
         if name not in self._entries:
             raise unknown(self.kind, name, self.names())
         return self._entries[name]
+
+    def __iter__(self) -> Iterator[str]:
+        """All names, in the order of registration."""
+        return iter(self._entries)
+
+    def options(self, name: str) -> tuple[str, ...]:
+        """The options that an entry uses: its keyword-only parameters."""
+        parameters = inspect.signature(self.get(name)).parameters.values()
+        return tuple(parameter.name for parameter in parameters if parameter.kind is parameter.KEYWORD_ONLY)
+
+    def users(self, option: str) -> list[str]:
+        """Names of the entries that use an option, in the order of registration."""
+        return [name for name in self if option in self.options(name)]
 
     def names(self) -> list[str]:
         """All names, sorted."""

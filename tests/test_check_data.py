@@ -119,7 +119,7 @@ def test_the_number_of_threads_changes_nothing_and_is_checked(pictures):
     dataset = create_dataset("pictures", pictures, "train")
     assert len(check_dataset(dataset, 1)) == 5
     assert check_dataset(dataset, 1) == check_dataset(dataset, 3)
-    with pytest.raises(ValueError, match="num_parallel_workers must be at least 1; got 0"):
+    with pytest.raises(ValueError, match="num_parallel_workers must be a number >= 1; got 0"):
         check_dataset(dataset, 0)
 
 

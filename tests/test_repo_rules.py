@@ -25,6 +25,7 @@ SOURCES = sorted((ROOT / "mindcv").rglob("*.py"))
 
 # What each part may import of mindcv, beside itself and the modules that import nothing. Dependencies point one way.
 MAY_IMPORT = {
+    "arguments": set(),
     "console": set(),
     "script": set(),
     "distributed": set(),
@@ -37,7 +38,7 @@ MAY_IMPORT = {
     "files": set(),
     "protobuf": set(),
     "folders": set(),
-    "options": set(),
+    "options": {"loss", "optim", "scheduler"},
     "runtime": set(),
     "checkpoint": set(),
     "weights": {"checkpoint"},
@@ -54,6 +55,7 @@ MAY_IMPORT = {
 }
 # Small tools of one concern each, which any part may use.
 EVERYWHERE = {
+    "arguments",
     "console",
     "distributed",
     "faults",

@@ -1,15 +1,12 @@
 """Finding the bad images of a data set before a long run does."""
 
-import os
-
 import mindspore.dataset.vision as vision
 import numpy as np
 
 from mindcv import console
 from mindcv.data.dataset import Dataset
 from mindcv.data.image_file import BadImageError, reason_of, why_not_decoded
-from mindcv.data.loader import MAX_DEFAULT_WORKERS
-from mindcv.data.threads import map_in_order
+from mindcv.data.threads import count_workers, map_in_order
 
 
 def check_dataset(
@@ -28,9 +25,7 @@ def check_dataset(
     Raises:
         ValueError: if `num_parallel_workers` is below 1.
     """
-    workers = min(os.cpu_count() or 1, MAX_DEFAULT_WORKERS) if num_parallel_workers is None else num_parallel_workers
-    if workers < 1:
-        raise ValueError(f"num_parallel_workers must be at least 1; got {workers}.")
+    workers = count_workers(num_parallel_workers)
     decode = vision.Decode()
     problems = map_in_order(
         lambda index: _problem(dataset, index, decode), range(len(dataset)), workers, ahead=16 * workers

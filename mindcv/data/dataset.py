@@ -7,6 +7,7 @@ from unicodedata import normalize
 
 import numpy as np
 
+from mindcv.arguments import NUM_SAMPLES
 from mindcv.files import listed
 from mindcv.nearest import did_you_mean
 
@@ -57,8 +58,7 @@ class Dataset(ABC):
         Raises:
             ValueError: if `num_samples` is below 1.
         """
-        if num_samples < 1:
-            raise ValueError(f"num_samples must be at least 1; got {num_samples}.")
+        NUM_SAMPLES.check(num_samples)
         shuffled = np.random.default_rng(seed).permutation(len(self._all_labels))
         self._kept = np.sort(shuffled[:num_samples])
 

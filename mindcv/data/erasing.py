@@ -5,6 +5,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from mindcv.arguments import RE_PROB, RE_RATIO, RE_SCALE, RE_VALUE
+
 ATTEMPTS = 10  # rectangles tried until one fits into the image; the paper tries for ever
 
 
@@ -25,18 +27,14 @@ class RandomErasing:
     def __init__(
         self,
         probability: float,
-        scale: Sequence[float] = (0.02, 0.33),
-        ratio: Sequence[float] = (0.3, 3.3),
-        value: int | str = 0,
+        scale: Sequence[float] = RE_SCALE.default,
+        ratio: Sequence[float] = RE_RATIO.default,
+        value: int | str = RE_VALUE.default,
     ) -> None:
-        if not 0 <= probability <= 1:
-            raise ValueError(f"re_prob must be a probability in [0, 1]; got {probability}.")
-        if len(scale) != 2 or not 0 < scale[0] <= scale[1] <= 1:
-            raise ValueError(f"re_scale must be two areas with 0 < smallest <= largest <= 1; got {tuple(scale)}.")
-        if len(ratio) != 2 or not 0 < ratio[0] <= ratio[1]:
-            raise ValueError(f"re_ratio must be two ratios with 0 < smallest <= largest; got {tuple(ratio)}.")
-        if value not in (0, "random"):
-            raise ValueError(f"re_value must be 0 or 'random'; got {value!r}.")
+        RE_PROB.check(probability)
+        RE_SCALE.check(tuple(scale))
+        RE_RATIO.check(tuple(ratio))
+        RE_VALUE.check(value)
         self.probability, self.scale, self.ratio, self.value = probability, tuple(scale), tuple(ratio), value
 
     def __call__(

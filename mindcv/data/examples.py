@@ -11,10 +11,10 @@ import mindspore.dataset.vision as vision
 import numpy as np
 from PIL import Image
 
+from mindcv.arguments import BAD_IMAGE_LIMIT, ON_BAD_IMAGE
 from mindcv.data.dataset import Dataset
 from mindcv.data.image_file import BadImageError, why_not_decoded
 
-POLICIES = ("stop", "skip")
 NO_LABEL = -1  # of the grey image that an evaluation gets for a bad one
 SHOWN = 5  # bad images that a message lists
 READER = "mindcv-reader"  # name of the threads that read ahead
@@ -39,10 +39,8 @@ class ExampleReader:
     """
 
     def __init__(self, dataset: Dataset, policy: str, limit: int, *, replace: bool) -> None:
-        if policy not in POLICIES:
-            raise ValueError(f"on_bad_image must be {' or '.join(map(repr, POLICIES))}; got {policy!r}.")
-        if limit < 1:
-            raise ValueError(f"bad_image_limit must be at least 1; got {limit}.")
+        ON_BAD_IMAGE.check(policy)
+        BAD_IMAGE_LIMIT.check(limit)
         self._found: dict[str, str] = {}
         self._dataset, self._policy, self._limit, self._replace = dataset, policy, limit, replace
         self._lock = threading.Lock()  # several threads of MindData read examples

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from mindcv.arguments import IMAGE_RESIZE, SEED
 from mindcv.data.cifar import Cifar10, Cifar100
 from mindcv.data.dataset import ArrayDataset, Dataset, check_split
 from mindcv.data.folder import FolderDataset
@@ -94,9 +95,9 @@ def create_dataset(
     split: str | None = "train",
     download: bool = False,
     num_samples: int | None = None,
-    seed: int = 42,
+    seed: int = SEED.default,
     *,
-    image_size: int = 224,
+    image_size: int = IMAGE_RESIZE.default,
     num_classes: int | None = None,
     class_names: Sequence[str] | None = None,
     owner: str = "the training split",

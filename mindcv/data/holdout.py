@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from unicodedata import normalize
 
+from mindcv import arguments
+
 VAL_FRACTION = 0.2
 
 
@@ -41,8 +43,7 @@ class Holdout:
         Raises:
             ValueError: for another fraction, or if a class has a single image.
         """
-        if not 0 < fraction <= 1:
-            raise ValueError(f"val_fraction must be above 0 and at most 1; got {fraction:g}.")
+        arguments.VAL_FRACTION.check(fraction)
         if fraction == 1:
             return cls(fraction, seed, {})
         limits = dict(limits or {})

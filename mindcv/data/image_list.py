@@ -9,9 +9,9 @@ from pathlib import Path
 import mindspore.dataset.vision as vision
 import numpy as np
 
+from mindcv.arguments import BATCH_SIZE
 from mindcv.data.image_file import BadImageError, read_image_file, reason_of, why_not_decoded
-from mindcv.data.loader import MAX_DEFAULT_WORKERS
-from mindcv.data.threads import map_in_order
+from mindcv.data.threads import count_workers, map_in_order
 from mindcv.folders import IMAGE_SUFFIXES, describe_passed_over, images_below, is_of_user
 from mindcv.paths import what_is_there
 
@@ -66,19 +66,15 @@ class ImageFiles:
         self,
         paths: Sequence[str | os.PathLike],
         transforms: Sequence[Callable[[np.ndarray], np.ndarray]],
-        batch_size: int = 64,
+        batch_size: int = BATCH_SIZE.default,
         num_parallel_workers: int | None = None,
     ) -> None:
-        if num_parallel_workers is None:
-            num_parallel_workers = min(os.cpu_count() or 1, MAX_DEFAULT_WORKERS)
-        for name, value in (("batch_size", batch_size), ("num_parallel_workers", num_parallel_workers)):
-            if value < 1:
-                raise ValueError(f"{name} must be at least 1; got {value}.")
+        BATCH_SIZE.check(batch_size)
         if not paths:
             raise ValueError("there are no image files: paths is empty.")
         self.paths = [Path(path) for path in paths]
         self.batch_size = min(batch_size, len(self.paths))
-        self.num_parallel_workers = num_parallel_workers
+        self.num_parallel_workers = count_workers(num_parallel_workers)
         self.unreadable: dict[int, str] = {}
         self._decode, *self._transforms = transforms
         assert isinstance(self._decode, vision.Decode), "transforms are for encoded images, in evaluation"

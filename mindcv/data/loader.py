@@ -5,13 +5,14 @@ from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
+from mindcv.arguments import BAD_IMAGE_LIMIT, BATCH_SIZE, ON_BAD_IMAGE, SEED
 from mindcv.data.dataset import Dataset
 from mindcv.data.examples import ExampleReader
 from mindcv.data.pipeline import Segment
+from mindcv.data.threads import count_workers
 from mindcv.data.transforms import BatchTransform
 from mindcv.distributed import ALONE, World
 
-MAX_DEFAULT_WORKERS = 8
 # Batches that share a pipeline, which has a seed of its own. An epoch can be begun at the first of them for nothing; to
 # begin it at another one, those between are prepared in vain.
 SEGMENT = 256
@@ -54,27 +55,24 @@ class Loader:
         transforms: Sequence[Callable[[np.ndarray], np.ndarray]],
         *,
         is_training: bool,
-        batch_size: int = 64,
+        batch_size: int = BATCH_SIZE.default,
         shuffle: bool | None = None,
         drop_remainder: bool | None = None,
         num_parallel_workers: int | None = None,
-        seed: int = 42,
+        seed: int = SEED.default,
         world: World = ALONE,
         batch_transforms: Sequence[BatchTransform] = (),
-        on_bad_image: str = "stop",
-        bad_image_limit: int = 100,
+        on_bad_image: str = ON_BAD_IMAGE.default,
+        bad_image_limit: int = BAD_IMAGE_LIMIT.default,
     ) -> None:
         cores = os.cpu_count() or 1
-        if num_parallel_workers is None:
-            num_parallel_workers = min(cores, MAX_DEFAULT_WORKERS)
-        if not 1 <= num_parallel_workers <= cores:
+        num_parallel_workers = count_workers(num_parallel_workers)
+        if num_parallel_workers > cores:
             raise ValueError(
                 f"num_parallel_workers must be from 1 to the {cores} cores of this machine; got {num_parallel_workers}."
             )
-        if batch_size < 1:
-            raise ValueError(f"batch_size must be at least 1; got {batch_size}.")
-        if seed < 0:
-            raise ValueError(f"seed must be at least 0; got {seed}.")
+        BATCH_SIZE.check(batch_size)
+        SEED.check(seed)
         self.dataset, self.batch_size, self.num_parallel_workers = dataset, batch_size, num_parallel_workers
         self._transforms, self._batch_transforms = list(transforms), list(batch_transforms)
         self._shuffle = is_training if shuffle is None else shuffle

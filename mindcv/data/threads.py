@@ -1,12 +1,21 @@
 """Work on many items by threads."""
 
+import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from typing import TypeVar
 
+from mindcv.arguments import NUM_PARALLEL_WORKERS
+
 Item, Result = TypeVar("Item"), TypeVar("Result")
+
+
+def count_workers(asked: int | None) -> int:
+    """The number of threads that was asked for; None means one per core, at most 8."""
+    NUM_PARALLEL_WORKERS.check(asked)
+    return min(os.cpu_count() or 1, 8) if asked is None else asked
 
 
 def map_in_order(

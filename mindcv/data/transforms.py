@@ -7,36 +7,34 @@ import mindspore.dataset.vision as vision
 import numpy as np
 from mindspore.dataset.vision import ConvertMode, Inter
 
+from mindcv import arguments as legal
 from mindcv.data.auto_augment import create_auto_augment
 from mindcv.data.erasing import RandomErasing
-from mindcv.nearest import did_you_mean
 
 # (B, C, H, W) images, (B,) or (B, K) labels and a random generator -> images, labels
 BatchTransform = Callable[[np.ndarray, np.ndarray, np.random.Generator], tuple[np.ndarray, np.ndarray]]
 
 # Bicubic is Pillow's, to the last bit: it smooths before it makes an image smaller, as the published weights of timm
 # expect; OpenCV's differs from it by 4 grey levels on average at 500 -> 341 pixels. 13 % slower than that in training.
-INTERPOLATIONS = {"bilinear": Inter.BILINEAR, "bicubic": Inter.PILCUBIC, "nearest": Inter.NEAREST}
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
+_RESAMPLING = {"bilinear": Inter.BILINEAR, "bicubic": Inter.PILCUBIC, "nearest": Inter.NEAREST}
 
 
 def create_transforms(
     *,
     is_training: bool,
-    image_resize: int = 224,
-    in_channels: int = 3,
-    interpolation: str = "bilinear",
-    mean: Sequence[float] = IMAGENET_MEAN,
-    std: Sequence[float] = IMAGENET_STD,
-    crop_pct: float = 0.875,
-    scale: Sequence[float] = (0.08, 1.0),
-    ratio: Sequence[float] = (3 / 4, 4 / 3),
-    hflip: float = 0.5,
-    vflip: float = 0.0,
-    color_jitter: float | Sequence[float] | None = 0.4,
-    auto_augment: str | None = None,
-    random_crop_padding: int | None = None,
+    image_resize: int = legal.IMAGE_RESIZE.default,
+    in_channels: int = legal.IN_CHANNELS.default,
+    interpolation: str = legal.INTERPOLATION.default,
+    mean: Sequence[float] = legal.MEAN.default,
+    std: Sequence[float] = legal.STD.default,
+    crop_pct: float = legal.CROP_PCT.default,
+    scale: Sequence[float] = legal.SCALE.default,
+    ratio: Sequence[float] = legal.RATIO.default,
+    hflip: float = legal.HFLIP.default,
+    vflip: float = legal.VFLIP.default,
+    color_jitter: float | Sequence[float] | None = legal.COLOR_JITTER.default,
+    auto_augment: str | None = legal.AUTO_AUGMENT.default,
+    random_crop_padding: int | None = legal.RANDOM_CROP_PADDING.default,
     encoded: bool = True,
     channels: int = 3,
 ) -> list[Callable[[np.ndarray], np.ndarray]]:
@@ -49,8 +47,8 @@ def create_transforms(
         is_training: random augmentation if true; else resize, centre crop and normalise, without any randomness.
         image_resize: side of the result in pixels.
         in_channels: 3 (grey images are repeated) or 1 (colour images become their luminance, ITU-R 601).
-        interpolation: one of `INTERPOLATIONS`; "bicubic" is Pillow's (for pixels with one channel, OpenCV's), the
-            others are OpenCV's.
+        interpolation: "bilinear" and "nearest" are OpenCV's; "bicubic" is Pillow's, for pixels with one channel
+            OpenCV's.
         mean, std: per channel, in units of 0..1; if any of them is above 1, all are taken in units of 0..255. One
             value serves all channels; with one channel ImageNet's three stand for their average.
         crop_pct: evaluation: the crop's side as a part of the resized image's shorter side, in (0, 1]; that side is
@@ -68,19 +66,20 @@ def create_transforms(
     Raises:
         ValueError: if an argument is outside the values above.
     """
-    _check(image_resize >= 1, "image_resize", "at least 1", image_resize)
-    _check(in_channels in (1, 3), "in_channels", "1 or 3", in_channels)
-    if interpolation not in INTERPOLATIONS:
-        raise ValueError(
-            f"unknown interpolation {interpolation!r}.{did_you_mean(str(interpolation), list(INTERPOLATIONS))} "
-            f"Known: {', '.join(INTERPOLATIONS)}."
-        )
-    resampling = INTERPOLATIONS[interpolation]
+    legal.IMAGE_RESIZE.check(image_resize)
+    legal.IN_CHANNELS.check(in_channels)
+    legal.INTERPOLATION.check(interpolation)
+    legal.CROP_PCT.check(crop_pct)
+    legal.SCALE.check(tuple(scale))
+    legal.RATIO.check(tuple(ratio))
+    legal.HFLIP.check(hflip)
+    legal.VFLIP.check(vflip)
+    legal.RANDOM_CROP_PADDING.check(random_crop_padding)
+    resampling = _RESAMPLING[interpolation]
     if resampling == Inter.PILCUBIC and channels == 1:  # which MindData has for colour only
         resampling = Inter.BICUBIC
     color_steps = []
     if is_training:
-        _check_training(scale, ratio, hflip, vflip, random_crop_padding)
         geometry = _random_geometry(image_resize, resampling, scale, ratio, random_crop_padding, encoded)
         geometry += _flips(hflip, vflip)
         if auto_augment is None:
@@ -92,7 +91,6 @@ def create_transforms(
             color_steps = [*_to_rgb(channels), create_auto_augment(auto_augment, warping, fill)]
             channels = 3
     else:
-        _check(0 < crop_pct <= 1, "crop_pct", "in (0, 1]", crop_pct)
         geometry = [vision.Decode()] * encoded
         geometry += [vision.Resize(int(image_resize / crop_pct + 1e-9), resampling), vision.CenterCrop(image_resize)]
 
@@ -114,10 +112,10 @@ def create_transforms(
 
 def create_batch_transforms(
     *,
-    re_prob: float = 0.0,
-    re_scale: Sequence[float] = (0.02, 0.33),
-    re_ratio: Sequence[float] = (0.3, 3.3),
-    re_value: int | str = 0,
+    re_prob: float = legal.RE_PROB.default,
+    re_scale: Sequence[float] = legal.RE_SCALE.default,
+    re_ratio: Sequence[float] = legal.RE_RATIO.default,
+    re_value: int | str = legal.RE_VALUE.default,
 ) -> list[BatchTransform]:
     """Return the training operations on a finished batch, in the order in which they are applied.
 
@@ -138,9 +136,10 @@ def normalization(
     Raises:
         ValueError: if there is neither one value nor one per channel, or a std is not positive.
     """
-    means = _per_channel("mean", mean, IMAGENET_MEAN, in_channels)
-    stds = _per_channel("std", std, IMAGENET_STD, in_channels)
-    _check(min(stds) > 0 and min(means) >= 0, "mean and std", "not negative, and std not 0", (*means, *stds))
+    means = _per_channel("mean", mean, legal.MEAN.default, in_channels)
+    stds = _per_channel("std", std, legal.STD.default, in_channels)
+    legal.MEAN.check(means)
+    legal.STD.check(stds)
     unit = 1.0 if max(*means, *stds) > 1 else 255.0
     return tuple(value * unit for value in means), tuple(value * unit for value in stds)
 
@@ -190,8 +189,8 @@ def _color_jitter(strength: float | Sequence[float] | None, channels: int, in_ch
     if strength is None:
         return [], channels
     strengths = [float(strength)] * 3 if isinstance(strength, int | float) else [float(part) for part in strength]
-    legal = len(strengths) in (3, 4) and min(strengths) >= 0 and (len(strengths) == 3 or strengths[3] <= 0.5)
-    _check(legal, "color_jitter", "one, three or four numbers of at least 0, the fourth (hue) at most 0.5", strength)
+    holds = legal.COLOR_JITTER.in_range(strengths) and (len(strengths) == 3 or strengths[3] <= 0.5)
+    _check(holds, "color_jitter", "one, three or four numbers of at least 0, the fourth (hue) at most 0.5", strength)
     brightness, contrast, saturation, hue = (*strengths, 0.0)[:4]
     if in_channels == 1:  # saturation and hue do not exist in grey, and would only shift a colour image's luminance
         saturation = hue = 0.0
@@ -209,18 +208,6 @@ def _factors(strength: float) -> tuple[float, float]:
 
 def _add_channel_axis(image: np.ndarray) -> np.ndarray:
     return image[..., np.newaxis]
-
-
-def _check_training(
-    scale: Sequence[float], ratio: Sequence[float], hflip: float, vflip: float, padding: int | None
-) -> None:
-    legal = len(scale) == 2 and 0 < scale[0] <= scale[1] <= 1
-    _check(legal, "scale", "two areas with 0 < smallest <= largest <= 1", tuple(scale))
-    legal = len(ratio) == 2 and 0 < ratio[0] <= ratio[1]
-    _check(legal, "ratio", "two ratios with 0 < smallest <= largest", tuple(ratio))
-    _check(0 <= hflip <= 1, "hflip", "a probability in [0, 1]", hflip)
-    _check(0 <= vflip <= 1, "vflip", "a probability in [0, 1]", vflip)
-    _check(padding is None or padding >= 0, "random_crop_padding", "at least 0, or None", padding)
 
 
 def _check(holds: bool, name: str, legal: str, value: Any) -> None:

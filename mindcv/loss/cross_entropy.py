@@ -3,6 +3,8 @@
 import mindspore as ms
 from mindspore import Tensor, nn, ops
 
+from mindcv.arguments import LABEL_SMOOTHING
+
 
 class CrossEntropy(nn.Cell):
     """Mean softmax cross-entropy of a batch, in nats.
@@ -31,10 +33,9 @@ class CrossEntropy(nn.Cell):
         the label's own class, as in PyTorch and timm.
     """
 
-    def __init__(self, label_smoothing: float = 0.0) -> None:
+    def __init__(self, label_smoothing: float = LABEL_SMOOTHING.default) -> None:
         super().__init__()
-        if not 0.0 <= label_smoothing < 1.0:
-            raise ValueError(f"label_smoothing must be at least 0 and below 1; got {label_smoothing!r}.")
+        LABEL_SMOOTHING.check(label_smoothing)
         self.label_smoothing = float(label_smoothing)
         self.log_softmax = ops.LogSoftmax(-1)
         self.one_hot = ops.OneHot()

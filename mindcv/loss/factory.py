@@ -1,15 +1,27 @@
-"""Builds the training loss from its name."""
+"""Builds the training loss from its name. Imports MindSpore only when it builds one."""
 
-from mindspore import nn
+from __future__ import annotations
 
-from mindcv.loss.cross_entropy import CrossEntropy
+from typing import TYPE_CHECKING
+
+from mindcv.arguments import LABEL_SMOOTHING
 from mindcv.registry import Registry
 
+if TYPE_CHECKING:
+    from mindspore import nn
+
+# A loss takes as keywords the options that it uses.
 LOSSES = Registry("loss")
-LOSSES.register("CE")(CrossEntropy)
 
 
-def create_loss(loss: str = "CE", *, label_smoothing: float = 0.0) -> nn.Cell:
+@LOSSES.register("CE")
+def _cross_entropy(*, label_smoothing: float) -> nn.Cell:
+    from mindcv.loss.cross_entropy import CrossEntropy
+
+    return CrossEntropy(label_smoothing)
+
+
+def create_loss(loss: str = "CE", *, label_smoothing: float = LABEL_SMOOTHING.default) -> nn.Cell:
     """Create a loss: a Cell from logits (B, K) and labels (B,) int32 or (B, K) float to the mean over the batch.
 
     Args:

@@ -6,6 +6,8 @@ import mindspore as ms
 import numpy as np
 from mindspore import Tensor, nn, ops
 
+from mindcv.arguments import BETAS, EPS
+
 _adamw_update = ops.MultitypeFuncGraph("adamw_update")
 
 
@@ -52,17 +54,14 @@ class AdamW(nn.Optimizer):
         self,
         params: list,
         learning_rate: float | list[float] = 1e-3,
-        beta1: float = 0.9,
-        beta2: float = 0.999,
-        eps: float = 1e-8,
+        beta1: float = BETAS.default[0],
+        beta2: float = BETAS.default[1],
+        eps: float = EPS.default,
         weight_decay: float = 0.0,
     ) -> None:
         super().__init__(learning_rate, params, weight_decay)
-        for name, beta in (("beta1", beta1), ("beta2", beta2)):
-            if not 0.0 < beta < 1.0:
-                raise ValueError(f"{name} must lie strictly between 0 and 1; got {beta}.")
-        if eps <= 0.0:
-            raise ValueError(f"eps must be above 0; got {eps}.")
+        BETAS.check((beta1, beta2))
+        EPS.check(eps)
         self.beta1 = Tensor(beta1, ms.float32)
         self.beta2 = Tensor(beta2, ms.float32)
         self.eps = Tensor(eps, ms.float32)

@@ -1,28 +1,60 @@
-"""Builds the optimizer from its name."""
+"""Builds the optimizer from its name. Imports MindSpore only when it builds one."""
+
+from __future__ import annotations
 
 import math
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any
 
-from mindspore import Parameter, nn
-
-from mindcv.optim.adamw import AdamW
-from mindcv.optim.momentum import momentum as plain_momentum
-from mindcv.optim.param_groups import create_param_groups
+from mindcv.arguments import BETAS, EPS, HEAD_LR_SCALE, LAYER_DECAY, MOMENTUM, WEIGHT_DECAY, WEIGHT_DECAY_FILTER
 from mindcv.registry import Registry
 
+if TYPE_CHECKING:
+    from mindspore import Parameter, nn
+
+# An optimizer takes parameter groups, learning rates and, as keywords, the options that it uses: choices, help, remarks
+# on options without effect and checks follow from this record.
 OPTIMIZERS = Registry("optimizer")
 
 
-@dataclass(frozen=True)
-class OptimizerSettings:
-    """What a registered optimizer may use; the meaning of each field is that of `create_optimizer`."""
+@OPTIMIZERS.register("momentum")
+@OPTIMIZERS.register("sgd")
+def _sgd(groups: list[dict], lr: float | list[float], *, momentum: float, use_nesterov: bool) -> nn.Optimizer:
+    from mindspore import nn
 
-    lr: float | list[float]
-    momentum: float
-    use_nesterov: bool
-    betas: tuple[float, float]
-    eps: float
+    from mindcv.optim.momentum import momentum as plain_momentum
+
+    if not use_nesterov:
+        return plain_momentum(groups, lr, momentum)
+    # nn.Momentum(use_nesterov=True) is ignored on CPU (MindSpore 2.10). nn.SGD is right, but keeps two states for each
+    # parameter, so it does not serve the plain case as well.
+    return nn.SGD(groups, lr, momentum, nesterov=True)
+
+
+@OPTIMIZERS.register("adam")
+def _adam(groups: list[dict], lr: float | list[float], *, betas: tuple[float, float], eps: float) -> nn.Optimizer:
+    from mindspore import nn
+
+    return nn.Adam(groups, lr, *betas, eps)
+
+
+@OPTIMIZERS.register("adamw")
+def _adamw(groups: list[dict], lr: float | list[float], *, betas: tuple[float, float], eps: float) -> nn.Optimizer:
+    from mindcv.optim.adamw import AdamW
+
+    return AdamW(groups, lr, *betas, eps)
+
+
+def check_nesterov(values: Mapping[str, Any], said: Callable[[str], str]) -> None:
+    """Raise ValueError, with the words of `said` for values, if `use_nesterov` does not go with opt and momentum."""
+    if values["use_nesterov"] and not takes_nesterov(values["opt"], values["momentum"]):
+        names = " or ".join(OPTIMIZERS.users("use_nesterov"))
+        raise ValueError(f"{said('use_nesterov')} needs opt={names}, and momentum above 0; got {said('opt')}")
+
+
+def takes_nesterov(opt: str, momentum: float) -> bool:
+    """Whether Nesterov's momentum is possible."""
+    return "use_nesterov" in OPTIMIZERS.options(opt) and momentum > 0
 
 
 def create_optimizer(
@@ -31,13 +63,13 @@ def create_optimizer(
     *,
     lr: float | list[float],
     weight_decay: float = 0.0,
-    momentum: float = 0.9,
+    momentum: float = MOMENTUM.default,
     use_nesterov: bool = False,
-    weight_decay_filter: str = "disable",
-    betas: tuple[float, float] = (0.9, 0.999),
-    eps: float = 1e-8,
-    layer_decay: float | None = None,
-    head_lr_scale: float = 1.0,
+    weight_decay_filter: str = WEIGHT_DECAY_FILTER.default,
+    betas: tuple[float, float] = BETAS.default,
+    eps: float = EPS.default,
+    layer_decay: float | None = LAYER_DECAY.default,
+    head_lr_scale: float = HEAD_LR_SCALE.default,
 ) -> nn.Optimizer:
     """Create an optimizer over the trainable parameters.
 
@@ -73,18 +105,18 @@ def create_optimizer(
         ValueError: if a name is unknown, a number out of its range, nothing is trainable, or learning rates are to
             differ and the model does not tell its depth.
     """
+    from mindcv.optim.param_groups import create_param_groups
+
     build = OPTIMIZERS.get(opt)
     rates = lr if isinstance(lr, list) else [lr]
     if not rates or not all(isinstance(rate, int | float) and math.isfinite(rate) and rate >= 0 for rate in rates):
         raise ValueError(f"lr must be a number of at least 0, or a list of one for each update; got {lr!r}.")
-    if not 0 <= weight_decay < math.inf:
-        raise ValueError(f"weight_decay must be at least 0; got {weight_decay}.")
-    if not 0 <= momentum < 1:
-        raise ValueError(f"momentum must be at least 0 and below 1; got {momentum}.")
-    if len(betas) != 2 or not all(0 < beta < 1 for beta in betas):
-        raise ValueError(f"betas must be two numbers strictly between 0 and 1; got {betas}.")
-    if not 0 < eps < math.inf:
-        raise ValueError(f"eps must be above 0; got {eps}.")
+    WEIGHT_DECAY.check(weight_decay)
+    MOMENTUM.check(momentum)
+    BETAS.check(betas)
+    EPS.check(eps)
+    values = {"opt": opt, "momentum": float(momentum), "use_nesterov": use_nesterov, "betas": betas, "eps": eps}
+    check_nesterov(values, lambda key: f"{key}={values[key]}")
     groups = create_param_groups(
         model_or_params,
         weight_decay,
@@ -93,33 +125,4 @@ def create_optimizer(
         layer_decay=layer_decay,
         head_lr_scale=head_lr_scale,
     )
-    return build(groups, OptimizerSettings(lr, float(momentum), use_nesterov, tuple(betas), eps))
-
-
-@OPTIMIZERS.register("sgd")
-@OPTIMIZERS.register("momentum")
-def _sgd(groups: list[dict], settings: OptimizerSettings) -> nn.Optimizer:
-    if not settings.use_nesterov:
-        return plain_momentum(groups, settings.lr, settings.momentum)
-    if settings.momentum == 0:
-        raise ValueError("use_nesterov needs a momentum above 0; got momentum 0.")
-    # nn.Momentum(use_nesterov=True) is ignored on CPU (MindSpore 2.10). nn.SGD is right, but keeps two states for each
-    # parameter, so it does not serve the plain case as well.
-    return nn.SGD(groups, settings.lr, settings.momentum, nesterov=True)
-
-
-@OPTIMIZERS.register("adam")
-def _adam(groups: list[dict], settings: OptimizerSettings) -> nn.Optimizer:
-    _refuse_nesterov("adam", settings)
-    return nn.Adam(groups, settings.lr, *settings.betas, settings.eps)
-
-
-@OPTIMIZERS.register("adamw")
-def _adamw(groups: list[dict], settings: OptimizerSettings) -> nn.Optimizer:
-    _refuse_nesterov("adamw", settings)
-    return AdamW(groups, settings.lr, *settings.betas, settings.eps)
-
-
-def _refuse_nesterov(name: str, settings: OptimizerSettings) -> None:
-    if settings.use_nesterov:
-        raise ValueError(f"use_nesterov applies to 'sgd' and 'momentum'; got it with {name!r}.")
+    return build(groups, lr, **{key: values[key] for key in OPTIMIZERS.options(opt)})

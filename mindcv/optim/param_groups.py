@@ -4,20 +4,18 @@ from collections.abc import Iterable
 
 from mindspore import Parameter, nn
 
+from mindcv.arguments import HEAD_LR_SCALE, LAYER_DECAY, WEIGHT_DECAY_FILTER
 from mindcv.files import listed
-from mindcv.nearest import did_you_mean
-
-WEIGHT_DECAY_FILTERS = ("disable", "norm_and_bias")
 
 
 def create_param_groups(
     model_or_params: nn.Cell | Iterable[Parameter],
     weight_decay: float,
-    weight_decay_filter: str = "disable",
+    weight_decay_filter: str = WEIGHT_DECAY_FILTER.default,
     *,
     lr: float | list[float],
-    layer_decay: float | None = None,
-    head_lr_scale: float = 1.0,
+    layer_decay: float | None = LAYER_DECAY.default,
+    head_lr_scale: float = HEAD_LR_SCALE.default,
 ) -> list[dict]:
     """Split the trainable parameters into MindSpore optimizer groups by weight decay and learning rate.
 
@@ -42,11 +40,7 @@ def create_param_groups(
         ValueError: if the filter is unknown, a number out of its range, no parameter is trainable, or learning rates
             are to differ and the model does not tell its depth.
     """
-    if weight_decay_filter not in WEIGHT_DECAY_FILTERS:
-        hint = did_you_mean(str(weight_decay_filter), list(WEIGHT_DECAY_FILTERS))
-        raise ValueError(
-            f"unknown weight_decay_filter {weight_decay_filter!r}.{hint} Known: {', '.join(WEIGHT_DECAY_FILTERS)}."
-        )
+    WEIGHT_DECAY_FILTER.check(weight_decay_filter)
     given = model_or_params
     params = [p for p in (given.get_parameters() if isinstance(given, nn.Cell) else given) if p.requires_grad]
     if not params:
@@ -84,10 +78,8 @@ def learning_rate_scales(
 
     Source: Clark et al. 2020 (ELECTRA), section 3.1; exponents as in timm.
     """
-    if layer_decay is not None and not 0 < layer_decay <= 1:
-        raise ValueError(f"layer_decay must be above 0 and at most 1; got {layer_decay}.")
-    if not 0 < head_lr_scale < float("inf"):
-        raise ValueError(f"head_lr_scale must be above 0; got {head_lr_scale}.")
+    LAYER_DECAY.check(layer_decay)
+    HEAD_LR_SCALE.check(head_lr_scale)
     if layer_decay in (None, 1.0) and head_lr_scale == 1.0:
         return {}
     if not hasattr(model, "depth_groups"):

@@ -4,11 +4,12 @@ import math
 import os
 import re
 import reprlib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import NoneType
 from typing import Any, get_args, get_origin
 
+from mindcv.arguments import Argument
 from mindcv.nearest import did_you_mean
 
 TRUE, FALSE, NONE = {"true", "1", "yes", "on"}, {"false", "0", "no", "off"}, {"none", "null", "~", ""}
@@ -21,28 +22,28 @@ _LONGEST = 200  # characters of a text in a message
 
 
 def option(default: Any, help: str, **rules: Any) -> Any:
-    """A dataclass field; `rules` are the remaining fields of `Option` (choices, minimum, maximum, ...)."""
+    """A dataclass field.
+
+    Args:
+        default: the argument of a factory that it sets, or a default.
+        help: its meaning.
+        rules: the remaining fields of `Option` (choices, minimum, maximum, ...).
+    """
+    if isinstance(default, Argument):
+        rules = {key: value for key, value in vars(default).items() if key not in ("name", "default")} | rules
+        default = default.default
     return field(default=default, metadata={"help": help, **rules})
 
 
-@dataclass(frozen=True)
-class Option:
+@dataclass(frozen=True, kw_only=True)
+class Option(Argument):
     """One setting: what is declared in its section, and the checks that follow from it."""
 
-    name: str
     section: str
     type: Any
-    default: Any
     help: str
-    choices: tuple[Any, ...] = ()
     aliases: Mapping[str, str] = field(default_factory=dict, hash=False)  # other names of choices
-    minimum: float | None = None
-    maximum: float | None = None
-    above: float | None = None
-    below: float | None = None
-    sizes: tuple[int, ...] = ()  # legal lengths of a sequence; empty: any
     words: tuple[str, ...] = ()  # the texts that are legal where a number is, too; empty: any text
-    ordered: Callable[[float, float], bool] | None = None  # must hold between neighbours of a sequence
     is_path: bool = False  # its texts name files or folders: `~` is home, and blanks or commas separate nothing
     scripts: tuple[str, ...] = ()  # the scripts that use it
 
@@ -64,26 +65,18 @@ class Option:
         """What the user may write."""
         if self.choices:
             return "one of " + ", ".join(map(str, self.choices))
-        words = [self._legal_sequence(kind) if get_origin(kind) else self._legal_kind(kind) for kind in self.kinds]
+        words = [self._legal_kind(kind) for kind in self.kinds]
         if int in self.kinds and float in self.kinds:
             words.remove(_KINDS[int])
-        low = f"[{self.minimum}" if self.minimum is not None else f"({self.above}"
-        high = f"{self.maximum}]" if self.maximum is not None else f"{self.below})"
-        if "None" not in low + high:
-            words[0] += f" in {low}, {high}"
-        elif "None" not in low:
-            words[0] += f" >= {self.minimum}" if self.minimum is not None else f" > {self.above}"
+        words[0] += self.interval
         return " or ".join(words)
 
     def _legal_kind(self, kind: Any) -> str:
+        if get_origin(kind):
+            return self.sequence_of("paths" if self.is_path else _PLURALS[get_args(kind)[0]])
         if kind is str and (self.words or self.is_path):
             return " or ".join(self.words) or "a path"
         return _KINDS[kind]
-
-    def _legal_sequence(self, kind: Any) -> str:
-        count = " or ".join(map(str, self.sizes)) + " " if self.sizes else ""
-        order = "increasing " if self.ordered else ""
-        return f"{count}{order}{'paths' if self.is_path else _PLURALS[get_args(kind)[0]]}"
 
     def parse(self, value: Any, where: str) -> Any:
         """The checked value of what was written at `where`.
@@ -106,7 +99,7 @@ class Option:
                 result = convert(kind, text)
             except ValueError:
                 continue
-            if self._within_limits(result):
+            if self.in_range(result):
                 return self._at_home(result, where) if self.is_path else result
         raise ValueError(f"{where}: {self.name}: {brief(value)} is not {self.legal}")
 
@@ -115,19 +108,11 @@ class Option:
             return tuple(self._at_home(part, where) for part in value)
         return expand_home(value, f"{where}: {self.name}") if isinstance(value, str) else value
 
-    def _within_limits(self, value: Any) -> bool:
-        if isinstance(value, tuple):
-            in_order = self.ordered is None or all(map(self.ordered, value, value[1:]))
-            return in_order and (not self.sizes or len(value) in self.sizes) and all(map(self._within_limits, value))
+    def in_range(self, value: Any) -> bool:
         if isinstance(value, str):
             # An empty name is a slip, unless empty is the default.
             return value in self.words if self.words else bool(value) or self.default == ""
-        return value is None or (
-            (self.minimum is None or value >= self.minimum)
-            and (self.maximum is None or value <= self.maximum)
-            and (self.above is None or value > self.above)
-            and (self.below is None or value < self.below)
-        )
+        return value is None or isinstance(value, bool) or super().in_range(value)
 
 
 def expand_home(path: str, where: str) -> str:

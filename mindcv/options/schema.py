@@ -1,16 +1,21 @@
 """The options of the scripts: each one is declared once, here.
 
 A section is a frozen dataclass: its docstring is its title, a field an option with its type, default, help text and
-legal values. Flags, YAML keys, `--help`, the checks and docs/configuration.md follow from it; see config.py. Importing
-this must not import MindSpore or NumPy, because `--help` should answer at once.
+legal values, which are those of a factory's argument where it sets one (mindcv/arguments.py). Flags, YAML keys,
+`--help`, the checks and docs/configuration.md follow from it; see config.py. Importing this must not import MindSpore
+or NumPy, because `--help` should answer at once.
 """
 
-import operator
 from dataclasses import dataclass
 
+from mindcv import arguments as legal
+from mindcv.loss.factory import LOSSES
+from mindcv.optim.factory import OPTIMIZERS
 from mindcv.options.option import option
+from mindcv.scheduler.factory import SCHEDULERS
 
 SCRIPTS = ("train", "validate", "infer", "export", "convert")
+_COMPUTING = {"scripts": ("train", "validate", "infer")}
 
 
 @dataclass(frozen=True)
@@ -19,14 +24,11 @@ class Runtime:
 
     mode: int = option(0, "0: Graph mode (compiled), 1: Pynative mode (eager)", choices=(0, 1))
     device_target: str = option("auto", "device; auto: the best present", choices=("auto", "Ascend", "GPU", "CPU"))
-    seed: int = option(42, "seed of weights, data order and augmentation", minimum=0, maximum=2**32 - 1)
-    compile_cache: bool = option(
-        True, "keep compiled networks for the next start", scripts=("train", "validate", "infer")
-    )
+    seed: int = option(legal.SEED, "seed of weights, data order and augmentation")
+    compile_cache: bool = option(True, "keep compiled networks for the next start", **_COMPUTING)
     debug: bool = option(False, "show the traceback of an error, not only its message")
 
 
-_STOP_SKIP = ("stop", "skip")
 _VALIDATE = {"scripts": ("validate",)}
 
 
@@ -40,17 +42,17 @@ class Data:
     train_split: str | None = option(None, "split to train on; none: the data set's own", scripts=("train",))
     val_split: str | None = option(None, "split to validate on; none: the data set's own")
     val_fraction: float | None = option(
-        None, "share to hold out of a folder without train/ and val/; none: 0.2", above=0, maximum=1
+        legal.VAL_FRACTION, "share to hold out of a folder without train/ and val/; none: 0.2"
     )
-    num_samples: int | None = option(None, "use only that many examples of each split", minimum=1)
-    batch_size: int = option(64, "examples per batch", minimum=1, scripts=("train", "validate", "infer"))
+    num_samples: int | None = option(legal.NUM_SAMPLES, "use only that many examples of each split")
+    batch_size: int = option(legal.BATCH_SIZE, "examples per batch", **_COMPUTING)
     shuffle: bool = option(True, "shuffle the training examples in every epoch", scripts=("train",))
     drop_remainder: bool = option(True, "drop the last, smaller training batch", scripts=("train",))
     num_parallel_workers: int | None = option(
-        None, "data threads; none: the cores present, at most 8", minimum=1, scripts=("train", "validate", "infer")
+        legal.NUM_PARALLEL_WORKERS, "data threads; none: the cores present, at most 8", **_COMPUTING
     )
-    on_bad_image: str = option("stop", "an image that cannot be read ends the run, or is left out", choices=_STOP_SKIP)
-    bad_image_limit: int = option(100, "most images that on_bad_image=skip leaves out", minimum=1)
+    on_bad_image: str = option(legal.ON_BAD_IMAGE, "an image that cannot be read ends the run, or is left out")
+    bad_image_limit: int = option(legal.BAD_IMAGE_LIMIT, "most images that on_bad_image=skip leaves out")
     check_data: bool = option(False, "read every image of the data set, list the bad ones, and end", **_VALIDATE)
 
 
@@ -61,16 +63,14 @@ _SCALE = "0..1; values above 1: 0..255"
 class Image:
     """Image"""
 
-    image_resize: int = option(224, "height and width of the network's input, pixels", minimum=1)
-    in_channels: int = option(3, "channels of the network's input: colour, or grey", choices=(3, 1))
-    interpolation: str = option("bilinear", "resizing filter", choices=("bilinear", "bicubic", "nearest"))
-    mean: tuple[float, ...] = option((0.485, 0.456, 0.406), f"mean per channel, {_SCALE}", minimum=0, maximum=255)
-    std: tuple[float, ...] = option((0.229, 0.224, 0.225), f"deviation per channel, {_SCALE}", above=0, maximum=255)
-    crop_pct: float = option(0.875, "validation: side of the centre crop / resized shorter side", above=0, maximum=1)
+    image_resize: int = option(legal.IMAGE_RESIZE, "height and width of the network's input, pixels")
+    in_channels: int = option(legal.IN_CHANNELS, "channels of the network's input: colour, or grey")
+    interpolation: str = option(legal.INTERPOLATION, "resizing filter")
+    mean: tuple[float, ...] = option(legal.MEAN, f"mean per channel, {_SCALE}")
+    std: tuple[float, ...] = option(legal.STD, f"deviation per channel, {_SCALE}")
+    crop_pct: float = option(legal.CROP_PCT, "validation: side of the centre crop / resized shorter side")
 
 
-_SHARE = {"above": 0, "maximum": 1, "sizes": (2,), "ordered": operator.le}
-_ASPECT = {"above": 0, "sizes": (2,), "ordered": operator.le}
 _AUTO = "instead of color_jitter: randaug, randaug-m9-n2 (strength 0..10, operations), trivialaug, autoaug"
 _JITTER = "strength, or brightness, contrast, saturation (, hue); none: off"
 
@@ -79,17 +79,19 @@ _JITTER = "strength, or brightness, contrast, saturation (, hue); none: off"
 class Augment:
     """Augmentation (training)"""
 
-    scale: tuple[float, ...] = option((0.08, 1.0), "area of the random resized crop / of the image", **_SHARE)
-    ratio: tuple[float, ...] = option((0.75, 1.3333333), "width / height of the random resized crop", **_ASPECT)
-    hflip: float = option(0.5, "probability of a horizontal flip", minimum=0, maximum=1)
-    vflip: float = option(0.0, "probability of a vertical flip", minimum=0, maximum=1)
-    color_jitter: float | tuple[float, ...] | None = option(0.4, _JITTER, minimum=0, sizes=(3, 4))
-    auto_augment: str | None = option(None, _AUTO)
-    random_crop_padding: int | None = option(None, "replaces scale and ratio: pixels to pad before the crop", minimum=0)
-    re_prob: float = option(0.0, "probability of random erasing", minimum=0, maximum=1)
-    re_scale: tuple[float, ...] = option((0.02, 0.33), "erased area / area of the image", **_SHARE)
-    re_ratio: tuple[float, ...] = option((0.3, 3.3), "width / height of the erased area", **_ASPECT)
-    re_value: int | str = option(0, "what an erased pixel becomes", choices=(0, "random"))
+    scale: tuple[float, ...] = option(legal.SCALE, "area of the random resized crop / of the image")
+    ratio: tuple[float, ...] = option(legal.RATIO, "width / height of the random resized crop")
+    hflip: float = option(legal.HFLIP, "probability of a horizontal flip")
+    vflip: float = option(legal.VFLIP, "probability of a vertical flip")
+    color_jitter: float | tuple[float, ...] | None = option(legal.COLOR_JITTER, _JITTER)
+    auto_augment: str | None = option(legal.AUTO_AUGMENT, _AUTO)
+    random_crop_padding: int | None = option(
+        legal.RANDOM_CROP_PADDING, "replaces scale and ratio: pixels to pad before the crop"
+    )
+    re_prob: float = option(legal.RE_PROB, "probability of random erasing")
+    re_scale: tuple[float, ...] = option(legal.RE_SCALE, "erased area / area of the image")
+    re_ratio: tuple[float, ...] = option(legal.RE_RATIO, "width / height of the erased area")
+    re_value: int | str = option(legal.RE_VALUE, "what an erased pixel becomes")
 
 
 _WEIGHTS = "use these weights: .ckpt (also MindCV's), .safetensors, .pth, .onnx, .mindir"
@@ -121,29 +123,28 @@ class Model:
 class Loss:
     """Loss"""
 
-    loss: str = option("CE", "loss function; CE: cross-entropy", choices=("CE",))
-    label_smoothing: float = option(0.0, "mass moved to the uniform distribution", minimum=0, below=1)
+    loss: str = option("CE", "loss function; CE: cross-entropy", choices=tuple(LOSSES))
+    label_smoothing: float = option(legal.LABEL_SMOOTHING, "mass moved to the uniform distribution")
 
 
-_FACTOR = {"above": 0, "maximum": 1}
+_MOMENTUM, _NESTEROV, _BETAS = (", ".join(OPTIMIZERS.users(key)) for key in ("momentum", "use_nesterov", "betas"))
 
 
 @dataclass(frozen=True)
 class Optim:
     """Optimizer"""
 
-    opt: str = option("momentum", "optimizer", choices=("sgd", "momentum", "adam", "adamw"))
-    momentum: float = option(0.9, "momentum of sgd and momentum", minimum=0, below=1)
-    weight_decay: float = option(1e-4, "weight decay", minimum=0)
-    weight_decay_filter: str = option("disable", "what does not decay", choices=("disable", "norm_and_bias"))
-    use_nesterov: bool = option(False, "Nesterov's momentum (sgd, momentum)")
-    betas: tuple[float, ...] = option((0.9, 0.999), "averaging rates of adam, adamw", minimum=0, below=1, sizes=(2,))
-    eps: float = option(1e-8, "term in the denominator of adam, adamw", above=0)
-    layer_decay: float | None = option(None, "learning rate's factor from each block to the one before", **_FACTOR)
-    head_lr_scale: float = option(1.0, "factor of the classifier's learning rate", above=0)
+    opt: str = option("momentum", "optimizer", choices=tuple(OPTIMIZERS))
+    momentum: float = option(legal.MOMENTUM, f"momentum of {_MOMENTUM}")
+    weight_decay: float = option(legal.WEIGHT_DECAY, "weight decay")
+    weight_decay_filter: str = option(legal.WEIGHT_DECAY_FILTER, "what does not decay")
+    use_nesterov: bool = option(False, f"Nesterov's momentum ({_NESTEROV})")
+    betas: tuple[float, ...] = option(legal.BETAS, f"averaging rates of {_BETAS}")
+    eps: float = option(legal.EPS, f"term in the denominator of {_BETAS}")
+    layer_decay: float | None = option(legal.LAYER_DECAY, "learning rate's factor from each block to the one before")
+    head_lr_scale: float = option(legal.HEAD_LR_SCALE, "factor of the classifier's learning rate")
 
 
-_SCHEDULES = ("constant", "cosine_decay", "step_decay", "multi_step_decay")
 _ALIASES = {"warmup_cosine_decay": "cosine_decay"}  # MindCV has two names for this schedule
 _DECAY = "cosine_decay: epochs from warmup to min_lr (none: all); step_decay: epochs between drops"
 
@@ -152,20 +153,20 @@ _DECAY = "cosine_decay: epochs from warmup to min_lr (none: all); step_decay: ep
 class Schedule:
     """Learning rate"""
 
-    scheduler: str = option("cosine_decay", "schedule", choices=_SCHEDULES, aliases=_ALIASES)
-    lr: float = option(0.01, "learning rate at the end of warmup", above=0)
-    min_lr: float = option(0.0, "lowest learning rate of a decay", minimum=0)
-    warmup_epochs: int | float = option(0, "epochs of linear warmup", minimum=0)
-    warmup_factor: float = option(0.01, "warmup begins at warmup_factor * lr", above=0, below=1)
-    decay_epochs: int | float | None = option(None, _DECAY, above=0)
-    decay_rate: float = option(0.1, "factor of a drop in step_decay and multi_step_decay", above=0, maximum=1)
+    scheduler: str = option("cosine_decay", "schedule", choices=tuple(SCHEDULERS), aliases=_ALIASES)
+    lr: float = option(legal.LR, "learning rate at the end of warmup")
+    min_lr: float = option(legal.MIN_LR, "lowest learning rate of a decay")
+    warmup_epochs: int | float = option(legal.WARMUP_EPOCHS, "epochs of linear warmup")
+    warmup_factor: float = option(legal.WARMUP_FACTOR, "warmup begins at warmup_factor * lr")
+    decay_epochs: int | float | None = option(legal.DECAY_EPOCHS, _DECAY)
+    decay_rate: float = option(legal.DECAY_RATE, f"factor of a drop in {' and '.join(SCHEDULERS.users('decay_rate'))}")
     multi_step_decay_milestones: tuple[int, ...] = option(
-        (30, 60, 90), "epochs of the drops, counted from the start of training", minimum=1, ordered=operator.lt
+        legal.MILESTONES, "epochs of the drops, counted from the start of training"
     )
 
 
 _RESUME = "continue the run in ckpt_save_dir; auto: or start it; or continue from this file or folder"
-_ON_NAN = (*_STOP_SKIP, "rollback")
+_ON_NAN = ("stop", "skip", "rollback")
 _ON_SAVE_ERROR = ("stop", "continue")
 _LOG_INTERVAL = "steps between progress lines; none: about one a minute, where no bar can be seen"
 

@@ -5,7 +5,6 @@ each other, the one of the lower layer gives way, and a notice says so. Within o
 sense, the contradiction is an error.
 """
 
-import math
 import operator
 import os
 from collections.abc import Callable, Collection, Mapping
@@ -13,10 +12,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mindcv.folders import BUILT_IN
+from mindcv.optim.factory import OPTIMIZERS, check_nesterov, takes_nesterov
 from mindcv.options.command_line import COMMAND_LINE
 from mindcv.options.option import Option, shorten, show
 from mindcv.options.schema import Data
 from mindcv.paths import is_exported
+from mindcv.registry import Registry
+from mindcv.scheduler.factory import SCHEDULERS, check_schedule, first_drop
 
 # Options that mean something for one value of another option only, and nothing for the next.
 _OWNED = {"dataset": "num_classes train_split val_split data_dir", "scheduler": "decay_epochs"}
@@ -135,38 +137,26 @@ def _settle_resume(layers: Layers) -> None:
 
 
 def _settle_schedule(layers: Layers) -> None:
-    if layers["warmup_epochs"] >= layers["epoch_size"] and not _shorten_warmup(layers, "epoch_size"):
-        said = layers.said("warmup_epochs")
-        raise ValueError(f"{said} leaves nothing of {layers.said('epoch_size')}: it must be smaller")
-    if layers["min_lr"] > layers["lr"] and not layers.gives_way("min_lr", 0.0, "lr"):
-        raise ValueError(f"{layers.said('min_lr')} is above {layers.said('lr')}: it must not be")
-    if layers["scheduler"] == "step_decay" and layers["decay_epochs"] is None:
-        raise ValueError(f"{layers.said('scheduler')} needs decay_epochs, the number of epochs between two drops")
-    drops, first = _first_drop(layers)
-    if first <= layers["warmup_epochs"] and not _shorten_warmup(layers, drops, "scheduler"):
-        said = layers.said("warmup_epochs")
-        raise ValueError(f"{said} must end before the first drop of {layers.said(drops)}: epochs count from the start")
+    if layers["warmup_epochs"] >= layers["epoch_size"]:
+        _shorten_warmup(layers, "epoch_size")
+    if layers["min_lr"] > layers["lr"]:
+        layers.gives_way("min_lr", 0.0, "lr")
+    drops, first = first_drop(layers.values)
+    if first <= layers["warmup_epochs"]:
+        _shorten_warmup(layers, drops, "scheduler")
+    check_schedule(layers.values, layers.said)
 
 
-def _first_drop(layers: Layers) -> tuple[str, float]:
-    """The option that says when the learning rate drops first, and the epoch, or infinity if it never drops."""
-    if layers["scheduler"] == "step_decay":
-        return "decay_epochs", layers["decay_epochs"] or math.inf
-    milestones = layers["multi_step_decay_milestones"] if layers["scheduler"] == "multi_step_decay" else ()
-    return "multi_step_decay_milestones", milestones[0] if milestones else math.inf
-
-
-def _shorten_warmup(layers: Layers, *others: str) -> bool:
-    epochs = min(layers["epoch_size"], _first_drop(layers)[1]) / _WARMUP_SHARE
-    return layers.gives_way("warmup_epochs", int(epochs) if epochs == int(epochs) else epochs, *others)
+def _shorten_warmup(layers: Layers, *others: str) -> None:
+    epochs = min(layers["epoch_size"], first_drop(layers.values)[1]) / _WARMUP_SHARE
+    layers.gives_way("warmup_epochs", int(epochs) if epochs == int(epochs) else epochs, *others)
 
 
 def _settle_optimizer(layers: Layers) -> None:
-    if not layers["use_nesterov"] or (layers["opt"] in ("sgd", "momentum") and layers["momentum"] > 0):
-        return
-    if not layers.gives_way("use_nesterov", False, "opt" if layers["opt"] not in ("sgd", "momentum") else "momentum"):
-        said = layers.said("use_nesterov")
-        raise ValueError(f"{said} needs opt=sgd or momentum, and momentum above 0; got {layers.said('opt')}")
+    if layers["use_nesterov"] and not takes_nesterov(layers["opt"], layers["momentum"]):
+        usable = "use_nesterov" in OPTIMIZERS.options(layers["opt"])
+        layers.gives_way("use_nesterov", False, "momentum" if usable else "opt")
+    check_nesterov(layers.values, layers.said)
 
 
 def small_batch_notice(data: Data, source: str, num_images: int) -> str:
@@ -186,6 +176,12 @@ def small_batch_notice(data: Data, source: str, num_images: int) -> str:
     )
 
 
+def _unused(governor: str, entries: Registry) -> list[tuple[str, str, Callable[[Any], bool]]]:
+    """For each option that some of the entries use, whether the chosen one does not."""
+    keys = dict.fromkeys(key for name in entries for key in entries.options(name))
+    return [(key, governor, lambda name, key=key: key not in entries.options(name)) for key in keys]
+
+
 # Options that have no effect for some values of another one: keys, the other one, whether its value is such.
 IDLE_WHEN: tuple[tuple[str, str, Callable[[Any], bool]], ...] = (
     ("compile_cache", "mode", lambda mode: mode == 1),
@@ -200,14 +196,10 @@ IDLE_WHEN: tuple[tuple[str, str, Callable[[Any], bool]], ...] = (
     ("color_jitter", "auto_augment", lambda policy: policy is not None),
     ("re_scale re_ratio re_value", "re_prob", lambda probability: probability == 0),
     ("layer_decay", "freeze", lambda depth: depth == "backbone"),
-    ("momentum", "opt", lambda name: name in ("adam", "adamw")),
-    ("betas eps", "opt", lambda name: name in ("sgd", "momentum")),
+    *_unused("opt", OPTIMIZERS),
     ("weight_decay_filter", "weight_decay", lambda decay: decay == 0),
     ("warmup_factor", "warmup_epochs", lambda epochs: epochs == 0),
-    ("min_lr", "scheduler", lambda name: name == "constant"),
-    ("decay_epochs", "scheduler", lambda name: name in ("constant", "multi_step_decay")),
-    ("decay_rate", "scheduler", lambda name: name in ("constant", "cosine_decay")),
-    ("multi_step_decay_milestones", "scheduler", lambda name: name != "multi_step_decay"),
+    *_unused("scheduler", SCHEDULERS),
     ("val_interval", "val_while_train", operator.not_),
     ("clip_value", "clip_grad", operator.not_),
     ("ckpt_path pretrained", "resume", lambda resume: resume not in (False, "auto")),

@@ -1,27 +1,25 @@
 """Builds the learning rate schedule of a run: a plain list of floats, one per optimizer update."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
+from mindcv.arguments import DECAY_EPOCHS, DECAY_RATE, LR, MILESTONES, MIN_LR, WARMUP_EPOCHS, WARMUP_FACTOR
 from mindcv.registry import Registry
 from mindcv.scheduler.schedules import cosine_decay, linear_warmup, multi_step_decay, step_decay
 
+# A schedule takes a run and, as keywords, the options that it uses: choices, help, remarks on options without effect
+# and checks follow from this record. It returns the learning rate of an update after the warmup.
 SCHEDULERS = Registry("scheduler")
 
 
 @dataclass(frozen=True)
-class ScheduleSettings:
-    """What a registered schedule may use; the meaning of each field is that of `create_scheduler`."""
-
+class _Run:
     lr: float
     epochs: int
     updates_per_epoch: int
-    min_lr: float
     warmup_epochs: float
-    decay_epochs: float | None
-    decay_rate: float
-    milestones: tuple[float, ...]
 
     @property
     def num_updates(self) -> int:
@@ -38,12 +36,12 @@ def create_scheduler(
     lr: float,
     epochs: int,
     updates_per_epoch: int,
-    min_lr: float = 0.0,
-    warmup_epochs: float = 0.0,
-    warmup_factor: float = 0.01,
-    decay_epochs: float | None = None,
-    decay_rate: float = 0.1,
-    multi_step_decay_milestones: Sequence[float] = (30, 60, 90),
+    min_lr: float = MIN_LR.default,
+    warmup_epochs: float = WARMUP_EPOCHS.default,
+    warmup_factor: float = WARMUP_FACTOR.default,
+    decay_epochs: float | None = DECAY_EPOCHS.default,
+    decay_rate: float = DECAY_RATE.default,
+    multi_step_decay_milestones: Sequence[float] = MILESTONES.default,
 ) -> list[float]:
     """Learning rate of every optimizer update of a run.
 
@@ -70,104 +68,87 @@ def create_scheduler(
         ValueError: if the name is unknown or an argument is outside the range given above.
     """
     build = SCHEDULERS.get(scheduler)
-    settings = ScheduleSettings(
-        lr=_number("lr", lr),
-        epochs=_count("epochs", epochs),
-        updates_per_epoch=_count("updates_per_epoch", updates_per_epoch),
-        min_lr=_number("min_lr", min_lr),
-        warmup_epochs=_number("warmup_epochs", warmup_epochs),
-        decay_epochs=None if decay_epochs is None else _number("decay_epochs", decay_epochs),
-        decay_rate=_number("decay_rate", decay_rate),
-        milestones=tuple(_number("multi_step_decay_milestones", m) for m in multi_step_decay_milestones),
-    )
-    _check(settings, _number("warmup_factor", warmup_factor))
-    after_warmup = build(settings)
-    warmup = settings.warmup_updates
+    for name, count in (("epochs", epochs), ("updates_per_epoch", updates_per_epoch)):
+        if isinstance(count, bool) or not isinstance(count, int) or count < 1:
+            raise ValueError(f"{name} must be a whole number of at least 1; got {count!r}.")
+    milestones = tuple(multi_step_decay_milestones)
+    LR.check(lr)
+    MIN_LR.check(min_lr)
+    WARMUP_EPOCHS.check(warmup_epochs)
+    WARMUP_FACTOR.check(warmup_factor)
+    DECAY_EPOCHS.check(decay_epochs)
+    DECAY_RATE.check(decay_rate)
+    MILESTONES.check(milestones)
+    values = {
+        **{"scheduler": scheduler, "epoch_size": epochs, "lr": lr, "warmup_epochs": warmup_epochs, "min_lr": min_lr},
+        **{"decay_epochs": decay_epochs, "decay_rate": decay_rate, "multi_step_decay_milestones": milestones},
+    }
+    check_schedule(values, lambda key: f"{'epochs' if key == 'epoch_size' else key}={values[key]}", updates_per_epoch)
+    run = _Run(lr, epochs, updates_per_epoch, warmup_epochs)
+    after_warmup = build(run, **{key: values[key] for key in SCHEDULERS.options(scheduler)})
+    warmup = run.warmup_updates
     return [
         linear_warmup(update, warmup, warmup_factor * lr, lr) if update < warmup else after_warmup(update)
-        for update in range(settings.num_updates)
+        for update in range(run.num_updates)
     ]
 
 
 @SCHEDULERS.register("constant")
-def _constant(settings: ScheduleSettings) -> Callable[[int], float]:
-    return lambda update: settings.lr
+def _constant(run: _Run) -> Callable[[int], float]:
+    return lambda update: run.lr
 
 
 @SCHEDULERS.register("cosine_decay")
-def _cosine_decay(settings: ScheduleSettings) -> Callable[[int], float]:
-    first = math.ceil(settings.warmup_updates)
-    if settings.decay_epochs is None:
-        length = settings.num_updates - first
-    else:
-        length = max(round(settings.decay_epochs * settings.updates_per_epoch), 1)
-    return lambda update: cosine_decay(update - first, length, settings.lr, settings.min_lr)
+def _cosine_decay(run: _Run, *, min_lr: float, decay_epochs: float | None) -> Callable[[int], float]:
+    first = math.ceil(run.warmup_updates)
+    length = run.num_updates - first if decay_epochs is None else max(round(decay_epochs * run.updates_per_epoch), 1)
+    return lambda update: cosine_decay(update - first, length, run.lr, min_lr)
 
 
 @SCHEDULERS.register("step_decay")
-def _step_decay(settings: ScheduleSettings) -> Callable[[int], float]:
-    every = settings.decay_epochs
-    if every is None:
-        raise ValueError("step_decay needs decay_epochs, the number of epochs between two drops; got None.")
-    _check_first_drop("decay_epochs", every, settings)
-
+def _step_decay(run: _Run, *, min_lr: float, decay_epochs: float, decay_rate: float) -> Callable[[int], float]:
     def rate(update: int) -> float:
-        epoch = update / settings.updates_per_epoch
-        return max(step_decay(epoch, settings.lr, every, settings.decay_rate), settings.min_lr)
+        return max(step_decay(update / run.updates_per_epoch, run.lr, decay_epochs, decay_rate), min_lr)
 
     return rate
 
 
 @SCHEDULERS.register("multi_step_decay")
-def _multi_step_decay(settings: ScheduleSettings) -> Callable[[int], float]:
-    milestones = settings.milestones
-    if list(milestones) != sorted(set(milestones)):
-        raise ValueError(f"multi_step_decay_milestones must be increasing epochs; got {milestones}.")
-    if milestones:
-        _check_first_drop("multi_step_decay_milestones", milestones[0], settings)
-
+def _multi_step_decay(
+    run: _Run, *, min_lr: float, decay_rate: float, multi_step_decay_milestones: Sequence[float]
+) -> Callable[[int], float]:
     def rate(update: int) -> float:
-        epoch = update / settings.updates_per_epoch
-        return max(multi_step_decay(epoch, settings.lr, milestones, settings.decay_rate), settings.min_lr)
+        epoch = update / run.updates_per_epoch
+        return max(multi_step_decay(epoch, run.lr, multi_step_decay_milestones, decay_rate), min_lr)
 
     return rate
 
 
-def _number(name: str, value: float) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise ValueError(f"{name} must be a finite number; got {value!r}.")
-    return value
+def first_drop(values: Mapping[str, Any]) -> tuple[str, float]:
+    """The option that says when the learning rate drops first, and the epoch, or infinity if it never drops."""
+    if values["scheduler"] == "step_decay":
+        return "decay_epochs", values["decay_epochs"] or math.inf
+    milestones = values["multi_step_decay_milestones"] if values["scheduler"] == "multi_step_decay" else ()
+    return "multi_step_decay_milestones", milestones[0] if milestones else math.inf
 
 
-def _count(name: str, value: int) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise ValueError(f"{name} must be a whole number of at least 1; got {value!r}.")
-    return value
+def check_schedule(values: Mapping[str, Any], said: Callable[[str], str], updates_per_epoch: int = 0) -> None:
+    """Raise ValueError, with the words of `said` for values, if options of a schedule contradict each other.
 
-
-def _check(settings: ScheduleSettings, warmup_factor: float) -> None:
-    if settings.lr <= 0:
-        raise ValueError(f"lr must be above 0; got {settings.lr}.")
-    if not 0 <= settings.min_lr <= settings.lr:
-        raise ValueError(f"min_lr must lie between 0 and lr = {settings.lr}; got {settings.min_lr}.")
-    if not 0 <= settings.warmup_epochs < settings.epochs:
-        raise ValueError(
-            f"warmup_epochs must be at least 0 and below the length of the run, {settings.epochs} epochs; "
-            f"got {settings.warmup_epochs}."
-        )
-    if not 0 < warmup_factor < 1:
-        raise ValueError(f"warmup_factor must lie strictly between 0 and 1; got {warmup_factor}.")
-    if settings.decay_epochs is not None and settings.decay_epochs <= 0:
-        raise ValueError(f"decay_epochs must be above 0; got {settings.decay_epochs}.")
-    if not 0 < settings.decay_rate <= 1:
-        raise ValueError(f"decay_rate must be above 0 and at most 1; got {settings.decay_rate}.")
-
-
-def _check_first_drop(name: str, epoch: float, settings: ScheduleSettings) -> None:
+    `updates_per_epoch` is 0 where it is not yet known.
+    """
+    if values["warmup_epochs"] >= values["epoch_size"]:
+        raise ValueError(f"{said('warmup_epochs')} leaves nothing of {said('epoch_size')}: it must be smaller")
+    if values["min_lr"] > values["lr"]:
+        raise ValueError(f"{said('min_lr')} is above {said('lr')}: it must not be")
+    if values["scheduler"] == "step_decay" and values["decay_epochs"] is None:
+        raise ValueError(f"{said('scheduler')} needs decay_epochs, the number of epochs between two drops")
     # A drop inside the warmup would make the rate climb towards lr and jump down at once: never what was meant. Counted
     # in updates, so that the first one after a warmup of fractional length is made at lr.
-    if epoch * settings.updates_per_epoch <= math.ceil(settings.warmup_updates):
+    drops, first = first_drop(values)
+    updates = updates_per_epoch or 1
+    warmup = values["warmup_epochs"] * updates
+    if first * updates <= (math.ceil(warmup) if updates_per_epoch else warmup):
         raise ValueError(
-            f"{name}: epochs are counted from the start of training, so the first drop must come after the warmup "
-            f"of {settings.warmup_epochs} epochs; got {epoch}."
+            f"{said('warmup_epochs')} must end before the first drop of {said(drops)}: epochs count from the start"
         )

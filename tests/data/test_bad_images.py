@@ -262,5 +262,5 @@ def test_policies_are_checked(tmp_path):
     dataset = write_good(tmp_path)
     with pytest.raises(ValueError, match="on_bad_image must be 'stop' or 'skip'; got 'ignore'"):
         loader_of(dataset, True, on_bad_image="ignore")
-    with pytest.raises(ValueError, match="bad_image_limit must be at least 1; got 0"):
+    with pytest.raises(ValueError, match="bad_image_limit must be a number >= 1; got 0"):
         loader_of(dataset, True, bad_image_limit=0)

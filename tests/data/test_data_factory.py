@@ -182,7 +182,7 @@ def test_num_samples_is_a_seeded_choice_that_mixes_classes(tmp_path):
     assert (part[17][0] == whole[position][0]).all()
     assert part[17][1] == whole[position][1]
     assert len(create_dataset("digits", num_samples=10**6)) == len(whole)  # "at most"
-    with pytest.raises(ValueError, match="num_samples must be at least 1; got 0"):
+    with pytest.raises(ValueError, match="num_samples must be a number >= 1; got 0"):
         create_dataset("digits", num_samples=0)
     with pytest.raises(IndexError):
         part[200]

@@ -97,7 +97,7 @@ def test_everything_may_be_held_out_to_measure_but_not_to_train(flat):
     with pytest.raises(ValueError, match="val_fraction=1 leaves no image"):
         create_dataset("x", flat, val_fraction=1.0)
     for fraction in (0.0, 1.5, math.nan):
-        with pytest.raises(ValueError, match="val_fraction must be above 0 and at most 1"):
+        with pytest.raises(ValueError, match=r"val_fraction must be a number in \(0, 1\]"):
             create_dataset("x", flat, val_fraction=fraction)
 
 

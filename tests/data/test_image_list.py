@@ -273,9 +273,9 @@ def test_a_batch_is_no_larger_than_there_are_files_and_numbers_are_checked(tmp_p
     save(tmp_path / "a.png")
     assert ImageFiles([tmp_path / "a.png"], transforms(), 64).batch_size == 1
     assert len(ImageFiles([tmp_path / "a.png"] * 5, transforms(), 2)) == 3
-    with pytest.raises(ValueError, match="batch_size must be at least 1; got 0"):
+    with pytest.raises(ValueError, match="batch_size must be a number >= 1; got 0"):
         ImageFiles([tmp_path / "a.png"], transforms(), 0)
-    with pytest.raises(ValueError, match="num_parallel_workers must be at least 1; got -1"):
+    with pytest.raises(ValueError, match="num_parallel_workers must be a number >= 1; got -1"):
         ImageFiles([tmp_path / "a.png"], transforms(), 1, -1)
     with pytest.raises(ValueError, match="there are no image files"):
         ImageFiles([], transforms())

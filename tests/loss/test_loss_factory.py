@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 from mindspore import Tensor
 
-from mindcv.loss import LOSSES, CrossEntropy, create_loss
+from mindcv.loss import LOSSES, create_loss
+from mindcv.loss.cross_entropy import CrossEntropy
 
 
 @pytest.mark.parametrize("label_smoothing", [0.0, 0.1])

@@ -6,7 +6,7 @@ import pytest
 import reference_optim
 from mindspore import Parameter, Tensor
 
-from mindcv.optim import AdamW
+from mindcv.optim.adamw import AdamW
 
 
 def two_parameters():
@@ -65,7 +65,11 @@ def test_the_first_update_has_the_size_of_the_rate():
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
-    [({"beta1": 1.0}, "beta1 must lie"), ({"beta2": 0.0}, "beta2 must lie"), ({"eps": 0.0}, "eps must be above 0")],
+    [
+        ({"beta1": 1.0}, r"betas must be 2 numbers in \(0, 1\); got \(1.0, 0.999\)"),
+        ({"beta2": 0.0}, r"betas must be 2 numbers in \(0, 1\); got \(0.9, 0.0\)"),
+        ({"eps": 0.0}, "eps must be a number > 0"),
+    ],
 )
 def test_a_coefficient_out_of_range_is_refused(arguments, message):
     with pytest.raises(ValueError, match=message):

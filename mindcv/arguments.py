@@ -1,0 +1,136 @@
+"""Defaults and legal values of what the factories take, written once: for them and for options/schema.py.
+
+Imports neither MindSpore nor NumPy, because `--help` and a mistyped value should be answered at once.
+"""
+
+import math
+import operator
+from collections.abc import Callable
+from dataclasses import dataclass
+from numbers import Real
+from typing import Any
+
+from mindcv.nearest import did_you_mean
+
+
+@dataclass(frozen=True)
+class Argument:
+    """An argument of a factory: its default and its legal values.
+
+    Attributes:
+        name: of the argument and of the option.
+        default: None is legal if it is the default.
+        choices: the legal values; empty: numbers in a range.
+        minimum, maximum, above, below: the range of a number, or of each number of a sequence.
+        sizes: legal lengths of a sequence; empty: any.
+        ordered: must hold between neighbours of a sequence.
+    """
+
+    name: str
+    default: Any
+    choices: tuple[Any, ...] = ()
+    minimum: float | None = None
+    maximum: float | None = None
+    above: float | None = None
+    below: float | None = None
+    sizes: tuple[int, ...] = ()
+    ordered: Callable[[float, float], bool] | None = None
+
+    def check(self, value: Any) -> None:
+        """Raise ValueError, naming the argument, what is legal and what came, unless `value` is legal."""
+        if value is None and self.default is None:
+            return
+        if self.choices and value not in self.choices:
+            hint = did_you_mean(str(value), list(map(str, self.choices)))
+            raise ValueError(f"{self.name} must be {' or '.join(map(repr, self.choices))}; got {value!r}.{hint}")
+        is_sequence = isinstance(self.default, tuple)
+        if not self.choices and (isinstance(value, tuple | list) != is_sequence or not self.in_range(value)):
+            what = self.sequence_of("numbers") if is_sequence else "a number"
+            raise ValueError(f"{self.name} must be {what}{self.interval}; got {value!r}.")
+
+    def in_range(self, value: Any) -> bool:
+        """Whether a number, or a sequence of numbers, is in the range."""
+        if isinstance(value, tuple | list):
+            in_order = self.ordered is None or all(map(self.ordered, value, value[1:]))
+            return in_order and (not self.sizes or len(value) in self.sizes) and all(map(self.in_range, value))
+        return (
+            isinstance(value, Real)
+            and not isinstance(value, bool)
+            and math.isfinite(value)
+            and (self.minimum is None or value >= self.minimum)
+            and (self.maximum is None or value <= self.maximum)
+            and (self.above is None or value > self.above)
+            and (self.below is None or value < self.below)
+        )
+
+    @property
+    def interval(self) -> str:
+        """The range as it follows a noun: " in (0, 1]", " > 0", " >= 1" or nothing."""
+        low = f"[{self.minimum}" if self.minimum is not None else f"({self.above}"
+        high = f"{self.maximum}]" if self.maximum is not None else f"{self.below})"
+        if "None" not in low + high:
+            return f" in {low}, {high}"
+        if "None" in low:
+            return ""
+        return f" >= {self.minimum}" if self.minimum is not None else f" > {self.above}"
+
+    def sequence_of(self, noun: str) -> str:
+        """For example "2 increasing numbers"."""
+        count = " or ".join(map(str, self.sizes)) + " " if self.sizes else ""
+        return f"{count}{'increasing ' if self.ordered else ''}{noun}"
+
+
+_PROBABILITY = {"minimum": 0, "maximum": 1}
+_SHARES = {"above": 0, "maximum": 1, "sizes": (2,), "ordered": operator.le}
+_ASPECTS = {"above": 0, "sizes": (2,), "ordered": operator.le}
+
+# Images; mean and std are ImageNet's.
+IMAGE_RESIZE = Argument("image_resize", 224, minimum=1)
+IN_CHANNELS = Argument("in_channels", 3, choices=(3, 1))
+INTERPOLATION = Argument("interpolation", "bilinear", choices=("bilinear", "bicubic", "nearest"))
+MEAN = Argument("mean", (0.485, 0.456, 0.406), minimum=0, maximum=255)
+STD = Argument("std", (0.229, 0.224, 0.225), above=0, maximum=255)
+CROP_PCT = Argument("crop_pct", 0.875, above=0, maximum=1)
+
+# Augmentation
+SCALE = Argument("scale", (0.08, 1.0), **_SHARES)
+RATIO = Argument("ratio", (0.75, 1.3333333), **_ASPECTS)  # in float32 not quite 4/3: another value, other crops
+HFLIP = Argument("hflip", 0.5, **_PROBABILITY)
+VFLIP = Argument("vflip", 0.0, **_PROBABILITY)
+COLOR_JITTER = Argument("color_jitter", 0.4, minimum=0, sizes=(3, 4))
+AUTO_AUGMENT = Argument("auto_augment", None)
+RANDOM_CROP_PADDING = Argument("random_crop_padding", None, minimum=0)
+RE_PROB = Argument("re_prob", 0.0, **_PROBABILITY)
+RE_SCALE = Argument("re_scale", (0.02, 0.33), **_SHARES)
+RE_RATIO = Argument("re_ratio", (0.3, 3.3), **_ASPECTS)
+RE_VALUE = Argument("re_value", 0, choices=(0, "random"))
+
+# Data set and loader
+NUM_SAMPLES = Argument("num_samples", None, minimum=1)
+VAL_FRACTION = Argument("val_fraction", None, above=0, maximum=1)
+NUM_PARALLEL_WORKERS = Argument("num_parallel_workers", None, minimum=1)
+BATCH_SIZE = Argument("batch_size", 64, minimum=1)
+SEED = Argument("seed", 42, minimum=0, maximum=2**32 - 1)
+ON_BAD_IMAGE = Argument("on_bad_image", "stop", choices=("stop", "skip"))
+BAD_IMAGE_LIMIT = Argument("bad_image_limit", 100, minimum=1)
+
+# Loss
+LABEL_SMOOTHING = Argument("label_smoothing", 0.0, minimum=0, below=1)
+
+# Optimizer
+WEIGHT_DECAY = Argument("weight_decay", 1e-4, minimum=0)  # the scripts' default; that of `create_optimizer` is 0
+MOMENTUM = Argument("momentum", 0.9, minimum=0, below=1)
+WEIGHT_DECAY_FILTER = Argument("weight_decay_filter", "disable", choices=("disable", "norm_and_bias"))
+BETAS = Argument("betas", (0.9, 0.999), above=0, below=1, sizes=(2,))
+EPS = Argument("eps", 1e-8, above=0)
+LAYER_DECAY = Argument("layer_decay", None, above=0, maximum=1)
+HEAD_LR_SCALE = Argument("head_lr_scale", 1.0, above=0)
+
+# Learning rate
+LR = Argument("lr", 0.01, above=0)
+MIN_LR = Argument("min_lr", 0.0, minimum=0)
+WARMUP_EPOCHS = Argument("warmup_epochs", 0, minimum=0)
+WARMUP_FACTOR = Argument("warmup_factor", 0.01, above=0, below=1)
+DECAY_EPOCHS = Argument("decay_epochs", None, above=0)
+DECAY_RATE = Argument("decay_rate", 0.1, above=0, maximum=1)
+MILESTONES = Argument("multi_step_decay_milestones", (30, 60, 90), above=0, ordered=operator.lt)
