@@ -50,16 +50,16 @@ def build_training_loader(config: Config, weights: Checkpoint | None, *, resumes
     Raises:
         ValueError: if the data set cannot be opened, or a run's classes are not those of the data set.
     """
-    names = weights.info.get("class_names") if weights else None
     # Of weights to start from, the division holds for the data they come from.
     same_data = resumes or (weights and weights.info.get("config", {}).get("dataset") == config.data.dataset)
     dataset = build_dataset(config, is_training=True, **(_division(config, weights) if same_data else {}))
-    if same_data:
+    if weights and same_data:
         _compare_division(dataset, weights)
-    if names and dataset.has_exactly(names):
-        dataset.label_by(names, str(weights.path))
-    elif names and resumes:
-        check_fits(weights, dataset.class_names)
+    if weights and (names := weights.info.get("class_names")):
+        if dataset.has_exactly(names):
+            dataset.label_by(names, str(weights.path))
+        elif resumes:
+            check_fits(weights, dataset.class_names)
     data = config.data
     notice = small_batch_notice(data, config.sources["drop_remainder"], len(dataset))
     if notice:
@@ -111,8 +111,9 @@ def say_remarks(*datasets: Dataset) -> None:
 
 def _classes(weights: Checkpoint | None) -> dict[str, Any]:
     """The classes that weights tell apart, for `build_dataset`; nothing if they do not name them."""
-    names = weights.info.get("class_names") if weights else None
-    return {"class_names": names, "owner": weights.info.get("weights", str(weights.path))} if names else {}
+    if weights is None or not weights.info.get("class_names"):
+        return {}
+    return {"class_names": weights.info["class_names"], "owner": weights.info.get("weights", str(weights.path))}
 
 
 def _division(config: Config, weights: Checkpoint | None) -> dict[str, Any]:
@@ -132,13 +133,19 @@ def _compare_division(dataset: Dataset, weights: Checkpoint) -> None:
         )
 
 
-def _build_loader(config: Config, dataset: Dataset, *, is_training: bool, **options: bool) -> Loader:
+def _build_loader(config: Config, dataset: Dataset, *, is_training: bool, **options: Any) -> Loader:
     data, augment = config.data, asdict(config.augment)
     erasing = {key: augment.pop(key) for key in [*augment] if key.startswith("re_")}
-    pixels = {"encoded": dataset.encoded, "channels": dataset.channels}
+    transforms = create_transforms(
+        is_training=is_training,
+        encoded=dataset.encoded,
+        channels=dataset.channels,
+        **vars(config.image),
+        **augment,
+    )
     return Loader(
         dataset,
-        create_transforms(is_training=is_training, **pixels, **vars(config.image), **augment),
+        transforms,
         batch_transforms=create_batch_transforms(**erasing) if is_training else (),
         is_training=is_training,
         batch_size=data.batch_size,

@@ -11,7 +11,7 @@ from early import check_data_dir
 from mindcv.checkpoint import Checkpoint, check_fits, network_weights
 from mindcv.console import say
 from mindcv.export import read_info
-from mindcv.models import MODELS
+from mindcv.models import default_cfg
 from mindcv.models.classifier import IMAGENET
 from mindcv.paths import is_exported
 from mindcv.weights import find_weights, imagenet_classes
@@ -34,9 +34,10 @@ def weights_to_start(config: Config) -> tuple[Config, Checkpoint | None]:
     Raises:
         ValueError: if the weights cannot be had, are damaged, or are not those of the model asked for.
     """
-    made_for = MODELS.get(config.model.model).default_cfg
+    made_for = default_cfg(config.model.model)
     weights = _read_weights(config)
-    inherited, origin = {}, ""
+    inherited: dict[str, Any] = {}
+    origin = ""
     if config.prog == "train" and made_for != IMAGENET:  # the options' defaults are ImageNet's
         inherited, origin = _in_channels(config, made_for._asdict()), f"the images of {config.model.model}"
     if weights and weights.info:
@@ -50,6 +51,13 @@ def weights_to_start(config: Config) -> tuple[Config, Checkpoint | None]:
         check_data_dir(config)
     for notice in config.notices:
         say(notice)
+    return config, weights
+
+
+def weights_to_use(config: Config) -> tuple[Config, Checkpoint]:
+    """`weights_to_start` for a script that has found that the configuration names weights."""
+    config, weights = weights_to_start(config)
+    assert weights is not None
     return config, weights
 
 

@@ -84,10 +84,12 @@ class Config:
     def save(self, path: str | os.PathLike[str]) -> None:
         """Writes a YAML file for train.py; given to -c, it yields an equal configuration."""
         kinds = {section: kind for section, kind in SECTIONS.items() if section != "files"}
-        write_yaml(path, {kind.__doc__: asdict(getattr(self, section)) for section, kind in kinds.items()})
+        write_yaml(path, {_title(kind): asdict(getattr(self, section)) for section, kind in kinds.items()})
 
 
-SECTIONS: dict[str, type] = {f.name: f.type for f in fields(Config) if is_dataclass(f.type)}
+SECTIONS: dict[str, type] = {
+    f.name: f.type for f in fields(Config) if isinstance(f.type, type) and is_dataclass(f.type)
+}
 _USED_BY = dict.fromkeys(("augment", "loss", "optim", "schedule", "train"), ("train",)) | {
     "data": ("train", "validate")
 }
@@ -193,10 +195,11 @@ def _read_line(argv: Sequence[str], prog: Script) -> list[Setting]:
     return read_command_line(argv, OPTIONS, _FLAGS, ALL_NAMES, refused=refused, answers=answers)
 
 
-def _list_models(pattern: str | None) -> str:
+def _list_models(word: str | None) -> str:
     from mindcv.weights.catalog import format_table  # here: imports NumPy
 
-    names = fnmatch.filter(model_names(), pattern or "*")
+    pattern = word or "*"
+    names = fnmatch.filter(model_names(), pattern)
     if not names:
         raise ValueError(f"no model is called {brief(pattern)}.{did_you_mean(pattern, model_names())}")
     return format_table(names)
@@ -263,14 +266,18 @@ def help_text(prog: str) -> str:
 
 def reference_page() -> str:
     """docs/configuration.md."""
-    groups = {kind.__doc__: [o for o in OPTIONS.values() if o.section == name] for name, kind in SECTIONS.items()}
+    groups = {_title(kind): [o for o in OPTIONS.values() if o.section == name] for name, kind in SECTIONS.items()}
     return help.reference_page(PAGE_HEAD, groups, len(SCRIPTS), UNAVAILABLE, WITHOUT_EFFECT)
+
+
+def _title(section: type) -> str:
+    return section.__doc__ or section.__name__
 
 
 def _option_groups(prog: str) -> dict[str, list[Option]]:
     """Title of each section -> the options that `prog` uses."""
     used = [o for o in OPTIONS.values() if prog in o.scripts]
-    return {kind.__doc__: [o for o in used if o.section == section] for section, kind in SECTIONS.items()}
+    return {_title(kind): [o for o in used if o.section == section] for section, kind in SECTIONS.items()}
 
 
 PAGE_HEAD = f"""\

@@ -37,15 +37,15 @@ def main(argv: Sequence[str] | None = None) -> None:
 
     config, source = weights_to_start(config)
     setup_runtime(mode=config.runtime.mode, device_target=config.runtime.device_target, seed=config.runtime.seed)
-    if config.files.average:
-        sources = [as_own_checkpoint(config, read_weights(path)) for path in inputs]
-        weights, info = average_checkpoints(sources)
-    else:
+    if source:
         weights, info = strip_checkpoint(as_own_checkpoint(config, source))
+        origin = str(source.path)
+    else:
+        weights, info = average_checkpoints([as_own_checkpoint(config, read_weights(path)) for path in inputs])
+        origin = f"the average of {len(inputs)} checkpoints"
     save_checkpoint(output, weights, info)
 
     count = sum(array.size for array in weights.values())
-    origin = f"the average of {len(inputs)} checkpoints" if config.files.average else str(source.path)
     say(f"{output}: {info['model']['model']}, {len(weights)} arrays, {count:,} numbers, from {origin}")
 
 

@@ -55,8 +55,10 @@ def resume_path(config: Config) -> Path | None:
         ValueError: if it does not exist, and `resume` is not "auto".
     """
     resume = config.train.resume
-    path = Path(config.train.ckpt_save_dir if resume in (True, "auto") else resume) if resume else None
-    if path is None or path.exists():
+    if not resume:
+        return None
+    path = Path(config.train.ckpt_save_dir if resume is True or resume == "auto" else resume)
+    if path.exists():
         return path
     if resume == "auto":
         return None

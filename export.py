@@ -18,7 +18,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
     # MindSpore takes seconds to import; --help and a mistyped flag should not wait for it.
     from assemble import build_to_run
-    from assemble_weights import as_own_checkpoint, weights_to_start
+    from assemble_weights import as_own_checkpoint, weights_to_use
     from mindcv.engine import compiling_shown
     from mindcv.export import check_export_path, export_network
     from mindcv.runtime import setup_runtime
@@ -26,7 +26,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
     files = config.files
     check_export_path(files.output)
-    config, weights = weights_to_start(config)
+    config, weights = weights_to_use(config)
     setup_runtime(mode=config.runtime.mode, device_target=config.runtime.device_target, seed=config.runtime.seed)
 
     image = config.image

@@ -89,13 +89,13 @@ def find_run(config: Config) -> tuple[Config, Checkpoint | None]:
 def _read_run(config: Config, path: Path) -> Checkpoint | None:
     """The checkpoint in a file, or the newest whole one in a folder; None if there is none and none is needed."""
     if path.is_file():
-        checkpoint = read_checkpoint(path)
-        if not checkpoint.can_resume:
+        saved = read_checkpoint(path)
+        if not saved.can_resume:
             raise ValueError(
                 f"{path} holds weights, but no training state to go on with. Resume from a ...-last.ckpt, or start a "
                 f"new run with these weights: --ckpt_path={path}."
             )
-        return checkpoint
+        return saved
     checkpoint, complaints = CheckpointStore(path, _model_of_run(config, path)).newest()
     for complaint in complaints:
         warn(complaint)

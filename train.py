@@ -119,17 +119,17 @@ def _train(config: Config, weights: Checkpoint | None, run: Checkpoint | None, s
         finally:
             bad_images.update()
 
-    if progress.epoch < options.epoch_size:
-        where = progress.position(length)
-        signum, is_saved = interruption.signum, store.last.exists()
+    if interruption.signum is not None and progress.epoch < options.epoch_size:
+        where, is_saved = progress.position(length), store.last.exists()
         model = config.model.model
-        say(interrupted(model, store.folder, signum, where, is_saved=is_saved, problem=saver.problem))
+        say(interrupted(model, store.folder, interruption.signum, where, is_saved=is_saved, problem=saver.problem))
         return 128 + interruption.signum
     if saver.problem:
         raise OSError(f"training is finished, but its last checkpoint is missing: {saver.problem}")
-    best = (progress.best_epoch, progress.best_top1, progress.best_top5) if progress.best_epoch else None
-    checkpoint = store.best if best else store.last
-    say(finished(store.folder, checkpoint, best=best, bad_steps=progress.bad_steps, bad_images=len(bad_images)))
+    checkpoint = store.best if progress.best else store.last
+    say(
+        finished(store.folder, checkpoint, best=progress.best, bad_steps=progress.bad_steps, bad_images=len(bad_images))
+    )
     return 0
 
 

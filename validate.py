@@ -34,15 +34,15 @@ def main(argv: Sequence[str] | None = None) -> Evaluation | int:
     # MindSpore takes seconds to import; --help and a mistyped flag should not wait for it.
     from assemble import build_to_infer, describe_graphs, graph_folder
     from assemble_data import build_measuring_loader, say_remarks
-    from assemble_weights import weights_to_start
+    from assemble_weights import weights_to_start, weights_to_use
     from mindcv.compile_cache import compiled_graphs_kept
     from mindcv.engine import compiling_shown, evaluate, memory_explained
     from mindcv.report import format_bad_images
     from mindcv.runtime import setup_runtime
 
-    config, weights = weights_to_start(config)
     if config.data.check_data:
-        return check_data(config, weights)
+        return check_data(*weights_to_start(config))
+    config, weights = weights_to_use(config)
     setup_runtime(mode=config.runtime.mode, device_target=config.runtime.device_target, seed=config.runtime.seed)
 
     loader = build_measuring_loader(config, weights)
@@ -54,6 +54,7 @@ def main(argv: Sequence[str] | None = None) -> Evaluation | int:
         compiling_shown(kept=kept),
     ):
         result = evaluate(network, loader)
+    assert result is not None, "nothing stops it"
 
     left_out = ""
     if result.num_bad:

@@ -53,14 +53,15 @@ class Argument:
         if isinstance(value, tuple | list):
             in_order = self.ordered is None or all(map(self.ordered, value, value[1:]))
             return in_order and (not self.sizes or len(value) in self.sizes) and all(map(self.in_range, value))
+        if isinstance(value, bool) or not isinstance(value, Real):
+            return False
+        number = float(value)
         return (
-            isinstance(value, Real)
-            and not isinstance(value, bool)
-            and math.isfinite(value)
-            and (self.minimum is None or value >= self.minimum)
-            and (self.maximum is None or value <= self.maximum)
-            and (self.above is None or value > self.above)
-            and (self.below is None or value < self.below)
+            math.isfinite(number)
+            and (self.minimum is None or number >= self.minimum)
+            and (self.maximum is None or number <= self.maximum)
+            and (self.above is None or number > self.above)
+            and (self.below is None or number < self.below)
         )
 
     @property
@@ -80,9 +81,9 @@ class Argument:
         return f"{count}{'increasing ' if self.ordered else ''}{noun}"
 
 
-_PROBABILITY = {"minimum": 0, "maximum": 1}
-_SHARES = {"above": 0, "maximum": 1, "sizes": (2,), "ordered": operator.le}
-_ASPECTS = {"above": 0, "sizes": (2,), "ordered": operator.le}
+_PROBABILITY: dict[str, Any] = {"minimum": 0, "maximum": 1}
+_SHARES: dict[str, Any] = {"above": 0, "maximum": 1, "sizes": (2,), "ordered": operator.le}
+_ASPECTS: dict[str, Any] = {"above": 0, "sizes": (2,), "ordered": operator.le}
 
 # Images; mean and std are ImageNet's.
 IMAGE_RESIZE = Argument("image_resize", 224, minimum=1)

@@ -2,7 +2,7 @@
 
 import inspect
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from mindcv.nearest import did_you_mean
 
@@ -12,7 +12,10 @@ def unknown(kind: str, name: str, known: Sequence[str]) -> ValueError:
     return ValueError(f"unknown {kind} {name!r}.{did_you_mean(name, known)} Known: {', '.join(known)}.")
 
 
-class Registry:
+Entry = TypeVar("Entry", bound=Callable[..., Any])
+
+
+class Registry(Generic[Entry]):
     """Maps names to callables of one kind.
 
     Args:
@@ -21,16 +24,16 @@ class Registry:
 
     def __init__(self, kind: str) -> None:
         self.kind = kind
-        self._entries: dict[str, Callable[..., Any]] = {}
+        self._entries: dict[str, Entry] = {}
 
-    def register(self, name: str | None = None) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    def register(self, name: str | None = None) -> Callable[[Entry], Entry]:
         """Decorator that enters a callable under `name`, by default under its own name.
 
         Raises:
             ValueError: if the name is taken.
         """
 
-        def enter(entry: Callable[..., Any]) -> Callable[..., Any]:
+        def enter(entry: Entry) -> Entry:
             key = name or entry.__name__
             if key in self._entries:
                 raise ValueError(f"{self.kind} {key!r} is registered already; every name may stand for one thing only.")
@@ -39,7 +42,7 @@ class Registry:
 
         return enter
 
-    def get(self, name: str) -> Callable[..., Any]:
+    def get(self, name: str) -> Entry:
         """Return the entry called `name`.
 
         Raises:

@@ -57,7 +57,12 @@ class _Workplace:
         self.count = 0  # compilations so far with MindSpore's cache switched on
         self.missed = False  # after that MindSpore takes no graph any more; it goes on writing
         owner = os.getpid()
-        atexit.register(lambda: os.getpid() == owner and shutil.rmtree(self.root, ignore_errors=True))
+
+        def remove() -> None:
+            if os.getpid() == owner:
+                shutil.rmtree(self.root, ignore_errors=True)
+
+        atexit.register(remove)
 
     def put(self, graph: bytes) -> int:
         """Write the graph for the next compilation; returns its time of change, which tells whether it was replaced."""
@@ -136,18 +141,19 @@ class _GraphCache:
         try:
             key = graph_key(self.described_by, cell, inputs)
             store = GraphStore(self.folder)
-            if _GraphCache.workplace is None:
-                _GraphCache.workplace = _Workplace()
+            work = _GraphCache.workplace = _GraphCache.workplace or _Workplace()
         except Undescribable as reason:
             _LOG.info(f"a graph is compiled without the cache: {reason}")
             return self.plain(cell, *inputs)
         except OSError as error:
             _give_up(self.folder, error)
             return self.plain(cell, *inputs)
-        self._compile(store, key, cell, inputs)
+        self._compile(work, store, key, cell, inputs)
 
-    def _compile(self, store: GraphStore, key: str, cell: nn.Cell, inputs: tuple[Tensor, ...]) -> None:
-        work, before, mark = _GraphCache.workplace, len(cell.compile_cache), 0
+    def _compile(
+        self, work: _Workplace, store: GraphStore, key: str, cell: nn.Cell, inputs: tuple[Tensor, ...]
+    ) -> None:
+        before, mark = len(cell.compile_cache), 0
         try:
             graph = None if work.missed else store.read(key)
             mark = work.put(graph) if graph else 0

@@ -130,6 +130,13 @@ class Progress:
             return f"epoch {self.epoch + 1}, before its validation"
         return f"epoch {self.epoch + 1}, step {self.batch} of {length.steps_per_epoch}"
 
+    @property
+    def best(self) -> tuple[int, float, float] | None:
+        """Epoch, top-1 and top-5 of the best epoch; None before the first validation."""
+        if self.best_epoch is None or self.best_top1 is None or self.best_top5 is None:
+            return None
+        return self.best_epoch, self.best_top1, self.best_top5
+
     def set_best(self, epoch: int | None, top1: float | None, top5: float | None) -> None:
         """Remember which epoch is the best; None for none."""
         self.best_epoch, self.best_top1, self.best_top5 = epoch, top1, top5

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 from mindcv.arguments import LABEL_SMOOTHING
 from mindcv.registry import Registry
@@ -11,7 +12,7 @@ if TYPE_CHECKING:
     from mindspore import nn
 
 # A loss takes as keywords the options that it uses.
-LOSSES = Registry("loss")
+LOSSES: Registry[Callable[..., Any]] = Registry("loss")
 
 
 @LOSSES.register("CE")

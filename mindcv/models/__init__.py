@@ -2,7 +2,7 @@
 
 from mindcv.models import resnet, sknet  # noqa: F401  (registration)
 from mindcv.models.cpu import optimize_for_cpu
-from mindcv.models.factory import MODELS, build_model, create_model, list_models
+from mindcv.models.factory import MODELS, build_model, create_model, default_cfg, list_models
 from mindcv.models.fold import fold_batch_norm
 from mindcv.models.freeze import freeze
 from mindcv.models.inference import prepare_for_inference
@@ -14,6 +14,7 @@ __all__ = [
     "build_model",
     "check_batch_norms",
     "create_model",
+    "default_cfg",
     "fold_batch_norm",
     "freeze",
     "list_models",

@@ -5,16 +5,17 @@ from typing import Any, NamedTuple
 
 from mindspore import Tensor, nn
 
+from mindcv.arguments import CROP_PCT, IMAGE_RESIZE, MEAN, STD
 from mindcv.models.layers import Dropout, GlobalAverage
 
 
 class Preprocessing(NamedTuple):
     """The images that a network is made for, unless its weights say otherwise; names and units as in the options."""
 
-    image_resize: int = 224
-    mean: tuple[float, ...] = (0.485, 0.456, 0.406)
-    std: tuple[float, ...] = (0.229, 0.224, 0.225)
-    crop_pct: float = 0.875
+    image_resize: int = IMAGE_RESIZE.default
+    mean: tuple[float, ...] = MEAN.default
+    std: tuple[float, ...] = STD.default
+    crop_pct: float = CROP_PCT.default
 
 
 IMAGENET = Preprocessing()
@@ -84,7 +85,7 @@ class Classifier(nn.Cell):
     def forward_intermediates(self, x: Tensor) -> tuple[Tensor, ...]:
         """The feature maps of the stem and of every stage, at `feature_strides` with `feature_channels`."""
         x = self.stem(x)
-        features = (x,)
+        features: tuple[Tensor, ...] = (x,)
         x = self.pool(x)
         for stage in self.stages:
             x = stage(x)

@@ -16,8 +16,6 @@ from mindcv.runtime import on_cpu
 from mindcv.weights.catalog import find_weights, pretrained_models
 from mindcv.weights.load import load_weights, read_published, read_weights, variant
 
-MODELS = Registry("model")
-
 
 @dataclass(frozen=True)
 class Variant:
@@ -37,6 +35,9 @@ class Variant:
         model = self.network(**{**self.arguments, **options})
         model.default_cfg = self.default_cfg
         return model
+
+
+MODELS: Registry[Variant] = Registry("model")
 
 
 def register_variants(
@@ -73,7 +74,7 @@ class FeatureExtractor(nn.Cell):
 
     def construct(self, x: Tensor) -> tuple[Tensor, ...]:
         features = self.model.forward_intermediates(x)
-        selected = ()
+        selected: tuple[Tensor, ...] = ()
         for index in self.out_indices:
             selected += (features[index],)
         return selected
@@ -129,9 +130,16 @@ def create_model(
     for label, count, least in (("num_classes", num_classes, 0), ("in_channels", in_channels, 1)):
         if count < least:
             raise ValueError(f"{label} must be at least {least}, got {count}.")
-    sizes = {"num_classes": num_classes, "in_channels": in_channels}
-    rates = {"drop_rate": drop_rate, "drop_path_rate": drop_path_rate}
-    model = build_model(name, checkpoint, **sizes, **rates, device_forms=device_forms, **arch)
+    model = build_model(
+        name,
+        checkpoint,
+        num_classes=num_classes,
+        in_channels=in_channels,
+        drop_rate=drop_rate,
+        drop_path_rate=drop_path_rate,
+        device_forms=device_forms,
+        **arch,
+    )
     if checkpoint:
         load_weights(model, checkpoint, adapt=True)
     return FeatureExtractor(model, out_indices) if features_only else model
@@ -161,6 +169,15 @@ def build_model(
         raise ValueError(f"{name} does not take these arguments: {error}") from error
     model.description = {"model": name, **sizes, "arch": arch}
     return optimize_for_cpu(model) if device_forms and on_cpu() else model
+
+
+def default_cfg(name: str) -> Preprocessing:
+    """The images that a registered network is made for.
+
+    Raises:
+        ValueError: for an unknown name.
+    """
+    return MODELS.get(name).default_cfg
 
 
 def list_models(pattern: str = "*", pretrained: bool = False) -> list[str]:

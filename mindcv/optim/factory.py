@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 # An optimizer takes parameter groups, learning rates and, as keywords, the options that it uses: choices, help, remarks
 # on options without effect and checks follow from this record.
-OPTIMIZERS = Registry("optimizer")
+OPTIMIZERS: Registry[Callable[..., Any]] = Registry("optimizer")
 
 
 @OPTIMIZERS.register("momentum")

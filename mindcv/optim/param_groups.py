@@ -1,11 +1,21 @@
 """Decides which parameters are decayed, and how fast each learns."""
 
 from collections.abc import Iterable
+from typing import Protocol, runtime_checkable
 
 from mindspore import Parameter, nn
 
 from mindcv.arguments import HEAD_LR_SCALE, LAYER_DECAY, WEIGHT_DECAY_FILTER
 from mindcv.files import listed
+
+
+@runtime_checkable
+class HasDepth(Protocol):
+    """A network that tells which parameters lie how deep; see `mindcv.models.classifier.Classifier`."""
+
+    def depth_groups(self) -> list[list[str]]: ...
+
+    def trainable_params(self) -> list[Parameter]: ...
 
 
 def create_param_groups(
@@ -82,13 +92,13 @@ def learning_rate_scales(
     HEAD_LR_SCALE.check(head_lr_scale)
     if layer_decay in (None, 1.0) and head_lr_scale == 1.0:
         return {}
-    if not hasattr(model, "depth_groups"):
+    if not isinstance(model, HasDepth):
         kind = type(model).__name__ if isinstance(model, nn.Cell) else "a bare collection of parameters"
         raise ValueError(
             f"layer_decay and head_lr_scale need a network that tells its depth by a method depth_groups(); got {kind}."
         )
     groups = model.depth_groups()
-    scales = {}
+    scales: dict[str, float] = {}
     for after, names in enumerate(reversed(groups)):
         scale = (1.0 if layer_decay is None else layer_decay**after) * (head_lr_scale if after == 0 else 1.0)
         scales |= dict.fromkeys(names, scale)

@@ -37,14 +37,15 @@ def read_command_line(
         names: every legal name; `config` (also `-c`) is legal besides.
         refused: names that are known, but not for this script -> why.
         answers: tokens such as `--help` that print a text and end the program -> what makes the text from the value
-            that `--token=value` or the word behind it gives.
+            that `--token=value` or the next word gives.
 
     Raises:
         ValueError: for a token that is not a setting, an unknown or refused name, or a missing value.
         SystemExit: after an answer.
     """
     known = ["config", *names]
-    tokens, settings = list(argv), []
+    tokens = list(argv)
+    settings: list[Setting] = []
     while tokens:
         token = tokens.pop(0)
         name, has_value, word = token.partition("=")
@@ -53,25 +54,22 @@ def read_command_line(
             follows = bool(tokens) and not _begins_setting(tokens[0]) and not tokens[0].startswith("-")
             console.say(answers[name](word if has_value else tokens[0] if follows else None).rstrip("\n"))
             sys.exit(0)
-        if not _begins_setting(token) or not _TOKEN.fullmatch(token):
+        match = _TOKEN.fullmatch(token) if _begins_setting(token) else None
+        if match is None:
             hint = _spelling_of(token, {s.key for s in settings}, [o for n, o in options.items() if n not in refused])
             raise ValueError(f"{COMMAND_LINE}: unexpected {brief(token)}; write --key=value or key=value{hint}")
-        key, value = _split_token(token, tokens, flags, known)
+        key, text = _split_token(match, tokens, flags, known)
         if key in refused:
             raise ValueError(f"{COMMAND_LINE}: {key} {refused[key]}")
-        if value is None and key in flags:
+        value: str | list[str]
+        if text is not None:
+            value = text
+        elif key in flags:
             value = tokens.pop(0) if tokens and not _begins_setting(tokens[0]) else "true"
-        elif value is None:
-            if not tokens or _begins_known_setting(tokens[0], known):
-                raise ValueError(f"{COMMAND_LINE}: --{key} needs a value")
-            value = tokens.pop(0)
-            if key in options and options[key].takes_words:
-                value = [value]
-                while tokens and not _begins_known_setting(tokens[0], known):
-                    value.append(tokens.pop(0))
-            elif key in options and options[key].is_sequence:
-                while tokens and not _begins_setting(tokens[0]):
-                    value += " " + tokens.pop(0)
+        elif not tokens or _begins_known_setting(tokens[0], known):
+            raise ValueError(f"{COMMAND_LINE}: --{key} needs a value")
+        else:
+            value = _take_value(options.get(key), tokens, known)
         settings.append(Setting(key, value, COMMAND_LINE, COMMAND_LINE))
     configs = sorted({s.value for s in settings if s.key == "config"})
     if len(configs) > 1:
@@ -79,11 +77,22 @@ def read_command_line(
     return settings
 
 
+def _take_value(option: Option | None, tokens: list[str], known: Collection[str]) -> str | list[str]:
+    """Take the words of a value off the line."""
+    words = [tokens.pop(0)]
+    if option is None or not option.is_sequence:
+        return words[0]
+    while tokens:
+        if _begins_known_setting(tokens[0], known) if option.takes_words else _begins_setting(tokens[0]):
+            break
+        words.append(tokens.pop(0))
+    return words if option.takes_words else " ".join(words)
+
+
 def _split_token(
-    token: str, behind: Sequence[str], flags: Collection[str], known: Collection[str]
+    match: re.Match[str], after: Sequence[str], flags: Collection[str], known: Collection[str]
 ) -> tuple[str, str | None]:
     """The key of a flag or of `key=value`, which is a known one, and the value if the token has one."""
-    match = _TOKEN.fullmatch(token)
     key, value = match["key"].replace("-", "_"), match["value"]
     if match["dashes"] == "-" and key == "c":
         return "config", value
@@ -95,9 +104,9 @@ def _split_token(
     ours = OTHER_NAMES.get(key)
     if match["dashes"] == "-" and (key in known or not ours):
         hint = f"; write --{shorten(key)}, with two dashes" if len(key) > 1 else ". The only short ones are -c and -h"
-        raise ValueError(f"{COMMAND_LINE}: unknown flag {brief(token)}{hint}")
+        raise ValueError(f"{COMMAND_LINE}: unknown flag {brief(match[0])}{hint}")
     if key not in known and ours:
-        given = value if value is not None else behind[0] if behind and not _begins_setting(behind[0]) else "..."
+        given = value if value is not None else after[0] if after and not _begins_setting(after[0]) else "..."
         shown = f"{match['dashes']}{key}"
         raise ValueError(f"{COMMAND_LINE}: unknown option {shown!r}; here it is --{ours}={shorten(given)}")
     if key not in known:

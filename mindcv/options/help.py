@@ -45,9 +45,11 @@ def help_text(script: str, purpose: str, examples: Sequence[str], groups: Mappin
     parser.add_argument("--list_models", metavar="PATTERN", help="list networks and published weights, such as 'sk*'")
     parser.add_argument("--version", action="store_true", help="show the version")
     for title, options in groups.items():
-        group = parser.add_argument_group(title) if options else None
+        if not options:
+            continue
+        group = parser.add_argument_group(title)
         for o in options:
-            legal = f"; {', '.join(map(str, o.choices))}" if o.choices and o.type is str else ""
+            legal = f"; {', '.join(map(str, o.choices))}" if o.choices and o.kinds == (str,) else ""
             text = f"{o.help}{legal} [{show(o.default)}]".replace("%", "%%")
             group.add_argument(f"--{o.name}", metavar=_metavar(o), help=text)
     return parser.format_help()
@@ -55,7 +57,7 @@ def help_text(script: str, purpose: str, examples: Sequence[str], groups: Mappin
 
 def _metavar(o: Option) -> str:
     if o.choices:
-        return "NAME" if o.type is str else "|".join(map(str, o.choices))
+        return "NAME" if o.kinds == (str,) else "|".join(map(str, o.choices))
     if o.is_sequence:
         return "X,X,..." if float not in o.kinds else "X"
     return "BOOL" if o.type is bool else "X" if float in o.kinds else "N" if int in o.kinds else "TEXT"

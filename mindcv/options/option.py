@@ -7,7 +7,7 @@ import reprlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import NoneType
-from typing import Any, get_args, get_origin
+from typing import Any, Literal, get_args, get_origin
 
 from mindcv.arguments import Argument
 from mindcv.nearest import did_you_mean
@@ -47,8 +47,14 @@ class Option(Argument):
     is_path: bool = False  # its texts name files or folders: `~` is home, and blanks or commas separate nothing
     scripts: tuple[str, ...] = ()  # the scripts that use it
 
+    def __post_init__(self) -> None:
+        if get_origin(self.type) is Literal:
+            object.__setattr__(self, "choices", get_args(self.type))
+
     @property
     def kinds(self) -> tuple[Any, ...]:
+        if get_origin(self.type) is Literal:
+            return tuple({type(choice) for choice in self.choices})
         return (self.type,) if get_origin(self.type) is tuple else get_args(self.type) or (self.type,)
 
     @property

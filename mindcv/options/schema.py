@@ -7,6 +7,7 @@ or NumPy, because `--help` should answer at once.
 """
 
 from dataclasses import dataclass
+from typing import Literal
 
 from mindcv import arguments as legal
 from mindcv.loss.factory import LOSSES
@@ -166,8 +167,6 @@ class Schedule:
 
 
 _RESUME = "continue the run in ckpt_save_dir; auto: or start it; or continue from this file or folder"
-_ON_NAN = ("stop", "skip", "rollback")
-_ON_SAVE_ERROR = ("stop", "continue")
 _LOG_INTERVAL = "steps between progress lines; none: about one a minute, where no bar can be seen"
 
 
@@ -188,12 +187,12 @@ class Train:
     clip_grad: bool = option(False, "clip the global norm of the gradient to clip_value")
     clip_value: float = option(15.0, "largest global norm of the gradient", above=0)
     gradient_accumulation_steps: int = option(1, "batches whose gradients make one update", minimum=1)
-    recompute: bool = option(False, "compute activations again for the gradient: less memory, more time")
+    recompute: bool = option(False, "recompute activations in the backward pass: less memory, more time")
     resume: bool | str = option(False, _RESUME, is_path=True)
     resume_opt: bool = option(False, "MindCV's spelling: with ckpt_path, what resume does with that file")
-    on_nan: str = option("stop", "what follows a loss or gradient that is no finite number", choices=_ON_NAN)
+    on_nan: Literal["stop", "skip", "rollback"] = option("stop", "what follows a NaN or infinite loss or gradient")
     nan_limit: int = option(20, "most steps that on_nan=skip or rollback may cost", minimum=1)
-    on_save_error: str = option("stop", "what follows when a checkpoint cannot be written", choices=_ON_SAVE_ERROR)
+    on_save_error: Literal["stop", "continue"] = option("stop", "what follows when a checkpoint cannot be written")
 
 
 @dataclass(frozen=True)

@@ -179,7 +179,11 @@ def small_batch_notice(data: Data, source: str, num_images: int) -> str:
 def _unused(governor: str, entries: Registry) -> list[tuple[str, str, Callable[[Any], bool]]]:
     """For each option that some of the entries use, whether the chosen one does not."""
     keys = dict.fromkeys(key for name in entries for key in entries.options(name))
-    return [(key, governor, lambda name, key=key: key not in entries.options(name)) for key in keys]
+
+    def is_idle(key: str) -> Callable[[Any], bool]:
+        return lambda name: key not in entries.options(name)
+
+    return [(key, governor, is_idle(key)) for key in keys]
 
 
 # Options that have no effect for some values of another one: keys, the other one, whether its value is such.

@@ -44,7 +44,9 @@ def _read(path: str, shown: str, chain: tuple[str, ...], files: list[str]) -> li
     except ValueError as error:
         raise ValueError(f"{chain[-1] + ': base: ' if chain else ''}{shorten(shown) or repr(shown)}: {error}") from None
     chain = (*chain, shown)
-    settings, bases, lines = [], [], {}
+    settings: list[Setting] = []
+    bases: list[str] = []
+    lines: dict[str, int] = {}
     for key, value, line in pairs:
         where = f"{shown}, line {line}"
         if key in lines:

@@ -11,7 +11,7 @@ from mindcv.scheduler.schedules import cosine_decay, linear_warmup, multi_step_d
 
 # A schedule takes a run and, as keywords, the options that it uses: choices, help, remarks on options without effect
 # and checks follow from this record. It returns the learning rate of an update after the warmup.
-SCHEDULERS = Registry("scheduler")
+SCHEDULERS: Registry[Callable[..., Callable[[int], float]]] = Registry("scheduler")
 
 
 @dataclass(frozen=True)
