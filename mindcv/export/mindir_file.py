@@ -16,10 +16,11 @@ def write_mindir(network: nn.Cell, path: Path, input_shape: tuple[int | None, in
         network: made of layers that export, in evaluation mode: the file keeps the mode.
         input_shape: (B, C, H, W); B None leaves the batch size open.
     """
-    if input_shape[0] is None:
-        example = Tensor(shape=list(input_shape), dtype=ms.float32)
+    batch, *image = input_shape
+    if batch is None:
+        example = Tensor(shape=[None, *image], dtype=ms.float32)
     else:
-        example = Tensor(np.zeros(input_shape, np.float32))
+        example = Tensor(np.zeros((batch, *image), np.float32))
     ms.export(network, example, file_name=str(path), file_format="MINDIR")
     path.chmod(0o644)  # MindSpore makes it read-only, to its owner alone
 

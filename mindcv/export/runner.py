@@ -33,7 +33,7 @@ class ExportedNetwork:
         self.path = Path(path)
         self.info = read_info(self.path)
         if self.path.suffix.lower() == ".onnx":
-            self.run = OnnxRunner(self.path)
+            self.run: OnnxRunner | MindIRRunner = OnnxRunner(self.path)
         elif self.info:
             self.run = MindIRRunner(self.path, tuple(self.info["input_shape"]))
         else:
