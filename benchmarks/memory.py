@@ -53,7 +53,7 @@ def slope(samples: np.ndarray, warmup: int) -> tuple[float, float]:
 
 def train(task: dict) -> None:
     """Train and print the samples as one line of JSON."""
-    sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
+    sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "support")]
     import mindcv  # noqa: F401  (first: it sets what MindSpore reads)
     import tiny
     from mindspore import Tensor

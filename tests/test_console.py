@@ -3,10 +3,12 @@
 import io
 import os
 import pty
+import shlex
 import subprocess
 import sys
 from pathlib import Path
 
+import programs
 import pytest
 from script_runs import small_run
 
@@ -88,26 +90,8 @@ def test_a_lost_line_does_not_disturb_the_next_script(replace, monkeypatch):
 
 @pytest.mark.parametrize("closed", ["1>&-", "2>&-", "0<&- 1>&- 2>&-"])
 def test_closed_streams_neither_end_a_script_nor_give_their_number_to_a_file(tmp_path, closed):
-    program = """
-import os, sys
-from mindcv import console
-from mindcv.script import run_script
-
-def main(argv):
-    with open(argv[0], "w") as file:
-        assert file.fileno() > 2, "what C++ prints to stderr would land in it"
-        file.write("whole")
-    console.say("a line")
-    with console.Progress("loop", 1, "step") as progress:
-        progress.advance()
-    console.status("waiting")
-    raise ValueError("a mistake")
-
-run_script(main, sys.argv[1:])
-"""
-    (tmp_path / "program.py").write_text(program)
-    command = f"{sys.executable} {tmp_path / 'program.py'} {tmp_path / 'file'} {closed}"
-    done = subprocess.run(["sh", "-c", command], env={**os.environ, "PYTHONPATH": str(ROOT)})
+    command = f"{shlex.join(programs.command('write_and_fail', tmp_path / 'file'))} {closed}"
+    done = subprocess.run(["sh", "-c", command], env=os.environ | programs.ENVIRONMENT)
     assert done.returncode == 2
     assert (tmp_path / "file").read_text() == "whole"
 
@@ -211,15 +195,9 @@ def test_of_several_processes_only_the_main_one_speaks(capsys, monkeypatch):
 
 
 def test_a_line_stands_above_the_bar_of_a_terminal():
-    program = """
-from mindcv import console
-with console.Progress("loop", 2, "step") as progress:
-    progress.advance("note")
-    console.say("a line")
-    console.tell_error("an error")
-"""
     main_end, end = pty.openpty()
-    subprocess.run([sys.executable, "-c", program], stdout=end, stderr=end, env={**os.environ, "PYTHONPATH": str(ROOT)})
+    environment = os.environ | programs.ENVIRONMENT
+    subprocess.run(programs.command("line_above_a_bar"), stdout=end, stderr=end, env=environment)
     os.close(end)
     shown = os.read(main_end, 65536).decode()
     os.close(main_end)

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import mindspore as ms
+import programs
 import pytest
 
 import mindcv
@@ -97,41 +98,23 @@ print(os.getpriority(os.PRIO_PROCESS, threading.get_native_id()), {{*priorities(
     assert done.stdout == f"{max(before, lowest)} {{{before}}}\n", done.stderr
 
 
-MEMORY = """
-import os, resource, sys
-if sys.argv[1:]:
-    resource.setrlimit(resource.RLIMIT_AS, (int(sys.argv[1]),) * 2)
-import mindcv
-mindcv.setup_runtime(device_target="CPU")
-mindcv.setup_runtime(device_target="CPU")  # a second call leaves the memory alone
-import mindspore as ms
-kept = [ms.mint.zeros((3 * 2**26,)) for _ in range(2)]  # 0.75 GB each, which do not fit in one of MindSpore's blocks
-print(float((kept[0] + 1)[7].asnumpy()))
-if not os.fork():
-    os._exit(7)
-print("child ended with", os.wait()[1] >> 8)
-"""
-
-
-def run_memory(tmp_path, *limit):
-    environment = {**os.environ, "MS_DEV_RUNTIME_CONF": "memory_statistics:True"}
-    (tmp_path / "program.py").write_text(MEMORY)
-    line = [sys.executable, str(tmp_path / "program.py"), *map(str, limit)]
-    environment["PYTHONPATH"] = str(ROOT)
+def run_memory(*limit):
+    environment = os.environ | programs.ENVIRONMENT | {"MS_DEV_RUNTIME_CONF": "memory_statistics:True"}
+    line = programs.command("memory_pool", *limit)
     return subprocess.run(line, env=environment, capture_output=True, text=True, check=True, timeout=120).stdout
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="done on Linux only, where reserving memory takes none")
-def test_the_memory_pool_is_one_block_and_may_still_fork(tmp_path):
-    lines = run_memory(tmp_path).splitlines()
+def test_the_memory_pool_is_one_block_and_may_still_fork():
+    lines = run_memory().splitlines()
     assert {"1.0", "child ended with 7"} <= {*lines}
     (pool,) = (line for line in lines if "Common mem pool info" in line)
     assert "block counts:1," in pool
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="done on Linux only, where reserving memory takes none")
-def test_the_memory_pool_grows_where_the_address_space_is_limited(tmp_path):
-    lines = run_memory(tmp_path, 12 * 2**30).splitlines()
+def test_the_memory_pool_grows_where_the_address_space_is_limited():
+    lines = run_memory(12 * 2**30).splitlines()
     assert {"1.0", "child ended with 7"} <= {*lines}
     (pool,) = (line for line in lines if "Common mem pool info" in line)
     assert "block size:1024M" in pool

@@ -4,12 +4,11 @@ import functools
 import json
 import os
 import subprocess
-import sys
 import time
-from pathlib import Path
 
 import mindspore as ms
 import numpy as np
+import programs
 import pytest
 from mindspore import Tensor, nn
 
@@ -22,65 +21,17 @@ from mindcv.loss import create_loss
 from mindcv.optim import create_optimizer
 from mindcv.runtime import setup_runtime
 
-ROOT = Path(__file__).parents[2]
 KEY, OTHER = "a" * 64, "b" * 64
 GRAPH = bytes(range(256)) * 40
 
-# Everything a training step can be made of; prints losses and weights to the last bit, and what the cache did.
-PROGRAM = """
-import hashlib, json, logging, sys
-from pathlib import Path
-import mindcv
-import mindspore as ms
-import numpy as np
-import tiny
-from mindspore import Tensor
-from mindcv.compile_cache import compiled_graphs_kept
-from mindcv.engine import TrainStep
-from mindcv.loss import create_loss
-from mindcv.models import create_model, freeze
-from mindcv.optim import create_optimizer
-from mindcv.runtime import setup_runtime
-
-told = []
-logging.getLogger("mindcv").setLevel(logging.INFO)
-handler = logging.Handler()
-handler.emit = lambda record: told.append(record.getMessage())
-logging.getLogger("mindcv").addHandler(handler)
-setup_runtime(device_target="CPU", seed=3)
-tiny.register()
-network = create_model(tiny.NAME, num_classes=5, drop_rate=0.2, drop_path_rate=0.2)
-freeze(network, 1)
-optimizer = create_optimizer(network, "adamw", lr=[0.1, 0.05, 0.02], weight_decay=0.01, layer_decay=0.9)
-step = TrainStep(network, create_loss(label_smoothing=0.1), optimizer, clip_norm=1.0, accumulate_steps=2)
-rng = np.random.default_rng(0)
-seen = []
-with compiled_graphs_kept(Path(sys.argv[1]) if sys.argv[1] else None, described_by={}):
-    for index in range(6):
-        images = rng.standard_normal((4, 3, 8, 8)).astype(np.float32)
-        if index == 3:
-            images[0, 0, 4, 4] = np.inf
-        step.set_train(True)
-        loss, finite, _ = step(Tensor(images), Tensor(rng.integers(0, 5, 4).astype(np.int32)))
-        network.set_train(False)
-        seen.append([loss.asnumpy().tobytes().hex(), bool(finite.asnumpy())])
-        seen.append(network(Tensor(images)).asnumpy().tobytes().hex())
-    for side in (9, 10, 11, 12):
-        seen.append(network(Tensor(np.ones((4, 3, side, side), np.float32))).asnumpy().tobytes().hex())
-weights = hashlib.sha256(b"".join(p.asnumpy().tobytes() for p in step.get_parameters())).hexdigest()
-print(json.dumps({"seen": seen, "weights": weights, "reused": sum("reused" in t for t in told), "told": told}))
-"""
-
 
 class Program:
-    """PROGRAM in a process of its own, with this cache folder."""
+    """programs/train_and_evaluate.py in a process of its own, in this folder and with this cache folder."""
 
-    def __init__(self, folder, script):
-        environment = {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}"}
-        line = [sys.executable, str(script), str(folder)]
-        self.process = subprocess.Popen(
-            line, cwd=script.parent, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-        )
+    def __init__(self, graphs, folder):
+        line, pipe = programs.command("train_and_evaluate", graphs), subprocess.PIPE
+        environment = os.environ | programs.ENVIRONMENT
+        self.process = subprocess.Popen(line, cwd=folder, env=environment, text=True, stdout=pipe, stderr=pipe)
 
     def result(self) -> dict:
         out, errors = self.process.communicate(timeout=300)
@@ -89,9 +40,8 @@ class Program:
 
 
 def test_a_reused_graph_computes_the_same_bits_and_damage_or_company_changes_nothing(tmp_path):
-    script, folder = tmp_path / "program.py", tmp_path / "graphs"
-    script.write_text(PROGRAM)
-    start = functools.partial(Program, script=script)
+    folder = tmp_path / "graphs"
+    start = functools.partial(Program, folder=tmp_path)
     plain, *together = (start(""), start(folder), start(folder))
     plain, together = plain.result(), [program.result() for program in together]
     expected = {name: plain[name] for name in ("seen", "weights")}

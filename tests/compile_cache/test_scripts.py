@@ -3,11 +3,11 @@
 import json
 import os
 import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import programs
 import pytest
 from mindspore import Tensor, nn
 from PIL import Image
@@ -28,21 +28,6 @@ COUNTED = {
     *("opt", "momentum", "weight_decay", "weight_decay_filter", "use_nesterov", "betas", "eps"),
     *("layer_decay", "head_lr_scale", "clip_grad", "clip_value", "gradient_accumulation_steps", "recompute"),
 }
-
-# One of the scripts, with a small network; prints how many graphs were asked for and how many were reused.
-PROGRAM = """
-import json, logging, sys
-import infer, tiny, train, validate
-
-told = []
-logging.getLogger("mindcv").setLevel(logging.INFO)
-handler = logging.Handler()
-handler.emit = lambda record: told.append(record.getMessage())
-logging.getLogger("mindcv").addHandler(handler)
-tiny.register()
-{"train": train, "validate": validate, "infer": infer}[sys.argv[1]].main(sys.argv[2:])
-print(json.dumps({"reused": sum("reused" in text for text in told), "told": told}))
-"""
 
 
 def test_every_option_counts_or_has_a_reason_not_to():
@@ -81,16 +66,15 @@ def test_the_network_its_variant_and_its_classes_change_the_key(tiny_model):
 
 
 def test_a_second_start_reuses_every_graph_and_computes_the_same_bits(tmp_path):
-    script, graphs = tmp_path / "program.py", tmp_path / "cache" / "graphs"
-    script.write_text(PROGRAM)
+    graphs = tmp_path / "cache" / "graphs"
     Image.fromarray(np.zeros((16, 16, 3), np.uint8)).save(tmp_path / "image.png")
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, (ROOT, ROOT / "tests")))}
+    environment = os.environ | programs.ENVIRONMENT
     environment["MINDCV_CACHE"] = str(graphs.parent)
 
     def start(*argv) -> tuple[int, int]:
         """How many graphs were reused, and how many were added."""
         before = len([*graphs.glob("*.graph")])
-        line = [sys.executable, str(script), *map(str, argv)]
+        line = programs.command("run_with_tiny", *argv)
         result = subprocess.run(line, cwd=tmp_path, env=environment, text=True, capture_output=True, timeout=300)
         assert result.returncode == 0, result.stderr
         return json.loads(result.stdout.splitlines()[-1])["reused"], len([*graphs.glob("*.graph")]) - before

@@ -3,9 +3,10 @@
 import os
 import re
 import subprocess
-import sys
 from collections import Counter
 from pathlib import Path
+
+import programs
 
 COUNT = 600 * int(os.environ.get("MINDCV_FUZZ", "1"))
 SEED = 2 if COUNT == 600 else int.from_bytes(os.urandom(4), "big")
@@ -13,12 +14,10 @@ ROOT = Path(__file__).parents[2]
 
 
 def test_damaged_image_files_give_pixels_or_a_reason(tmp_path):
-    script = Path(__file__).with_name("image_mutations.py")
-    line = [sys.executable, str(script), str(tmp_path), str(SEED), str(COUNT)]
     ended = subprocess.run(
-        line,
+        programs.command("image_mutations", tmp_path, SEED, COUNT),
         cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        env=os.environ | programs.ENVIRONMENT,
         capture_output=True,
         text=True,
         timeout=60 + COUNT,

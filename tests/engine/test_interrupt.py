@@ -30,7 +30,7 @@ SENTENCE = "finishing the current step, then saving; once more ends the process 
 
 SETUP = f"""
 import select, sys
-sys.path[:0] = [{str(ROOT)!r}, {str(ROOT / "tests")!r}]
+sys.path[:0] = [{str(ROOT)!r}, {str(ROOT / "tests/support")!r}]
 import mindcv
 from itertools import count
 from mindspore import Tensor

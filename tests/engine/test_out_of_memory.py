@@ -21,7 +21,7 @@ WARMUP, MOST_KB, LEAK_KB = 120, {0: 30, 1: 70}, 64  # the first evaluation, at s
 
 SHORT_OF_MEMORY = f"""
 import resource, sys
-sys.path[:0] = [{str(ROOT)!r}, {str(ROOT / "tests")!r}]
+sys.path[:0] = [{str(ROOT)!r}, {str(ROOT / "tests/support")!r}]
 import mindcv
 import numpy as np
 from mindspore import Tensor

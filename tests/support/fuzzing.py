@@ -66,8 +66,8 @@ def refusal(call: Callable[[], Any]) -> tuple[Any, str | None]:
 
 
 def main() -> None:
-    folder = Path(__file__).parent
-    sys.path[:0] = [str(folder), str(folder.parent), str(folder / "faults")]
+    folder = Path(__file__).parents[1]
+    sys.path[:0] = [str(folder), str(folder.parent), str(folder / "support"), str(folder / "faults")]
     for path in sorted((folder / "faults").glob("test_fuzz_*.py")):
         importlib.import_module(path.stem)
     inputs = sys.modules["fuzzing"].INPUTS

@@ -1,0 +1,20 @@
+"""A script that writes the file named on its line, says a line, shows a bar, and ends with a mistake."""
+
+import sys
+
+from mindcv import console
+from mindcv.script import run_script
+
+
+def main(argv):
+    with open(argv[0], "w") as file:
+        assert file.fileno() > 2, "what C++ prints to stderr would land in it"
+        file.write("whole")
+    console.say("a line")
+    with console.Progress("loop", 1, "step") as progress:
+        progress.advance()
+    console.status("waiting")
+    raise ValueError("a mistake")
+
+
+run_script(main, sys.argv[1:])
