@@ -98,7 +98,7 @@ def export_ours(model: str, side: int, batch: int, path: str) -> Callable[[], No
     mindcv.setup_runtime(device_target="CPU")
     from mindcv.export import export_onnx
 
-    build = partial(mindcv.create_model, model, num_classes=CLASSES)
+    build = partial(mindcv.create_model, model, num_classes=CLASSES, device_forms=False)
     return lambda: export_onnx(build, path, input_size=(3, side, side), info={}, fold_bn=True) and None
 
 

@@ -49,12 +49,11 @@ def count_maps(network: Any, side: int) -> int:
     import numpy as np
     from mindspore import Tensor, nn
 
-    from mindcv.models.layers.pooling import ArgmaxPool
     from mindcv.models.layers.selective_kernel import SKFuse, SKSelect
     from mindcv.models.resnet import BasicBlock, Bottleneck
 
     thrice = (nn.Conv2d, nn.Dense, BasicBlock, Bottleneck)
-    twice = (nn.BatchNorm2d, nn.ReLU, nn.MaxPool2d, ArgmaxPool, nn.AvgPool2d, SKFuse, SKSelect)
+    twice = (nn.BatchNorm2d, nn.ReLU, nn.MaxPool2d, nn.AvgPool2d, SKFuse, SKSelect)
     total = 0
 
     def add(cell: nn.Cell, inputs: Any, output: Any) -> None:

@@ -1,7 +1,6 @@
 """Every SK network, loss and optimizer, as it is built for other devices, compiles to primitives that all have."""
 
 import re
-import sys
 
 import numpy as np
 import pytest
@@ -9,18 +8,9 @@ from mindspore import Tensor, nn, ops
 from portability import graph_primitives, not_portable, supported_platforms
 
 from mindcv.loss import LOSSES, create_loss
-from mindcv.models import create_model, list_models
-from mindcv.optim import OPTIMIZERS, create_optimizer
-
-
-@pytest.fixture(autouse=True)
-def another_device(monkeypatch):
-    """Layers and optimizers are built as for Ascend and GPU: what they are on a CPU only a CPU has to have."""
-    homes = [module for name, module in sys.modules.items() if name.startswith("mindcv.") and hasattr(module, "on_cpu")]
-    assert {"mindcv.models.layers.conv", "mindcv.optim.momentum"} <= {module.__name__ for module in homes}
-    for module in homes:
-        monkeypatch.setattr(module, "on_cpu", lambda: False)
-
+from mindcv.models import create_model, factory, list_models
+from mindcv.models.cpu import CPU_FORMS
+from mindcv.optim import OPTIMIZERS, create_optimizer, momentum
 
 _compiled = {}  # printed network -> its primitives: sknet26, sknet50, sknet101 shrink to the same one
 
@@ -31,7 +21,7 @@ def shrunken_primitives(name):
     The second stage has a block that changes stride and width and one that keeps them; further blocks and stages repeat
     these with other sizes. The full networks take 20 to 80 s to compile, these 2 to 5.
     """
-    model = create_model(name, num_classes=10, layers=(1, 2), planes=(64, 128)).set_train()
+    model = create_model(name, num_classes=10, device_forms=False, layers=(1, 2), planes=(64, 128)).set_train()
     key = re.sub("0x[0-9a-f]+", "", str(model))  # without the addresses of the initializers
     if key not in _compiled:
         images = Tensor(np.zeros((2, 3, 64, 64), np.float32))
@@ -47,6 +37,13 @@ def test_sk_models_are_portable_forward_and_backward(name):
     assert not not_portable(primitives)
 
 
+@pytest.mark.parametrize("device", ["CPU", "another"])
+def test_only_networks_for_a_cpu_hold_its_forms(monkeypatch, tiny_model, device):
+    monkeypatch.setattr(factory, "on_cpu", lambda: device == "CPU")
+    forms = [cell for _, cell in create_model(tiny_model).cells_and_names() if isinstance(cell, CPU_FORMS)]
+    assert bool(forms) == (device == "CPU")
+
+
 @pytest.mark.parametrize(
     "labels", [np.array([0, 3], np.int32), np.full((2, 4), 0.25, np.float32)], ids=["ids", "probs"]
 )
@@ -60,7 +57,8 @@ def test_losses_are_portable_forward_and_backward(name, labels):
 @pytest.mark.parametrize(
     ("name", "use_nesterov"), [*((name, False) for name in OPTIMIZERS.names()), ("sgd", True), ("momentum", True)]
 )
-def test_optimizers_are_portable_with_schedule_and_decay(name, use_nesterov):
+def test_optimizers_are_portable_with_schedule_and_decay(monkeypatch, name, use_nesterov):
+    monkeypatch.setattr(momentum, "on_cpu", lambda: False)
     network = nn.Dense(3, 2)
     optimizer = create_optimizer(
         network,

@@ -1,5 +1,7 @@
 """Fixtures for exporting."""
 
+from functools import partial
+
 import mindspore as ms
 import pytest
 import random_weights
@@ -9,8 +11,8 @@ from mindcv.runtime import setup_runtime
 
 @pytest.fixture
 def random_network():
-    """Builds a network with random weights: `random_network("sknet50")`, see `random_weights`."""
-    return random_weights.random_network
+    """Builds a textbook network with random weights: `random_network("sknet50")`, see `random_weights`."""
+    return partial(random_weights.random_network, device_forms=False)
 
 
 @pytest.fixture

@@ -17,6 +17,7 @@ from mindcv.export import (
     verify_export,
 )
 from mindcv.models import list_models
+from mindcv.models.layers import SelectiveKernel
 from mindcv.runtime import setup_runtime
 
 FORMAT = pytest.mark.parametrize("suffix", [".onnx", ".mindir"])
@@ -60,6 +61,13 @@ def test_a_fixed_batch_size_exports(pynative, random_network, tmp_path, tiny_mod
     export_network(build, path, input_size=(3, 16, 16), info=INFO, dynamic_batch=False)
     assert read_info(path) == {**INFO, "input_shape": [1, 3, 16, 16]}
     assert ExportedNetwork(path).input_shape == (1, 3, 16, 16)
+
+
+@FORMAT
+def test_three_branches_export(pynative, random_network, tmp_path, tiny_model, suffix):
+    middle = partial(SelectiveKernel, branches=3, min_reduced_channels=8)
+    build = partial(random_network, tiny_model, middle_conv=middle, **ONE_BLOCK)
+    assert export_network(build, tmp_path / f"a{suffix}", input_size=(3, 16, 16), info={}).difference < 1e-5
 
 
 @FORMAT
@@ -123,6 +131,21 @@ def test_verifying_notices_nan_and_another_number_of_classes(pynative, random_ne
         verify_export(broken, path, shape)
     with pytest.raises(ValueError, match=r"gives \(3, 10\) logits, the network \(3, 4\)"):
         verify_export(random_network(tiny_model, num_classes=4, **ONE_BLOCK), path, shape)
+
+
+@pytest.mark.parametrize(
+    "options", [{"padding": 2}, {"padding": (1, 0)}, {"padding": 1, "ceil_mode": True}, {"padding": 1, "dilation": 2}]
+)
+def test_padded_poolings_without_an_exportable_form_are_refused(pynative, tmp_path, options):
+    build = lambda: nn.SequentialCell([nn.MaxPool2d(5, 2, pad_mode="pad", **options)])  # noqa: E731
+    with pytest.raises(ValueError, match=r"MaxPool2d.*cannot be exported.*only those with padding=1"):
+        export_network(build, tmp_path / "a.mindir", input_size=(3, 16, 16), info={})
+
+
+def test_forms_for_a_cpu_are_refused_and_the_message_says_how_to_build(pynative, random_network, tmp_path, tiny_model):
+    build = partial(random_network, tiny_model, device_forms=True, **ONE_BLOCK)
+    with pytest.raises(ValueError, match=r"Conv2d computes on a CPU only.*create_model\(\.\.\., device_forms=False\)"):
+        export_network(build, tmp_path / "a.mindir", input_size=(3, 16, 16), info={})
 
 
 class Unexportable(nn.Cell):

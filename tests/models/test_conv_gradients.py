@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from mindspore import Tensor, ops
 
+from mindcv.models.cpu.conv import _Convolution, conv_form
 from mindcv.models.layers import conv2d
-from mindcv.models.layers.conv import _Convolution
 
 SHAPES = [  # channels in, out, height, width, kernel, dilation, groups
     (16, 16, 9, 7, 3, 1, 4),  # four channels in a group: gradients of a merged convolution
@@ -30,7 +30,7 @@ def test_gradients_are_those_of_the_convolution(mode, shape):
     x = Tensor(np.random.default_rng(sum(shape)).standard_normal((3, in_channels, height, width)).astype(np.float32))
     results = []
     for min_area in (0, height * width + 1):
-        conv = conv2d(in_channels, out_channels, kernel_size, dilation=dilation, groups=groups)
+        conv = conv_form(conv2d(in_channels, out_channels, kernel_size, dilation=dilation, groups=groups))
         conv.min_area_of_own_gradient = min_area
         assert isinstance(conv.convolve, _Convolution)
         conv.weight.set_data(Tensor(np.random.default_rng(1).standard_normal(conv.weight.shape).astype(np.float32)))
@@ -41,12 +41,12 @@ def test_gradients_are_those_of_the_convolution(mode, shape):
 
 
 def test_few_channels_in_a_group_take_the_gradient_of_a_merged_convolution():
-    assert conv2d(128, 128, 3, groups=32).convolve.merged == 4
-    assert conv2d(256, 256, 3, groups=32).convolve.merged == 1
-    assert conv2d(6, 6, 3, groups=3).convolve.merged == 1  # three groups cannot be merged by four
+    assert conv_form(conv2d(128, 128, 3, groups=32)).convolve.merged == 4
+    assert conv_form(conv2d(256, 256, 3, groups=32)).convolve.merged == 1
+    assert conv_form(conv2d(6, 6, 3, groups=3)).convolve.merged == 1  # three groups cannot be merged by four
 
 
 @pytest.mark.parametrize("options", [{"groups": 4, "stride": 2}, {"groups": 1}])
 def test_others_keep_those_of_mindspore(options):
-    conv = conv2d(16, 16, 3, **options)
+    conv = conv_form(conv2d(16, 16, 3, **options))
     assert conv.convolve is conv.conv2d

@@ -7,7 +7,8 @@ from mindspore import Tensor, nn
 from random_weights import random_network
 
 from mindcv.models import prepare_for_inference
-from mindcv.models.inference import EdgePaddedMaxPool, inference_pool, replace_cells
+from mindcv.models.inference import EdgePaddedMaxPool, inference_pool
+from mindcv.models.replace import replace_cells
 
 SIZES = [(2, 8, 8, 8), (1, 8, 7, 9), (2, 8, 2, 3), (1, 8, 1, 1)]
 # Two blocks with what the full networks have; with 256 planes the maps of 1x1 convolutions are joined.
@@ -30,9 +31,8 @@ def test_padded_max_pooling_is_exactly_the_same_for_any_sign(mode, kernel, shape
 @pytest.mark.parametrize(
     "options", [{"padding": 2}, {"padding": (1, 0)}, {"padding": 1, "ceil_mode": True}, {"padding": 1, "dilation": 2}]
 )
-def test_other_poolings_are_not_touched(options):
+def test_other_padded_poolings_have_no_such_form(options):
     assert inference_pool(nn.MaxPool2d(5, 2, pad_mode="pad", **options)) is None
-    assert inference_pool(nn.MaxPool2d(3, 2, pad_mode="same")) is None
 
 
 @pytest.mark.parametrize("name", NETWORKS)
@@ -68,10 +68,8 @@ def test_cells_in_every_place_are_replaced_and_parameters_keep_their_names():
     assert {id(parameter): parameter.name for parameter in network.get_parameters()} == names
 
 
-def test_other_devices_keep_their_own_pooling(monkeypatch):
-    for module in ("mindcv.models.inference", "mindcv.models.layers.pooling"):
-        monkeypatch.setattr(f"{module}.on_cpu", lambda: False)
-    network = prepare_for_inference(random_network("resnet18", **SHORT))
+def test_other_devices_keep_their_own_pooling():
+    network = prepare_for_inference(random_network("resnet18", device_forms=False, **SHORT))
     assert isinstance(network.pool, nn.MaxPool2d) and network.pool.use_pad
 
 

@@ -4,10 +4,10 @@ import mindspore as ms
 import numpy as np
 import pytest
 import reference
-from mindspore import Tensor, nn
+from mindspore import Tensor
 
-from mindcv.models.layers import ConvNormAct, SqueezeExcite, global_average
-from mindcv.models.layers.conv import PointwiseConv2d
+from mindcv.models.cpu.conv import conv_form
+from mindcv.models.layers import ConvNormAct, GlobalAverage, SqueezeExcite, conv2d
 from mindcv.models.layers.init import init_weights
 
 RNG = np.random.default_rng(0)
@@ -55,11 +55,6 @@ def test_squeeze_excite_has_a_sixteenth_of_the_channels_inside(channels, hidden)
     assert SqueezeExcite(channels).reduce.weight.shape == (hidden, channels)
 
 
-class GlobalAverage(nn.Cell):
-    def construct(self, x):
-        return global_average(x)
-
-
 def test_global_average_is_the_mean_over_height_and_width(mode):
     actual = GlobalAverage()(Tensor(IMAGES)).asnumpy()
     assert actual.shape == (3, 16)
@@ -72,7 +67,7 @@ def test_global_average_is_the_mean_over_height_and_width(mode):
 def test_pointwise_convolution_equals_numpy_either_way_with_its_gradients(mode, stride, side, joined):
     rng = np.random.default_rng(side)
     x = rng.standard_normal((3, 6, side, side)).astype(np.float32)
-    layer = PointwiseConv2d(6, 4, stride).set_train()
+    layer = conv_form(conv2d(6, 4, 1, stride=stride)).set_train()
     layer.max_area_to_join = side * side if joined else 0
     weight = layer.weight.asnumpy()[:, :, 0, 0].copy()
 
@@ -93,7 +88,7 @@ def test_pointwise_convolution_equals_numpy_either_way_with_its_gradients(mode, 
 
 def test_only_small_maps_with_many_channels_are_joined():
     def largest_sides(in_channels, out_channels):
-        layer = PointwiseConv2d(in_channels, out_channels)
+        layer = conv_form(conv2d(in_channels, out_channels, 1))
         return [max(side for side in range(20) if layer.set_train(train).joins(side**2)) for train in (True, False)]
 
     assert largest_sides(2048, 1024) == [7, 3]

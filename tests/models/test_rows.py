@@ -1,23 +1,34 @@
-"""Products of rows with one number each: the form for a CPU, held to the plain one."""
+"""Products of rows with one number each, held to the formula."""
 
 import numpy as np
 import pytest
-from mindspore import Tensor, ops
+from mindspore import Tensor, nn, ops
 
-from mindcv.models.layers import rows
+from mindcv.models.cpu.attention import BlendRows, ScaleRows
 
-PAIRS = [(rows.TiledScaleRows, rows.ScaleRows, 1), (rows.TiledBlendRows, rows.BlendRows, 2)]
+
+class Scale(nn.Cell):
+    def construct(self, rows, scale):
+        return rows * scale
+
+
+class Blend(nn.Cell):
+    def construct(self, first, second, weight):
+        return weight * first + (1 - weight) * second
+
+
+PAIRS = [(ScaleRows, Scale, 1), (BlendRows, Blend, 2)]
 
 
 @pytest.mark.parametrize("shape", [(6, 35), (4, 1), (1, 9)], ids=str)
-@pytest.mark.parametrize(("tiled", "plain", "maps"), PAIRS)
-def test_both_forms_compute_the_same_forward_and_backward(tiled, plain, maps, shape, mode):
+@pytest.mark.parametrize(("tiled", "formula", "maps"), PAIRS)
+def test_it_computes_the_formula_forward_and_backward(tiled, formula, maps, shape, mode):
     rng = np.random.default_rng(shape[1])
     inputs = [Tensor(rng.standard_normal(shape).astype(np.float32)) for _ in range(maps)]
     inputs.append(Tensor(rng.standard_normal((shape[0], 1)).astype(np.float32)))
     weight = Tensor(rng.standard_normal(shape).astype(np.float32))
     results = []
-    for form in (tiled, plain):
+    for form in (tiled, formula):
         gradients = ops.GradOperation(get_all=True, sens_param=True)(form())(*inputs, weight)
         results.append([part.asnumpy() for part in (form()(*inputs), *gradients)])
     assert len(results[0]) == maps + 2
@@ -29,11 +40,5 @@ def test_both_forms_compute_the_same_forward_and_backward(tiled, plain, maps, sh
 def test_a_blend_is_one_of_the_two_where_the_weight_says_so():
     first, second = (Tensor(np.full((1, 4), value, np.float32)) for value in (3.0, -7.0))
     for weight, expected in ((1.0, 3.0), (0.0, -7.0), (0.5, -2.0)):
-        blended = rows.TiledBlendRows()(first, second, Tensor([[weight]]))
+        blended = BlendRows()(first, second, Tensor([[weight]]))
         np.testing.assert_array_equal(blended.asnumpy(), np.full((1, 4), expected, np.float32))
-
-
-def test_the_device_decides(monkeypatch):
-    assert [type(cell) for cell in (rows.scale_rows(), rows.blend_rows())] == [rows.TiledScaleRows, rows.TiledBlendRows]
-    monkeypatch.setattr(rows, "on_cpu", lambda: False)
-    assert [type(cell) for cell in (rows.scale_rows(), rows.blend_rows())] == [rows.ScaleRows, rows.BlendRows]

@@ -1,11 +1,12 @@
-"""The selective kernel convolution against NumPy and against the textbook formulation, in both modes."""
+"""The selective kernel convolution against NumPy, and its form for a CPU against the textbook's, in both modes."""
 
 import mindspore as ms
 import numpy as np
 import pytest
 import reference
-from mindspore import Tensor, nn, ops
+from mindspore import Tensor, nn
 
+from mindcv.models import optimize_for_cpu
 from mindcv.models.layers import ConvNormAct, SelectiveKernel
 
 # Odd sizes throughout: padding and rounding show.
@@ -65,20 +66,8 @@ def test_forward_equals_the_numpy_reference(mode, case, training):
     np.testing.assert_allclose(actual, expected, rtol=0, atol=1e-5 * np.abs(expected).max())
 
 
-class TextbookSelectiveKernel(nn.Cell):
-    """Stack, softmax over the branches, multiply, sum, with the parameters of another cell."""
-
-    def __init__(self, network):
-        super().__init__(auto_prefix=False)
-        self.network = network
-
-    def construct(self, x):
-        features = ops.stack(self.network.split(x), axis=1)  # (B, M, C, H, W)
-        descriptor = features.sum(axis=1).mean(axis=(2, 3), keep_dims=True)
-        descriptor = ops.relu(self.network.fuse.bn(self.network.fuse.conv(descriptor)))
-        logits = self.network.select.conv(descriptor)
-        attention = ops.softmax(ops.reshape(logits, (*features.shape[:3], 1, 1)), axis=1)
-        return (features * attention).sum(axis=1)
+def cpu_form(network):
+    return optimize_for_cpu(nn.SequentialCell([network]))[0]
 
 
 def gradients(network, parameters, x, direction):
@@ -102,17 +91,17 @@ def assert_gradients_equal(actual, expected, names, tolerance):
 
 @pytest.mark.parametrize("branches", [2, 3])
 @TRAINING
-def test_gradients_equal_the_textbook_formulation(mode, branches, training):
-    network = SelectiveKernel(32, 32, branches=branches, stride=2, groups=4)
-    filled(network)
-    network.set_train(training)
-    textbook = TextbookSelectiveKernel(network).set_train(training)
-    parameters = network.trainable_params()
+def test_the_form_for_a_cpu_has_the_textbooks_output_and_gradients(mode, branches, training):
+    network, textbook = (SelectiveKernel(32, 32, branches=branches, stride=2, groups=4) for _ in range(2))
+    for layer in (network, textbook):
+        filled(layer)
+        layer.set_train(training)
+    network = cpu_form(network)
     x = images(32)
     direction = Tensor(np.random.default_rng(3).standard_normal((4, 32, 4, 5)).astype(np.float32))
-    names = ["input", *(parameter.name for parameter in parameters)]
-    actual = gradients(network, parameters, x, direction)
-    expected = gradients(textbook, parameters, x, direction)
+    names = ["input", *(parameter.name for parameter in textbook.trainable_params())]
+    actual = gradients(network, network.trainable_params(), x, direction)
+    expected = gradients(textbook, textbook.trainable_params(), x, direction)
     # The descriptor's batch norm runs over 4 values and magnifies rounding: 3e-5 seen in its neighbours' gradients.
     assert_gradients_equal(actual, expected, names, 2e-4)
 
@@ -167,7 +156,7 @@ def test_attention_sums_to_one_over_branches_and_equals_the_reference(mode, bran
 @pytest.mark.parametrize("branches", [2, 3])
 def test_attention_is_what_construct_weights_the_branches_with(branches):
     ms.set_context(mode=ms.PYNATIVE_MODE)
-    network = SelectiveKernel(32, 32, branches=branches, groups=4).set_train(False)
+    network = cpu_form(SelectiveKernel(32, 32, branches=branches, groups=4).set_train(False))
     filled(network)
     x = Tensor(images(32))
     features = np.stack([feature.asnumpy() for feature in network.split(x)], axis=1)

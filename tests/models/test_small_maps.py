@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from mindspore import Tensor, ops
 
+from mindcv.models.cpu.conv import conv_form
 from mindcv.models.layers import conv2d
 
 SHAPES = [  # channels in, out, height, width, kernel, stride, dilation, groups
@@ -23,7 +24,8 @@ def test_the_product_computes_what_the_convolution_does_forward_and_backward(mod
     x = Tensor(rng.standard_normal((3, in_channels, height, width)).astype(np.float32))
     results = []
     for max_pairs in (16, 0):
-        conv = conv2d(in_channels, out_channels, kernel_size, stride=stride, dilation=dilation, groups=groups)
+        options = {"stride": stride, "dilation": dilation, "groups": groups}
+        conv = conv_form(conv2d(in_channels, out_channels, kernel_size, **options))
         conv.weight.set_data(Tensor(np.random.default_rng(1).standard_normal(conv.weight.shape).astype(np.float32)))
         conv.max_matmul_pairs = max_pairs
         out = conv(x)
@@ -37,4 +39,4 @@ def test_the_product_computes_what_the_convolution_does_forward_and_backward(mod
 
 
 def test_only_maps_of_few_positions_become_products(mode):
-    assert conv2d(4, 4, 3).max_matmul_pairs == 16  # on the CPU that tests run on: 2 x 2 in, 2 x 2 out
+    assert conv_form(conv2d(4, 4, 3)).max_matmul_pairs == 16  # 2 x 2 in, 2 x 2 out

@@ -30,6 +30,7 @@ _DOCUMENTED_AS = {
     "Muls": "Mul",  # what `tensor * number` becomes
     "ReluGrad": "ReLU",
     "SigmoidGrad": "Sigmoid",
+    "SoftmaxBackward": "Softmax",
     "StridedSliceGrad": "StridedSlice",
 }
 

@@ -49,13 +49,8 @@ class SpatialConv2d(_Conv2d):
         super().__init__(conv)
         self.max_matmul_pairs = 16  # of positions in and out
         self.min_area_of_own_gradient = 28 * 28
-        self.geometry = kernel_size, stride, dilation = conv.kernel_size[0], conv.stride[0], conv.dilation[0]
-        own_gradient = stride == 1 and conv.group > 1
-        self.convolve = (
-            _Convolution(self.conv2d, conv.in_channels, kernel_size, dilation, conv.group)
-            if own_gradient
-            else self.conv2d
-        )
+        self.geometry = conv.kernel_size[0], conv.stride[0], conv.dilation[0]
+        self.convolve = _Convolution(self) if conv.stride[0] == 1 and conv.group > 1 else self.conv2d
         self.multiply = ops.MatMul()
         self.multiply_transposed = ops.MatMul(transpose_b=True)
         self.multiply_groups = ops.BatchMatMul(transpose_b=True)
@@ -121,7 +116,7 @@ class PointwiseConv2d(_Conv2d):
         # Every second row and column; a slice x[:, :, ::2, ::2] has a gradient that fails in Pynative (MindSpore 2.10).
         self.subsample = nn.AvgPool2d(1, stride, pad_mode="valid") if stride > 1 else nn.Identity()
         self.conv2d_of_all = ops.Conv2D(conv.out_channels, 1)
-        self.convolve = _Convolution(self.conv2d, conv.in_channels, 1, 1, 1) if stride == 1 else self.conv2d
+        self.convolve = _Convolution(self) if stride == 1 else self.conv2d
 
     def construct(self, x: Tensor) -> Tensor:
         height, width = (x.shape[2] + self.step - 1) // self.step, (x.shape[3] + self.step - 1) // self.step
@@ -153,14 +148,15 @@ class _Convolution(nn.Cell):
     about 0.85 on 56x56 and 28x28 (benchmarks/formulations.py).
     """
 
-    def __init__(self, convolution: ops.Conv2D, in_channels: int, kernel_size: int, dilation: int, groups: int) -> None:
+    def __init__(self, conv: nn.Conv2d) -> None:
         super().__init__()
-        self.convolution = convolution
-        self.in_channels, self.out_channels, self.kernel_size = in_channels, convolution.out_channel, kernel_size
-        self.groups, self.merged = groups, 4 if groups % 4 == 0 and in_channels // groups <= 4 else 1
-        padding = dilation * (kernel_size - 1) // 2
-        geometry = {"pad_mode": "pad", "pad": padding, "dilation": dilation}
-        self.input_gradient = ops.Conv2D(in_channels, kernel_size, group=groups, **geometry)
+        self.convolution = conv.conv2d
+        self.in_channels, self.out_channels = conv.in_channels, conv.out_channels
+        groups, padding = conv.group, conv.padding
+        self.kernel_size = kernel_size = conv.kernel_size[0]
+        self.groups, self.merged = groups, 4 if groups % 4 == 0 and conv.in_channels // groups <= 4 else 1
+        geometry = {"pad_mode": "pad", "pad": padding, "dilation": conv.dilation[0]}
+        self.input_gradient = ops.Conv2D(conv.in_channels, kernel_size, group=groups, **geometry)
         self.weight_gradient = _grad_ops.Conv2DBackpropFilter(
             self.out_channels,
             (kernel_size, kernel_size),

@@ -95,6 +95,7 @@ class SKSelect(nn.Cell):
 
     def construct(self, features: tuple[Tensor, ...], descriptor: Tensor) -> Tensor:
         """M maps of (B, C, H, W) and the descriptor (B, d, 1, 1) -> (B, C, H, W)."""
+        # Factors of (B, C, 1, 1), B as -1, export with an open batch size, and suit onnxruntime's blocks of channels.
         weights = ops.reshape(self.attention(descriptor), (-1, self.branches * self.channels, 1, 1))
         weights = ops.split(weights, self.channels, axis=1)
         selected = features[0] * weights[0]
