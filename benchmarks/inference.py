@@ -96,10 +96,10 @@ def export_ours(model: str, side: int, batch: int, path: str) -> Callable[[], No
     import mindcv
 
     mindcv.setup_runtime(device_target="CPU")
-    from mindcv.export import export_onnx
+    from mindcv.export import export_network
 
     build = partial(mindcv.create_model, model, num_classes=CLASSES, device_forms=False)
-    return lambda: export_onnx(build, path, input_size=(3, side, side), info={}, fold_bn=True) and None
+    return lambda: export_network(build, path, input_size=(3, side, side), info={}, fold_bn=True) and None
 
 
 def export_torch(model: str, side: int, batch: int, path: str) -> Callable[[], None]:

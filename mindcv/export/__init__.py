@@ -1,6 +1,6 @@
 """Networks as files for other programs: ONNX and MindIR, written, verified, run."""
 
-from mindcv.export.exporter import Export, check_export_path, export_mindir, export_network, export_onnx, verify_export
+from mindcv.export.exporter import Export, check_export_path, export_network, verify_export
 from mindcv.export.metadata import read_info
 from mindcv.export.runner import ExportedNetwork
 
@@ -8,9 +8,7 @@ __all__ = [
     "Export",
     "ExportedNetwork",
     "check_export_path",
-    "export_mindir",
     "export_network",
-    "export_onnx",
     "read_info",
     "verify_export",
 ]

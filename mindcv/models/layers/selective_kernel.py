@@ -46,10 +46,10 @@ class SKSplit(nn.Cell):
         )
 
     def construct(self, x: Tensor) -> tuple[Tensor, ...]:
-        features = ()
-        inputs = ops.split(x, self.branch_channels, axis=1) if self.split_input else None
+        inputs = ops.split(x, self.branch_channels, axis=1) if self.split_input else (x,) * len(self.branches)
+        features: tuple[Tensor, ...] = ()
         for m, branch in enumerate(self.branches):
-            features += (branch(inputs[m] if self.split_input else x),)
+            features += (branch(inputs[m]),)
         return features
 
 
