@@ -14,7 +14,7 @@ import mindspore
 import numpy
 from mindspore import nn
 
-from config import COMMAND_LINE, Config
+from config import COMMAND_LINE, OPTIONS, Config
 from mindcv.checkpoint import Checkpoint, CheckpointStore, check_fits
 from mindcv.console import say
 from mindcv.data import Loader
@@ -23,7 +23,6 @@ from mindcv.export import ExportedNetwork
 from mindcv.loss import create_loss
 from mindcv.models import build_model, prepare_for_inference, recompute_blocks
 from mindcv.optim import create_optimizer
-from mindcv.options.graphs import NOT_IN_GRAPHS
 from mindcv.scheduler import create_scheduler
 from mindcv.version import __version__
 from mindcv.weights.download import cache_folder
@@ -37,7 +36,7 @@ def graph_folder(config: Config) -> Path | None:
 
 def describe_graphs(config: Config, network: nn.Cell | ExportedNetwork) -> dict[str, Any]:
     """What determines the graphs of a script beside its source, for `compiled_graphs_kept`."""
-    options = {name: value for name, value in config.to_dict().items() if name not in NOT_IN_GRAPHS}
+    options = {name: value for name, value in config.to_dict().items() if OPTIONS[name].in_graph}
     return {"options": options, "network": getattr(network, "description", None)}
 
 

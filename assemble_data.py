@@ -1,5 +1,6 @@
 """Data sets and loaders from a configuration, with the classes and the division that a run or its weights know."""
 
+import inspect
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -135,7 +136,7 @@ def _compare_division(dataset: Dataset, weights: Checkpoint) -> None:
 
 def _build_loader(config: Config, dataset: Dataset, *, is_training: bool, **options: Any) -> Loader:
     data, augment = config.data, asdict(config.augment)
-    erasing = {key: augment.pop(key) for key in [*augment] if key.startswith("re_")}
+    of_batches = {key: augment.pop(key) for key in inspect.signature(create_batch_transforms).parameters}
     transforms = create_transforms(
         is_training=is_training,
         encoded=dataset.encoded,
@@ -146,7 +147,7 @@ def _build_loader(config: Config, dataset: Dataset, *, is_training: bool, **opti
     return Loader(
         dataset,
         transforms,
-        batch_transforms=create_batch_transforms(**erasing) if is_training else (),
+        batch_transforms=create_batch_transforms(**of_batches) if is_training else (),
         is_training=is_training,
         batch_size=data.batch_size,
         num_parallel_workers=data.num_parallel_workers,

@@ -1,12 +1,12 @@
 """Weights that a configuration names, and what they say about themselves."""
 
 import os
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from assemble import build_to_run
-from config import COMMAND_LINE, Config, Files
+from config import COMMAND_LINE, OPTIONS, Config
 from early import check_data_dir
 from mindcv.checkpoint import Checkpoint, check_fits, network_weights
 from mindcv.console import say
@@ -18,10 +18,7 @@ from mindcv.weights import find_weights, imagenet_classes
 from mindcv.weights.load import num_classes, read_published, read_weights
 
 # Of a saved configuration, what belongs to the command that wrote it.
-NOT_INHERITED = {
-    *("debug", "compile_cache", "resume", "resume_opt", "dataset_download", "ckpt_save_dir", "check_data"),
-    *(field.name for field in fields(Files)),
-}
+NOT_INHERITED = {option.name for option in OPTIONS.values() if not option.inherited}
 # Of that of weights, besides: where and from what that run started.
 _NOT_OF_WEIGHTS = NOT_INHERITED | {"ckpt_path", "pretrained", "device_target", "num_parallel_workers"}
 # What a training inherits from published weights; from a checkpoint it takes the weights only.

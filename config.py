@@ -22,6 +22,7 @@ from mindcv.options.mindcv_keys import UNAVAILABLE, WITHOUT_EFFECT, check_foreig
 from mindcv.options.option import Option, brief, expand_home, shorten, show
 from mindcv.options.schema import (
     SCRIPTS,
+    SECTION_RULES,
     Augment,
     Data,
     Files,
@@ -90,17 +91,13 @@ class Config:
 SECTIONS: dict[str, type] = {
     f.name: f.type for f in fields(Config) if isinstance(f.type, type) and is_dataclass(f.type)
 }
-_USED_BY = dict.fromkeys(("augment", "loss", "optim", "schedule", "train"), ("train",)) | {
-    "data": ("train", "validate")
-}
-
 OPTIONS: dict[str, Option] = {
     f.name: Option(
         name=f.name,
         section=section,
         type=f.type,
         default=f.default,
-        **{"scripts": _USED_BY.get(section, SCRIPTS), **f.metadata},
+        **{"scripts": SCRIPTS, **SECTION_RULES[section], **f.metadata},
     )
     for section, kind in SECTIONS.items()
     for f in fields(kind)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from assemble_weights import NOT_INHERITED, saved_config
-from config import DIGITS_PRESET, Config, Schedule
+from config import DIGITS_PRESET, OPTIONS, Config, Schedule
 from early import check_data_dir, resume_path
 from mindcv.checkpoint import Checkpoint, CheckpointStore, check_fits, read_checkpoint, save_checkpoint
 from mindcv.console import say, warn
@@ -22,29 +22,11 @@ from mindcv.engine import Progress, RunLength, TrainState
 from mindcv.options.option import show
 from mindcv.runtime import present_devices
 
-# What the saved state belongs to; another value of these needs a run of its own.
-_FIXED = {
-    "model": "the weights are that network's",
-    "num_classes": "the classifier has that size",
-    "in_channels": "the first convolution has that size",
-    "dataset": "the classes are that data set's",
-    "val_fraction": "it would validate on images that it was trained on",
-    "opt": "the saved state is that optimizer's",
-    "use_nesterov": "the saved state is that optimizer's",
-    "freeze": "the saved state covers the parameters that were trained",
-    "freeze_bn": "the saved state covers the parameters that were trained",
-}
 # What a position inside an epoch is counted in.
 _WITHIN_AN_EPOCH = (
     *("batch_size", "gradient_accumulation_steps", "drop_remainder"),
     *("num_samples", "train_split", "shuffle", "seed"),
 )
-# What does not change the training: other values need no remark.
-_FREE = NOT_INHERITED | {
-    *("ckpt_path", "pretrained", "num_parallel_workers", "fold_bn", "val_while_train", "val_interval"),
-    *("ckpt_save_interval", "ckpt_save_steps", "keep_checkpoint_max", "on_save_error", "log_interval"),
-    *("on_nan", "nan_limit", "on_bad_image", "bad_image_limit"),
-}
 _OF_SCHEDULE = {
     *(field.name for field in fields(Schedule)),
     *("epoch_size", "batch_size", "gradient_accumulation_steps", "num_samples"),
@@ -139,11 +121,12 @@ def compare(saved: Mapping[str, Any], now: Mapping[str, Any], *, inside_epoch: b
     before = {key: tuple(value) if isinstance(value, list) else value for key, value in saved.items()}
     changed = [key for key in now if key in before and before[key] != now[key]]
     different = {key: f"{key} {show(saved[key])} -> {show(now[key])}" for key in changed}
-    for key, reason in _FIXED.items():
-        if key in different:
+    for key in different:
+        if OPTIONS[key].fixed:
             raise ValueError(
-                f"this run cannot be resumed with another {key} ({different[key]}): {reason}. Leave {key} as it was, "
-                "or start a run of its own: without --resume, with --ckpt_path if it should begin with these weights."
+                f"this run cannot be resumed with another {key} ({different[key]}): {OPTIONS[key].fixed}. Leave {key} "
+                "as it was, or start a run of its own: without --resume, with --ckpt_path if it should begin with "
+                "these weights."
             )
     misplaced = [different[key] for key in _WITHIN_AN_EPOCH if key in different]
     if inside_epoch and misplaced:
@@ -152,7 +135,7 @@ def compare(saved: Mapping[str, Any], now: Mapping[str, Any], *, inside_epoch: b
             "Resume with the old values and change them at the end of an epoch, or resume from a checkpoint of an "
             "epoch's end."
         )
-    reported = [text for key, text in different.items() if key not in _FREE]
+    reported = [text for key, text in different.items() if not OPTIONS[key].free]
     if not reported:
         return []
     schedule = "; the learning rates are those of the new schedule" if _OF_SCHEDULE & different.keys() else ""

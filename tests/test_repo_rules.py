@@ -102,7 +102,9 @@ def test_a_file_holds_one_concept(path):
     ids=lambda path: path.name,
 )
 def test_top_level_scripts_stay_short(path):
-    assert len(path.read_text().splitlines()) <= {"assemble.py": 220, "resume.py": 300}.get(path.name, 150)
+    assert len(path.read_text().splitlines()) <= {"assemble.py": 220, "assemble_data.py": 220, "resume.py": 300}.get(
+        path.name, 150
+    )
 
 
 @pytest.mark.parametrize(

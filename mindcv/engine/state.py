@@ -29,6 +29,7 @@ class StepReport:
     Attributes:
         epoch: counted from 1.
         step: of the epoch, counted from 1.
+        number: of the step in the run, counted from 1.
         loss: training loss of the batch, as optimized.
         lr: learning rate of the update that the batch belongs to.
         finite: whether loss, gradients and running statistics were finite; else the step changed nothing.
@@ -37,6 +38,7 @@ class StepReport:
 
     epoch: int
     step: int
+    number: int
     loss: float
     lr: float
     finite: bool

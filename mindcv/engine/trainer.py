@@ -154,7 +154,7 @@ class Trainer:
                 asked = clock()
                 images, labels = next(batches)
                 progress.waited += clock() - asked
-                report = self._step(images, labels, progress, learning_rates)
+                report = self._step(images, labels, progress, count, learning_rates)
                 if not report.finite:
                     self._handle_nonfinite(report.loss, progress, count)
                 progress.seconds = before + clock() - start
@@ -163,8 +163,7 @@ class Trainer:
                 shown.advance(f"loss {mean:.4f}, lr {report.lr:.2g}, {rate:.0f} img/s")
                 for callback in self.callbacks:
                     callback.on_step_end(report)
-                steps = progress.epoch * count + progress.batch
-                if self.saver and self.save_steps and steps % self.save_steps == 0:
+                if self.saver and self.save_steps and report.number % self.save_steps == 0:
                     self.saver.save_now(progress)
                 if self.stop():
                     break
@@ -173,7 +172,7 @@ class Trainer:
         return progress.batch == count
 
     def _step(
-        self, images: np.ndarray, labels: np.ndarray, progress: Progress, learning_rates: Sequence[float]
+        self, images: np.ndarray, labels: np.ndarray, progress: Progress, count: int, learning_rates: Sequence[float]
     ) -> StepReport:
         """Train on one batch and count it."""
         loss, finite, updated = (result.asnumpy().item() for result in self.step(Tensor(images), Tensor(labels)))
@@ -183,7 +182,8 @@ class Trainer:
         if finite:
             progress.loss_sum += loss
             progress.counted += 1
-        return StepReport(progress.epoch + 1, progress.batch, loss, lr, finite, updated)
+        number = progress.epoch * count + progress.batch
+        return StepReport(progress.epoch + 1, progress.batch, number, loss, lr, finite, updated)
 
     def _seconds_after_epoch(self, epoch_seconds: float, epoch: int, epochs: int) -> float:
         """From the last step of an epoch to the end of the run, if validations take as long as the last one."""

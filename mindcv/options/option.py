@@ -46,10 +46,17 @@ class Option(Argument):
     words: tuple[str, ...] = ()  # the texts that are legal where a number is, too; empty: any text
     is_path: bool = False  # its texts name files or folders: `~` is home, and blanks or commas separate nothing
     scripts: tuple[str, ...] = ()  # the scripts that use it
+    inherited: bool = True  # a checkpoint's value is used; False: it belongs to the command that was given
+    fixed: str = ""  # why a run cannot be resumed with another value
+    free: bool = False  # a training with another value is the same training
+    in_graph: bool = True  # another value may change a compiled graph; an option that says so wrongly costs results
 
     def __post_init__(self) -> None:
         if get_origin(self.type) is Literal:
             object.__setattr__(self, "choices", get_args(self.type))
+        if not self.inherited:
+            object.__setattr__(self, "free", True)
+            object.__setattr__(self, "in_graph", False)
 
     @property
     def kinds(self) -> tuple[Any, ...]:

@@ -7,7 +7,7 @@ or NumPy, because `--help` should answer at once.
 """
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from mindcv import arguments as legal
 from mindcv.loss.factory import LOSSES
@@ -16,7 +16,24 @@ from mindcv.options.option import option
 from mindcv.scheduler.factory import SCHEDULERS
 
 SCRIPTS = ("train", "validate", "infer", "export", "convert")
-_COMPUTING = {"scripts": ("train", "validate", "infer")}
+_COMPUTING: dict[str, Any] = {"scripts": ("train", "validate", "infer")}
+_TRAIN: dict[str, Any] = {"scripts": ("train",)}
+# Rules of all options of a section that do not say otherwise. Graphs take images, labels and weights as inputs, and
+# learning rates as a Parameter; in_graph=False says so of the options that decide about these.
+SECTION_RULES: dict[str, dict[str, Any]] = {
+    "runtime": {},
+    "data": {"scripts": ("train", "validate"), "in_graph": False},
+    "image": {"in_graph": False},
+    "augment": {**_TRAIN, "in_graph": False},
+    "model": {},
+    "loss": _TRAIN,
+    "optim": _TRAIN,
+    "schedule": {**_TRAIN, "in_graph": False},
+    "train": _TRAIN,
+    "files": {"inherited": False},
+}
+_COMMAND: dict[str, Any] = {"inherited": False}
+_FREE: dict[str, Any] = {"free": True, "in_graph": False}
 
 
 @dataclass(frozen=True)
@@ -26,38 +43,45 @@ class Runtime:
     mode: int = option(0, "0: Graph mode (compiled), 1: Pynative mode (eager)", choices=(0, 1))
     device_target: str = option("auto", "device; auto: the best present", choices=("auto", "Ascend", "GPU", "CPU"))
     seed: int = option(legal.SEED, "seed of weights, data order and augmentation")
-    compile_cache: bool = option(True, "keep compiled networks for the next start", **_COMPUTING)
-    debug: bool = option(False, "show the traceback of an error, not only its message")
+    compile_cache: bool = option(True, "keep compiled networks for the next start", **_COMPUTING, **_COMMAND)
+    debug: bool = option(False, "show the traceback of an error, not only its message", **_COMMAND)
 
 
-_VALIDATE = {"scripts": ("validate",)}
+_VALIDATE: dict[str, Any] = {"scripts": ("validate",)}
+_CLASSES = "the classes are that data set's"
+_DIVISION = "it would validate on images that it was trained on"
 
 
 @dataclass(frozen=True)
 class Data:
     """Data"""
 
-    dataset: str = option("digits", "digits, cifar10, cifar100, mnist, imagenet, or your own: a folder per class")
+    dataset: str = option(
+        "digits", "digits, cifar10, cifar100, mnist, imagenet, or your own: a folder per class", fixed=_CLASSES
+    )
     data_dir: str = option("./data", "folder that holds the data set", is_path=True)
-    dataset_download: bool = option(False, "download the data set into data_dir when it is not there")
+    dataset_download: bool = option(False, "download the data set into data_dir when it is not there", **_COMMAND)
     train_split: str | None = option(None, "split to train on; none: the data set's own", scripts=("train",))
     val_split: str | None = option(None, "split to validate on; none: the data set's own")
     val_fraction: float | None = option(
-        legal.VAL_FRACTION, "share to hold out of a folder without train/ and val/; none: 0.2"
+        legal.VAL_FRACTION, "share to hold out of a folder without train/ and val/; none: 0.2", fixed=_DIVISION
     )
     num_samples: int | None = option(legal.NUM_SAMPLES, "use only that many examples of each split")
     batch_size: int = option(legal.BATCH_SIZE, "examples per batch", **_COMPUTING)
     shuffle: bool = option(True, "shuffle the training examples in every epoch", scripts=("train",))
     drop_remainder: bool = option(True, "drop the last, smaller training batch", scripts=("train",))
     num_parallel_workers: int | None = option(
-        legal.NUM_PARALLEL_WORKERS, "data threads; none: the cores present, at most 8", **_COMPUTING
+        legal.NUM_PARALLEL_WORKERS, "data threads; none: the cores present, at most 8", **_COMPUTING, **_FREE
     )
-    on_bad_image: str = option(legal.ON_BAD_IMAGE, "an image that cannot be read ends the run, or is left out")
-    bad_image_limit: int = option(legal.BAD_IMAGE_LIMIT, "most images that on_bad_image=skip leaves out")
-    check_data: bool = option(False, "read every image of the data set, list the bad ones, and end", **_VALIDATE)
+    on_bad_image: str = option(legal.ON_BAD_IMAGE, "an image that cannot be read ends the run, or is left out", **_FREE)
+    bad_image_limit: int = option(legal.BAD_IMAGE_LIMIT, "most images that on_bad_image=skip leaves out", **_FREE)
+    check_data: bool = option(
+        False, "read every image of the data set, list the bad ones, and end", **_VALIDATE, **_COMMAND
+    )
 
 
 _SCALE = "0..1; values above 1: 0..255"
+_FIRST = "the first convolution has that size"
 
 
 @dataclass(frozen=True)
@@ -65,7 +89,9 @@ class Image:
     """Image"""
 
     image_resize: int = option(legal.IMAGE_RESIZE, "height and width of the network's input, pixels")
-    in_channels: int = option(legal.IN_CHANNELS, "channels of the network's input: colour, or grey")
+    in_channels: int = option(
+        legal.IN_CHANNELS, "channels of the network's input: colour, or grey", fixed=_FIRST, in_graph=True
+    )
     interpolation: str = option(legal.INTERPOLATION, "resizing filter")
     mean: tuple[float, ...] = option(legal.MEAN, f"mean per channel, {_SCALE}")
     std: tuple[float, ...] = option(legal.STD, f"deviation per channel, {_SCALE}")
@@ -96,7 +122,7 @@ class Augment:
 
 
 _WEIGHTS = "use these weights: .ckpt (also MindCV's), .safetensors, .pth, .onnx, .mindir"
-_FREEZE = {"words": ("backbone",), "scripts": ("train",)}
+_FREEZE: dict[str, Any] = {"fixed": "the saved state covers the parameters that were trained", **_TRAIN}
 _FOLD_BN = "fold batch norms into convolutions: faster, the same results up to rounding"
 _FREEZE_BN = "batch norms that keep their running statistics: those of frozen parts, all, or none"
 
@@ -105,19 +131,30 @@ _FREEZE_BN = "batch norms that keep their running statistics: those of frozen pa
 class Model:
     """Model"""
 
-    model: str = option("sknet50", "name of the network, one of mindcv.list_models()")
+    model: str = option(
+        "sknet50", "name of the network, one of mindcv.list_models()", fixed="the weights are that network's"
+    )
     num_classes: int | None = option(
-        None, "size of the output; none: the data set's", minimum=1, scripts=("train", "validate")
+        None,
+        "size of the output; none: the data set's",
+        minimum=1,
+        scripts=("train", "validate"),
+        fixed="the classifier has that size",
+        in_graph=False,  # the network's description has it
     )
-    pretrained: bool | str = option(False, "use published weights: the usual ones, or those of this name")
-    ckpt_path: str = option("", _WEIGHTS, is_path=True)
-    drop_rate: float = option(0.0, "dropout before the classifier", minimum=0, below=1, scripts=("train",))
-    drop_path_rate: float = option(0.0, "probability of skipping a block", minimum=0, below=1, scripts=("train",))
+    pretrained: bool | str = option(False, "use published weights: the usual ones, or those of this name", **_FREE)
+    ckpt_path: str = option("", _WEIGHTS, is_path=True, **_FREE)
+    drop_rate: float = option(0.0, "dropout before the classifier", minimum=0, below=1, **_TRAIN)
+    drop_path_rate: float = option(0.0, "probability of skipping a block", minimum=0, below=1, **_TRAIN)
     freeze: int | str | None = option(
-        None, "do not train the stem and the first N stages; backbone: all but the classifier", minimum=1, **_FREEZE
+        None,
+        "do not train the stem and the first N stages; backbone: all but the classifier",
+        minimum=1,
+        words=("backbone",),
+        **_FREEZE,
     )
-    freeze_bn: str = option("frozen", _FREEZE_BN, choices=("none", "frozen", "all"), scripts=("train",))
-    fold_bn: bool = option(True, _FOLD_BN, scripts=("validate", "infer", "export"))
+    freeze_bn: str = option("frozen", _FREEZE_BN, choices=("none", "frozen", "all"), **_FREEZE)
+    fold_bn: bool = option(True, _FOLD_BN, scripts=("validate", "infer", "export"), free=True)
 
 
 @dataclass(frozen=True)
@@ -128,20 +165,23 @@ class Loss:
     label_smoothing: float = option(legal.LABEL_SMOOTHING, "mass moved to the uniform distribution")
 
 
-_MOMENTUM, _NESTEROV, _BETAS = (", ".join(OPTIMIZERS.users(key)) for key in ("momentum", "use_nesterov", "betas"))
+_MOMENTUM, _NESTEROV, _BETAS, _EPS = (
+    ", ".join(OPTIMIZERS.users(key)) for key in ("momentum", "use_nesterov", "betas", "eps")
+)
+_STATE = "the saved state is that optimizer's"
 
 
 @dataclass(frozen=True)
 class Optim:
     """Optimizer"""
 
-    opt: str = option("momentum", "optimizer", choices=tuple(OPTIMIZERS))
+    opt: str = option("momentum", "optimizer", choices=tuple(OPTIMIZERS), fixed=_STATE)
     momentum: float = option(legal.MOMENTUM, f"momentum of {_MOMENTUM}")
     weight_decay: float = option(legal.WEIGHT_DECAY, "weight decay")
     weight_decay_filter: str = option(legal.WEIGHT_DECAY_FILTER, "what does not decay")
-    use_nesterov: bool = option(False, f"Nesterov's momentum ({_NESTEROV})")
+    use_nesterov: bool = option(False, f"Nesterov's momentum ({_NESTEROV})", fixed=_STATE)
     betas: tuple[float, ...] = option(legal.BETAS, f"averaging rates of {_BETAS}")
-    eps: float = option(legal.EPS, f"term in the denominator of {_BETAS}")
+    eps: float = option(legal.EPS, f"term in the denominator of {_EPS}")
     layer_decay: float | None = option(legal.LAYER_DECAY, "learning rate's factor from each block to the one before")
     head_lr_scale: float = option(legal.HEAD_LR_SCALE, "factor of the classifier's learning rate")
 
@@ -174,25 +214,31 @@ _LOG_INTERVAL = "steps between progress lines; none: about one a minute, where n
 class Train:
     """Training"""
 
-    epoch_size: int = option(90, "epochs to train", minimum=1)
-    val_while_train: bool = option(True, "validate while training")
-    val_interval: int = option(1, "epochs between validations; the last epoch is always validated", minimum=1)
+    epoch_size: int = option(90, "epochs to train", minimum=1, in_graph=False)
+    val_while_train: bool = option(True, "validate while training", **_FREE)
+    val_interval: int = option(1, "epochs between validations; the last epoch is always validated", minimum=1, **_FREE)
     ckpt_save_dir: str = option(
-        "./ckpt", "folder for checkpoints, metrics and the resolved configuration", is_path=True
+        "./ckpt", "folder for checkpoints, metrics and the resolved configuration", is_path=True, **_COMMAND
     )
-    ckpt_save_interval: int = option(1, "epochs between checkpoints", minimum=1)
-    ckpt_save_steps: int | None = option(None, "batches between further checkpoints inside the epochs", minimum=1)
-    keep_checkpoint_max: int = option(0, "newest epoch checkpoints kept beside best and last", minimum=0)
-    log_interval: int | None = option(None, _LOG_INTERVAL, minimum=1)
+    ckpt_save_interval: int = option(1, "epochs between checkpoints", minimum=1, **_FREE)
+    ckpt_save_steps: int | None = option(
+        None, "batches between further checkpoints inside the epochs", minimum=1, **_FREE
+    )
+    keep_checkpoint_max: int = option(0, "newest epoch checkpoints kept beside best and last", minimum=0, **_FREE)
+    log_interval: int | None = option(None, _LOG_INTERVAL, minimum=1, **_FREE)
     clip_grad: bool = option(False, "clip the global norm of the gradient to clip_value")
     clip_value: float = option(15.0, "largest global norm of the gradient", above=0)
     gradient_accumulation_steps: int = option(1, "batches whose gradients make one update", minimum=1)
     recompute: bool = option(False, "recompute activations in the backward pass: less memory, more time")
-    resume: bool | str = option(False, _RESUME, is_path=True)
-    resume_opt: bool = option(False, "MindCV's spelling: with ckpt_path, what resume does with that file")
-    on_nan: Literal["stop", "skip", "rollback"] = option("stop", "what follows a NaN or infinite loss or gradient")
-    nan_limit: int = option(20, "most steps that on_nan=skip or rollback may cost", minimum=1)
-    on_save_error: Literal["stop", "continue"] = option("stop", "what follows when a checkpoint cannot be written")
+    resume: bool | str = option(False, _RESUME, is_path=True, **_COMMAND)
+    resume_opt: bool = option(False, "MindCV's spelling: with ckpt_path, what resume does with that file", **_COMMAND)
+    on_nan: Literal["stop", "skip", "rollback"] = option(
+        "stop", "what follows a NaN or infinite loss or gradient", **_FREE
+    )
+    nan_limit: int = option(20, "most steps that on_nan=skip or rollback may cost", minimum=1, **_FREE)
+    on_save_error: Literal["stop", "continue"] = option(
+        "stop", "what follows when a checkpoint cannot be written", **_FREE
+    )
 
 
 @dataclass(frozen=True)

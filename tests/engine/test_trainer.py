@@ -97,7 +97,7 @@ def test_callbacks_see_every_step_and_those_that_need_none_ignore_them():
     trainer = Trainer(FakeStep(losses, accumulate_steps=2), None, [Callback(), recorder], on_nan="skip")
     trainer.fit(FakeLoader(2), epochs=2, learning_rates=[0.5, 0.25])
     last = recorder.reports.pop()
-    assert last == StepReport(epoch=2, step=2, loss=4.0, lr=0.25, finite=True, updated=True)
+    assert last == StepReport(epoch=2, step=2, number=4, loss=4.0, lr=0.25, finite=True, updated=True)
     assert [(r.epoch, r.step, r.lr, r.finite, r.updated) for r in recorder.reports] == [
         (1, 1, 0.5, True, False),
         (1, 2, 0.5, False, True),
