@@ -79,7 +79,7 @@ def test_averaging_copies_changes_nothing_and_shares_no_memory():
             r"steps is int64.*b\.ckpt has another value than a",
         ),
         (checkpoint("b.ckpt", weights={"half": np.full(5, np.nan, np.float16)}), r"b\.ckpt holds NaN .* half"),
-        (Checkpoint(Path("b.ckpt"), {}, {}), r"b\.ckpt does not describe itself"),
+        (Checkpoint(Path("b.ckpt"), {}, {}), r"b\.ckpt has no description"),
     ],
 )
 def test_checkpoints_that_differ_are_refused_by_name(other, message):
@@ -117,7 +117,7 @@ def test_stripping_keeps_what_using_the_weights_needs():
     assert info["model"] == INFO["model"]
     assert info["config"] == {key: INFO["config"][key] for key in USE_CONFIG}
     assert strip_checkpoint(Checkpoint(whole.path, weights, info))[1] == info
-    with pytest.raises(ValueError, match="does not describe itself"):
+    with pytest.raises(ValueError, match="has no description"):
         strip_checkpoint(Checkpoint(Path("x.ckpt"), weights, {}))
 
 
