@@ -1,4 +1,4 @@
-"""One small registry: a name for each model, data set, loss, optimizer and schedule."""
+"""The registry of models, data sets, losses, optimizers and schedules by name."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -7,7 +7,7 @@ from mindcv.nearest import did_you_mean
 
 
 def unknown(kind: str, name: str, known: Sequence[str]) -> ValueError:
-    """The error for a name that stands for nothing of its kind."""
+    """Return the error for an unknown name, with the nearest and all known ones."""
     return ValueError(f"unknown {kind} {name!r}.{did_you_mean(name, known)} Known: {', '.join(known)}.")
 
 
@@ -23,7 +23,7 @@ class Registry:
         self._entries: dict[str, Callable[..., Any]] = {}
 
     def register(self, name: str | None = None) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-        """Decorator that enters a callable under `name`, by default under its own name.
+        """Return a decorator that registers a callable under `name`, by default under its own name.
 
         Raises:
             ValueError: if the name is taken.
@@ -32,7 +32,7 @@ class Registry:
         def enter(entry: Callable[..., Any]) -> Callable[..., Any]:
             key = name or entry.__name__
             if key in self._entries:
-                raise ValueError(f"{self.kind} {key!r} is registered already; every name may stand for one thing only.")
+                raise ValueError(f"{self.kind} {key!r} is registered already; choose another name.")
             self._entries[key] = entry
             return entry
 
@@ -49,5 +49,5 @@ class Registry:
         return self._entries[name]
 
     def names(self) -> list[str]:
-        """All names, sorted."""
+        """Return all names, sorted."""
         return sorted(self._entries)
