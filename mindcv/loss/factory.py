@@ -1,4 +1,4 @@
-"""Builds the training loss from its name."""
+"""Training losses by name."""
 
 from mindspore import nn
 

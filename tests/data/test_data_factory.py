@@ -52,7 +52,7 @@ def test_synthetic_images_depend_on_split_and_index_only():
     assert first[0][0].shape == (16, 16, 3)
     assert first.labels.tolist() == [0, 1, 2, 0, 1, 2, 0]
     assert len(create_dataset("synthetic")) == 256
-    with pytest.raises(ValueError, match="made, not downloaded"):
+    with pytest.raises(ValueError, match="generated, not downloaded"):
         create_dataset("synthetic", download=True)
     with pytest.raises(ValueError, match="num_samples must be at least 1"):
         create_dataset("synthetic", num_samples=0)
