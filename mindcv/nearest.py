@@ -20,10 +20,10 @@ def nearest(word: str, names: Iterable[str], *, parts: bool = True) -> list[str]
     word = word.lower()[:_LONGEST]
     names = list(dict.fromkeys(names))
     allowed = len(word) // 4
-    slips = {n: _slips(word, n.lower().rstrip("/")) for n in names if abs(len(n) - len(word)) <= allowed + 1}
-    close = sorted((name for name in slips if slips[name] <= allowed), key=slips.__getitem__)
+    edits = {n: _edits(word, n.lower().rstrip("/")) for n in names if abs(len(n) - len(word)) <= allowed + 1}
+    close = sorted((name for name in edits if edits[name] <= allowed), key=edits.__getitem__)
     if close or not parts:
-        return [name for name in close if slips[name] == slips[close[0]]][:_MOST_NAMES]
+        return [name for name in close if edits[name] == edits[close[0]]][:_MOST_NAMES]
     stem = word.removesuffix("s")
     within = [
         name
@@ -39,7 +39,7 @@ def did_you_mean(word: str, names: Iterable[str], *, parts: bool = True) -> str:
     return f" Did you mean {' or '.join(map(repr, close))}?" if close else ""
 
 
-def _slips(word: str, name: str) -> int:
+def _edits(word: str, name: str) -> int:
     """Count the insertions, deletions, substitutions and swaps of neighbours that turn one into the other."""
     before, row = [], list(range(len(name) + 1))
     for i, letter in enumerate(word, 1):

@@ -80,11 +80,11 @@ class FolderLock:
                 locks = self._flock(descriptor)
                 # A run that ended between our opening and locking has removed the file: try again.
                 if _is_at(descriptor, self.path):
-                    self._check_nobody_lives(descriptor, locks)
+                    self._check_not_held(descriptor, locks)
                     run = _this_run()
                     _write(descriptor, run)
                     if not locks:
-                        self._check_stands(descriptor, run)
+                        self._check_still_ours(descriptor, run)
                     return descriptor
             except BaseException:
                 os.close(descriptor)
@@ -103,7 +103,7 @@ class FolderLock:
             raise
         return True
 
-    def _check_nobody_lives(self, descriptor: int, locks: bool) -> None:
+    def _check_not_held(self, descriptor: int, locks: bool) -> None:
         run = _read(descriptor)
         if run is None:
             return
@@ -115,7 +115,7 @@ class FolderLock:
             raise self._refusal(run, left)
         self.took_over = f"took over {self.folder} from a run that is no longer alive: {_describe(run)}"
 
-    def _check_stands(self, descriptor: int, run: dict[str, Any]) -> None:
+    def _check_still_ours(self, descriptor: int, run: dict[str, Any]) -> None:
         time.sleep(SETTLE_SECONDS)
         written = _read_patiently(descriptor)
         if written != run:
@@ -142,7 +142,7 @@ class FolderLock:
 _held: "weakref.WeakSet[FolderLock]" = weakref.WeakSet()
 
 
-def _let_go_after_fork() -> None:
+def _release_after_fork() -> None:
     """Close the lock in a forked child: it must not hold the lock after its parent's death, nor remove it."""
     for lock in list(_held):
         if lock._descriptor is not None:
@@ -150,7 +150,7 @@ def _let_go_after_fork() -> None:
         lock._descriptor = None
 
 
-os.register_at_fork(after_in_child=_let_go_after_fork)
+os.register_at_fork(after_in_child=_release_after_fork)
 
 
 def _this_run() -> dict[str, Any]:

@@ -65,7 +65,7 @@ class Segment:
                 return self._take()
             except RuntimeError as error:
                 failure = error
-            self._set_aside(failure)
+            self._handle_failure(failure)
             self.close()
             self._start()
 
@@ -91,7 +91,7 @@ class Segment:
         self._next += 1
         return batch
 
-    def _set_aside(self, error: RuntimeError) -> None:
+    def _handle_failure(self, error: RuntimeError) -> None:
         """Record the image at which MindData failed; raise the error if there is none, or if it ends the run."""
         if self._rows.error is not None:
             raise self._rows.error from None

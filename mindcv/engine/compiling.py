@@ -12,7 +12,7 @@ from mindcv import console
 
 USUAL = "usually 10 to 60 s"
 _TICK_SECONDS = 0.5
-_AT_ONCE_SECONDS = 1.0  # a compilation is shown after this time: most calls find their graph at once
+_SHOW_AFTER_SECONDS = 1.0  # a compilation is shown after this time: most calls find their graph at once
 
 
 class _Clock:
@@ -66,7 +66,7 @@ def compiling_shown(*, kept: bool) -> Iterator[None]:
         while not done.wait(_TICK_SECONDS):
             since = _clock.since
             seconds = time.perf_counter() - since if since is not None else 0.0
-            if seconds >= _AT_ONCE_SECONDS:
+            if seconds >= _SHOW_AFTER_SECONDS:
                 what = "loading the compiled network" if _clock.loading else f"compiling the network, {hint}"
                 shown = True
                 console.status(f"{what}: {seconds:.0f} s")

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 # Beginnings of the names of this package, then of timm and MindCV.
 _KNOWN = re.compile(r"(stem|stages|classifier|conv1|bn1|layer\d+|fc)\.")
-_PARTS = {"backbone", "head"}  # the two parts of a classifier in mmpretrain, each with a prefix of its own
+_PARTS = {"backbone", "head"}  # the two parts of a classifier in mmpretrain, each with its own prefix
 
 
 def is_known(name: str) -> bool:

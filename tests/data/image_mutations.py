@@ -1,7 +1,7 @@
 """Reads damaged image files: `python tests/data/image_mutations.py FOLDER SEED COUNT`.
 
 Whole small images of every format and mode are cut, and their bytes flipped, overwritten, inserted, deleted and copied;
-most PNGs get right checksums again. Prints `START number` before each file and `END number format outcome` behind it.
+most PNGs get right checksums again. Prints `START number` before each file and `END number format outcome` after it.
 The outcome is "pixels", "refused" (by `read_image_file`) or "undecodable" (refused by the decoder).
 """
 

@@ -18,7 +18,7 @@ def shown(monkeypatch):
     texts = []
     monkeypatch.setattr(console, "status", texts.append)
     monkeypatch.setattr(compiling, "_TICK_SECONDS", 0.01)
-    monkeypatch.setattr(compiling, "_AT_ONCE_SECONDS", 0.05)
+    monkeypatch.setattr(compiling, "_SHOW_AFTER_SECONDS", 0.05)
     return texts
 
 
