@@ -22,7 +22,13 @@ ROOT = Path(config.__file__).parent
 OTHERS = {".venv", ".bench", "build"}  # not this repository's
 SOURCES = [path for path in sorted(ROOT.rglob("*.py")) if not OTHERS & set(path.relative_to(ROOT).parts)]
 # Tests that make pickles, most of them malicious, to check that they are errors.
-ATTACKS = {"test_torch_attacks.py", "test_torch_file.py", "test_datasets.py", "torch_format.py", "make_torch_files.py"}
+ATTACKS = {
+    "test_torch_attacks.py",
+    "test_torch_file.py",
+    "test_data_factory.py",
+    "torch_format.py",
+    "make_torch_files.py",
+}
 
 
 # No execution of file contents
