@@ -1,7 +1,7 @@
-"""What a script says while it runs: lines, progress, and text that is safe on a terminal.
+"""Console output of scripts: lines, progress bars, and text that is safe on a terminal.
 
-Nothing here raises because nobody can read it: a closed pipe, a full disk or a lost terminal must never stand between
-a result and the file it belongs into.
+Output errors (a closed pipe, a full disk, a lost terminal) are not raised: they must not prevent a result from being
+written to its file.
 """
 
 import contextlib
@@ -21,21 +21,21 @@ from tqdm.utils import ObjectWrapper
 
 from mindcv.distributed import ALONE, World
 
-COLUMNS = 100  # the longest line of our own, and the widest bar
-_LINE_SECONDS = 60.0  # between two progress lines where no bar can be seen
+COLUMNS = 100  # width of our longest line and of the widest bar
+_LINE_SECONDS = 60.0  # between two progress lines without a terminal
 _REDRAW_SECONDS = 0.1
 _lost: OSError | ValueError | None = None  # why a line could not be written to stdout
 _world = ALONE
 
 
 def speak_for(world: World) -> None:
-    """Of several processes only the main one says anything, but for errors."""
+    """Let only the main one of several processes print, except for errors."""
     global _world
     _world = world
 
 
 def say(text: str) -> None:
-    """Print a text to stdout, above a progress bar if there is one, at once."""
+    """Print a text to stdout, above a progress bar if there is one, and flush."""
     global _lost
     stream = sys.stdout
     if stream is None or not _world.is_main:
@@ -48,7 +48,7 @@ def say(text: str) -> None:
 
 
 def warn(text: str) -> None:
-    """`say` a warning."""
+    """Print a warning with `say`."""
     say(f"warning: {text}")
 
 
@@ -61,14 +61,14 @@ def tell_error(text: str) -> None:
 
 
 def printable(text: str) -> str:
-    """A text with what would break a line or steer the terminal escaped; a file name may hold any byte."""
+    """Escape everything that would break a line or control the terminal; a file name may contain any byte."""
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
 
 
 def command(script: str, *arguments: str) -> str:
-    """The line that runs a script of this checkout from here, with the Python that is running now."""
+    """Return the command that runs a script of this checkout from the current folder with the current Python."""
     found = shutil.which("python")
     same = found and os.path.dirname(os.path.abspath(found)) == os.path.dirname(os.path.abspath(sys.executable))
     python = "python" if same or not sys.executable else _nearby(sys.executable)
@@ -79,14 +79,14 @@ def command(script: str, *arguments: str) -> str:
 def prepare_streams() -> None:
     """Make stdin, stdout and stderr usable for a script.
 
-    A closed one becomes the null device: its number would else be given to the next file that is opened, and what
-    MindSpore's C++ side writes to stderr would land in it. Bytes of file names that are no text are escaped.
+    A closed one becomes the null device: else the next opened file gets its number, and with it the messages that
+    MindSpore's C++ code writes to stderr. Undecodable bytes of file names are escaped.
     """
     for number, name in enumerate(("stdin", "stdout", "stderr")):
         try:
             os.fstat(number)
         except OSError:
-            opened = os.open(os.devnull, os.O_RDWR)  # the lowest number that is free
+            opened = os.open(os.devnull, os.O_RDWR)  # gets the lowest free number
             assert opened == number
             setattr(sys, name, open(number, "r" if number == 0 else "w", closefd=False))  # noqa: SIM115
     for stream in (sys.stdout, sys.stderr):
@@ -95,10 +95,10 @@ def prepare_streams() -> None:
 
 
 def finish() -> str | None:
-    """Write out what is left. Call it last; stdout and stderr lead nowhere afterwards if they could not be written.
+    """Flush the streams. Call it last: afterwards a stream that could not be written is the null device.
 
     Returns:
-        Why output was lost, or None. A reader that left (`| head -1`) has seen what it wanted: that is None, too.
+        Why output was lost, or None. A reader that closed its pipe (`| head -1`) is no loss.
     """
     global _lost
     for stream in (sys.stdout, sys.stderr):
@@ -108,7 +108,7 @@ def finish() -> str | None:
         except (OSError, ValueError) as error:
             if stream is sys.stdout:
                 _lost = _lost or error
-            _silence(stream)  # else the interpreter tries again at its exit, and fails with code 120
+            _silence(stream)  # else the interpreter tries again at exit and fails with code 120
     lost, _lost = _lost, None
     if lost is None or isinstance(lost, BrokenPipeError):
         return None
@@ -116,7 +116,7 @@ def finish() -> str | None:
 
 
 class Progress:
-    """How far a loop has come: a bar where stderr is a terminal, else a line on stdout about once a minute.
+    """Progress of a loop: a bar if stderr is a terminal, else a line on stdout about once a minute.
 
         with Progress("validate", total=10, unit="batch") as progress:
             for batch in batches:
@@ -124,15 +124,15 @@ class Progress:
                 progress.advance("3 bad")
 
     Args:
-        title: what is done.
-        total: units in all; None if that is not known.
-        unit: what is counted, in the singular.
+        title: name of the work.
+        total: number of units; None if unknown.
+        unit: name of a unit, in the singular.
         start: units that were done before.
-        interval: units between two lines. They are then printed beside a bar as well.
+        interval: units between two lines, which are then printed beside a bar as well.
         shown: False shows nothing.
-        clock: seconds, of which differences count.
-        pace: seconds per unit, expected until it is known.
-        rest: pace -> seconds of what follows after the loop, to be counted into the time left.
+        clock: time in seconds, with any origin.
+        pace: expected seconds per unit, until measured.
+        rest: pace -> seconds of the work after the loop, added to the time left.
     """
 
     def __init__(
@@ -157,7 +157,8 @@ class Progress:
     def __enter__(self) -> "Progress":
         global _active
         self._outer, _active = _active, self
-        self._first, self._said = None, time.monotonic()
+        self._first: float | None = None  # when the first unit was done
+        self._said = time.monotonic()
         return self
 
     def __exit__(
@@ -171,7 +172,7 @@ class Progress:
         """Count a unit, and show a note beside it."""
         self.count += 1
         if self._first is None:
-            self._first = self._clock()  # the first unit often takes longer: it says nothing about the pace
+            self._first = self._clock()  # the first unit often takes longer and does not count for the pace
         else:
             self.pace = (self._clock() - self._first) / (self.count - self._start - 1)
         if not self._shown:
@@ -192,7 +193,7 @@ class Progress:
         self._bar.update()
 
     def remark(self, text: str) -> bool:
-        """Show a text in place of the note, until the next unit; whether there is a bar to show it."""
+        """Show a text in place of the note until the next unit; return whether there is a bar to show it."""
         if text:
             self._bar.set_postfix_str(text)
         return not self._bar.disable
@@ -202,14 +203,14 @@ _active: Progress | None = None  # the innermost loop
 
 
 def byte_bar(title: str, total: int, start: int = 0) -> tqdm:
-    """A bar for a download where stderr is a terminal, else nothing: tqdm's object, which pooch takes, too."""
+    """Return a bar for a download, shown if stderr is a terminal: tqdm's object, which pooch accepts."""
     return _draw_bar(True, desc=title, total=total, initial=start, unit="B", unit_scale=True)
 
 
 def status(text: str) -> None:
-    """Show what is done just now beside the progress bar, or in a line that the next one replaces; "" ends it.
+    """Show the current activity beside the progress bar, or in a line that the next status replaces; "" clears it.
 
-    Only where stderr is a terminal.
+    Shown only if stderr is a terminal.
     """
     on_bar = _active is not None and _active.remark(text)
     if not on_bar and _world.is_main and watched():
@@ -220,14 +221,14 @@ def status(text: str) -> None:
 
 
 def watched() -> bool:
-    """Whether stderr is a terminal, where a bar can be drawn."""
+    """Return whether stderr is a terminal, where a bar can be drawn."""
     with contextlib.suppress(OSError, ValueError):
         return sys.stderr is not None and sys.stderr.isatty()
     return False
 
 
 def duration(seconds: float) -> str:
-    """Seconds as people read them: "0:07", "12:34", "3:25:45", "2 d 3:25:45"."""
+    """Format seconds as "0:07", "12:34", "3:25:45" or "2 d 3:25:45"."""
     minutes, rest = divmod(round(max(seconds, 0)), 60)
     hours, minutes = divmod(minutes, 60)
     days, hours = divmod(hours, 24)
@@ -236,7 +237,7 @@ def duration(seconds: float) -> str:
 
 
 class _Forgiving(ObjectWrapper):
-    """A stream whose failures are ignored: tqdm itself forgives a lost terminal only."""
+    """A stream whose errors are ignored: tqdm itself ignores only a lost terminal."""
 
     def write(self, text: str) -> None:
         with contextlib.suppress(OSError, ValueError):
@@ -246,17 +247,15 @@ class _Forgiving(ObjectWrapper):
         with contextlib.suppress(OSError, ValueError):
             self._wrapped.flush()
 
-    def __eq__(self, other: object) -> bool:  # tqdm asks whether a bar is on the stream that it writes a line to
+    def __eq__(self, other: object) -> bool:  # tqdm compares a bar's stream with the one it writes a line to
         return self._wrapped is getattr(other, "_wrapped", other)
-
-    __hash__ = None
 
 
 def _draw_bar(shown: bool, **options: Any) -> tqdm:
     options |= {"leave": False, "mininterval": _REDRAW_SECONDS, "ncols": _width()}
-    options["nrows"] = 20  # else tqdm draws nothing where it takes the screen for one without rows
+    options["nrows"] = 20  # else tqdm draws nothing on a terminal that reports no rows
     if shown and _world.is_main and watched():
-        with contextlib.suppress(OSError, ValueError):  # tqdm first writes out what is left for stdout and stderr
+        with contextlib.suppress(OSError, ValueError):  # tqdm first flushes stdout and stderr
             return tqdm(file=_Forgiving(sys.stderr), **options)
     return tqdm(disable=True, **options)
 
@@ -266,7 +265,7 @@ def _width() -> int:
 
 
 def _seen() -> bool:
-    """Whether who reads stdout sees the bar as well."""
+    """Return whether stdout and stderr are both terminals, so that a reader of stdout sees the bar."""
     with contextlib.suppress(OSError, ValueError):
         return watched() and sys.stdout is not None and sys.stdout.isatty()
     return False
@@ -280,6 +279,6 @@ def _silence(stream: TextIO) -> None:
 
 
 def _nearby(path: str | Path) -> str:
-    """A path as seen from the current folder, if it lies below it."""
+    """Return a path relative to the current folder if it is below it, else absolute."""
     relative = os.path.relpath(path)
     return os.path.abspath(path) if relative.startswith(os.pardir) else relative

@@ -1,4 +1,4 @@
-"""The processes of a training. There is one today; what would differ between several asks a `World`."""
+"""The processes of a training: one today. Code that would differ between several uses `World`."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -9,8 +9,8 @@ class World:
     """The processes that train one network together, as one of them sees it.
 
     Attributes:
-        rank: number of this process, from 0. Rank 0 speaks and writes files.
-        size: how many there are. Each reads every `size`-th example, from `rank` on.
+        rank: number of this process, from 0. Rank 0 prints and writes files.
+        size: number of processes. Each reads every `size`-th example, from `rank` on.
         add: numbers of this process -> their sums over all processes.
 
     Raises:

@@ -1,4 +1,4 @@
-"""What folders of images hold, by names alone: no file is opened. Imports neither MindSpore nor NumPy."""
+"""Contents of image folders by names alone: no file is opened. Imports neither MindSpore nor NumPy."""
 
 import os
 from collections import Counter
@@ -8,19 +8,19 @@ from pathlib import Path
 
 from mindcv.files import listed
 
-# Pillow's suffixes of the formats that data/image_file.py reads, but for .pfm, whose pixels are no grey levels.
+# Pillow's suffixes of the formats that data/image_file.py reads, except .pfm, whose pixels are floats.
 IMAGE_SUFFIXES = (
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".apng", ".bmp", ".webp", ".gif", ".tif", ".tiff"),
     *(".ppm", ".pgm", ".pbm", ".pnm"),
 )
-# Left by systems and tools, in lower case; hidden names (.DS_Store, ._photo.jpg, .ipynb_checkpoints) are as well.
+# Left by systems and tools, in lower case, beside hidden names (.DS_Store, ._photo.jpg, .ipynb_checkpoints).
 _LEFT_BY_TOOLS = {
     *("thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r", "__macosx", "@eadir", "#recycle", "$recycle.bin"),
     *("lost+found", "system volume information", "__pycache__"),
 }
-# Names of folders that divide a data set, those to validate on in the order of preference.
+# Folders of evaluation splits, in order of preference.
 EVAL_SPLITS = ("val", "valid", "validation", "test")
-# Where the data sets with a layout of their own, their archives and their pickled versions are found.
+# Files of the data sets with their own layouts, of their archives and their pickled versions.
 _KNOWN = {
     "cifar10": (*("data_batch_1*", "test_batch*"), "cifar-10-batches-*/*_batch*", "cifar-10-*.tar.gz"),
     "cifar100": (*("train.bin", "cifar-100-binary/*.bin", "cifar-100-python/meta"), "cifar-100-*.tar.gz"),
@@ -34,37 +34,37 @@ BUILT_IN = ("digits", "synthetic", *_KNOWN)
 
 
 def is_of_user(name: str) -> bool:
-    """Whether a file or folder of this name is the user's, rather than hidden or left by a system or a tool."""
+    """Return whether a file or folder of this name is the user's: not hidden, nor left by a system or a tool."""
     return not name.startswith(".") and name.lower() not in _LEFT_BY_TOOLS
 
 
 def is_image(name: str) -> bool:
-    """Whether a file of this name is read as an image."""
+    """Return whether a file of this name is read as an image."""
     return name.lower().endswith(IMAGE_SUFFIXES)
 
 
-def entries_of(folder: str | os.PathLike) -> list[os.DirEntry]:
-    """The user's files and folders in `folder`, sorted by name."""
+def entries_of(folder: str | os.PathLike[str]) -> list[os.DirEntry[str]]:
+    """Return the user's files and folders in `folder`, sorted by name."""
     with os.scandir(folder) as entries:
         return sorted((entry for entry in entries if is_of_user(entry.name)), key=lambda entry: entry.name)
 
 
-def folders_left_out(folder: str | os.PathLike) -> list[str]:
-    """Names of the folders in `folder` that are not the user's, sorted."""
+def folders_left_out(folder: str | os.PathLike[str]) -> list[str]:
+    """Return the names of the folders in `folder` that are not the user's, sorted."""
     with os.scandir(folder) as entries:
         return sorted(entry.name for entry in entries if not is_of_user(entry.name) and entry.is_dir())
 
 
-def images_below(folder: str | os.PathLike, passed_over: Counter[str]) -> list[str]:
-    """Paths of the images in `folder` and below it, sorted; a symbolic link back to a folder above ends there.
+def images_below(folder: str | os.PathLike[str], passed_over: Counter[str]) -> list[str]:
+    """Return the paths of the images in and below `folder`, sorted; each linked folder is visited once.
 
     Args:
-        passed_over: receives, by suffix, the number of the user's files that are no images.
+        passed_over: receives, by suffix, the number of the user's files that are not images.
     """
     return list(_walk(folder, passed_over, set()))
 
 
-def _walk(folder: str | os.PathLike, passed_over: Counter[str], visited: set[str]) -> Iterator[str]:
+def _walk(folder: str | os.PathLike[str], passed_over: Counter[str], visited: set[str]) -> Iterator[str]:
     real = os.path.realpath(folder)
     if real in visited:
         return
@@ -79,12 +79,12 @@ def _walk(folder: str | os.PathLike, passed_over: Counter[str], visited: set[str
 
 
 def suffix_of(name: str) -> str:
-    """The suffix by which a file that is no image is counted."""
+    """Return the suffix under which a file that is not an image is counted."""
     return os.path.splitext(name)[1].lower() or "without a suffix"
 
 
-def describe_passed_over(folder: str | os.PathLike, passed_over: Counter[str]) -> list[str]:
-    """A remark on the files that `images_below` passed over; none if there are none."""
+def describe_passed_over(folder: str | os.PathLike[str], passed_over: Counter[str]) -> list[str]:
+    """Return a remark on the files that `images_below` passed over; none if there are none."""
     if not passed_over:
         return []
     number = passed_over.total()
@@ -94,30 +94,30 @@ def describe_passed_over(folder: str | os.PathLike, passed_over: Counter[str]) -
     return [f"{folder}: {what} passed over: {', '.join(kinds[:8] + more)}"]
 
 
-def describe_content(folder: str | os.PathLike) -> str:
-    """A sentence with the first names in a folder, for messages."""
+def describe_content(folder: str | os.PathLike[str]) -> str:
+    """Return a sentence with the first names in a folder, for messages."""
     names = [entry.name + "/" * entry.is_dir() for entry in entries_of(folder)]
     return f"Found in {folder}: {listed(names, none='nothing')}."
 
 
-def has_folders(folder: str | os.PathLike) -> bool:
-    """Whether a folder holds one of the user's."""
+def has_folders(folder: str | os.PathLike[str]) -> bool:
+    """Return whether a folder contains folders of the user."""
     return any(entry.is_dir() for entry in entries_of(folder))
 
 
-def splits_in(folder: str | os.PathLike) -> list[str]:
-    """Which of train, val, valid, validation, test are folders of class folders in `folder`."""
+def splits_in(folder: str | os.PathLike[str]) -> list[str]:
+    """Return which of train, val, valid, validation and test in `folder` are folders with class folders."""
     paths = {name: os.path.join(folder, name) for name in ("train", *EVAL_SPLITS)}
     return [name for name, path in paths.items() if os.path.isdir(path) and has_folders(path)]
 
 
 def find_undivided(root: Path, name: str, *, only_train: bool) -> Path | None:
-    """The folder with the class folders of a data set that is not divided into splits: `root/name` or `root`.
+    """Return the folder with the class folders of a data set without splits: `root/name` or `root`.
 
     Args:
-        only_train: whether a folder `train`, if it is the only split, counts as such.
+        only_train: whether a folder `train` counts as undivided if it is the only split.
     Returns:
-        None if there is none: class folders are two or more that hold images, and data sets side by side are no
+        None if there is none. There must be two or more class folders with images; neighbouring data sets are not
         classes.
     """
     for folder in (root / name, root):
@@ -136,21 +136,21 @@ def find_undivided(root: Path, name: str, *, only_train: bool) -> Path | None:
 
 
 def _is_no_class(folder: os.DirEntry) -> bool:
-    """Whether a folder looks like a split with a name of its own (Train, test_set), or like a data set."""
+    """Return whether a folder looks like a split with another name (Train, test_set), or like a data set."""
     named_so = folder.name.lower().startswith(("train", "val", "test", "eval"))
     return (named_so and has_folders(folder.path)) or bool(splits_in(folder.path))
 
 
 def data_set_in(folder: str) -> tuple[str, str]:
-    """The name of the data set that a folder holds, and what it is, in words.
+    """Return the name of the data set in a folder, and a description in words.
 
-    A known layout has its own name; images are called after their folder. Whether they can be read is not looked at.
+    A known layout has its own name; image folders are named after their folder. No file is opened.
     """
     root = Path(folder).expanduser()
     try:
         inner = [entry.name for entry in entries_of(root) if entry.is_dir() and splits_in(entry.path)]
         known = [] if splits_in(root) else _known_in(root)
-    except OSError:  # told when it is opened
+    except OSError:  # reported when it is opened
         inner, known = [], []
     if len(known) == 1 and not inner:
         return known[0], f"{known[0]}, which {folder} holds"
@@ -159,7 +159,7 @@ def data_set_in(folder: str) -> tuple[str, str]:
 
 
 def describe_known(root: Path) -> str:
-    """A hint at the data sets with a layout of their own that a folder holds, or an empty text."""
+    """Return a hint at the data sets with their own layouts in a folder, or an empty text."""
     known = _known_in(root)
     return f" It holds {' and '.join(known)}: use --dataset={known[0]}." if known else ""
 

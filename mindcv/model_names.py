@@ -1,4 +1,4 @@
-"""The names of the networks, without importing them: MindSpore takes seconds, and a mistyped name should not."""
+"""The names of the models, without importing MindSpore, which takes seconds."""
 
 import ast
 import sys
@@ -8,13 +8,17 @@ _FAMILIES = Path(__file__).parent / "models"
 
 
 def model_names() -> list[str]:
-    """What `mindcv.list_models()` returns: from the registry if it is filled, else from the tables in the sources."""
+    """Return `mindcv.list_models()`: from the registry if it is filled, else from the tables in the sources."""
     if factory := sys.modules.get("mindcv.models.factory"):
         return factory.MODELS.names()
-    calls = [node for path in _FAMILIES.glob("*.py") for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))]
-    tables = [call.args[1] for call in calls if isinstance(call, ast.Call) and _is_table(call)]
-    return sorted(key.value for table in tables for key in table.keys)
+    trees = [ast.parse(path.read_text(encoding="utf-8")) for path in _FAMILIES.glob("*.py")]
+    return sorted(name for tree in trees for node in ast.walk(tree) for name in _registered(node))
 
 
-def _is_table(call: ast.Call) -> bool:
-    return getattr(call.func, "id", "") == "register_variants"
+def _registered(node: ast.AST) -> list[str]:
+    """Return the keys of the table in a call `register_variants(family, {...})`."""
+    match node:
+        case ast.Call(func=ast.Name(id="register_variants"), args=[_, ast.Dict(keys=keys)]):
+            constants = [key.value for key in keys if isinstance(key, ast.Constant)]
+            return [name for name in constants if isinstance(name, str)]
+    return []

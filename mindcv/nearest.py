@@ -1,28 +1,29 @@
-"""Names near a mistyped one. The only place that decides what is near enough to be worth a suggestion."""
+"""Suggestions for mistyped names: the only place that decides which names are near enough."""
 
 from collections.abc import Iterable
 
-_LONGEST = 80  # characters of a word that are compared
+_LONGEST = 80  # characters compared
 _MOST_NAMES = 3
 
 
 def nearest(word: str, names: Iterable[str], *, parts: bool = True) -> list[str]:
-    """At most three of `names` that `word` probably means, nearest first; none rather than a wrong one.
+    """Return at most three of `names` that `word` probably means, nearest first; none rather than a wrong one.
 
-    Near is a name that differs by one slip per four letters: a letter too many, missing, another one, or two swapped.
-    Where there is none, near is a name that contains the word or its singular ("epochs": "epoch_size"), or of six
-    letters that the word begins with ("randaugment": "randaug").
+    Names are near within one edit per four letters: an insertion, deletion, substitution or swap. If there are none,
+    names that contain the word or its singular ("epochs": "epoch_size"), or names of six letters or more that the word
+    begins with ("randaugment": "randaug").
 
     Args:
-        parts: whether a part is near, too. Of file names it is not: "data" is no slip for "assemble_data.py".
+        parts: whether such partial matches count. For file names they do not: "data" does not mean
+            "assemble_data.py".
     """
     word = word.lower()[:_LONGEST]
     names = list(dict.fromkeys(names))
     allowed = len(word) // 4
-    slips = {n: _slips(word, n.lower().rstrip("/")) for n in names if abs(len(n) - len(word)) <= allowed + 1}
-    close = sorted((name for name in slips if slips[name] <= allowed), key=slips.__getitem__)
+    edits = {n: _edits(word, n.lower().rstrip("/")) for n in names if abs(len(n) - len(word)) <= allowed + 1}
+    close = sorted((name for name in edits if edits[name] <= allowed), key=edits.__getitem__)
     if close or not parts:
-        return [name for name in close if slips[name] == slips[close[0]]][:_MOST_NAMES]
+        return [name for name in close if edits[name] == edits[close[0]]][:_MOST_NAMES]
     stem = word.removesuffix("s")
     within = [
         name
@@ -33,13 +34,13 @@ def nearest(word: str, names: Iterable[str], *, parts: bool = True) -> list[str]
 
 
 def did_you_mean(word: str, names: Iterable[str], *, parts: bool = True) -> str:
-    """The sentence to add to a message about an unknown word, or nothing: `` Did you mean 'x' or 'y'?``."""
+    """Return the sentence to append to a message about an unknown word, or "": `` Did you mean 'x' or 'y'?``."""
     close = nearest(word, names, parts=parts)
     return f" Did you mean {' or '.join(map(repr, close))}?" if close else ""
 
 
-def _slips(word: str, name: str) -> int:
-    """Insertions, deletions, substitutions and swaps of neighbours that turn one into the other."""
+def _edits(word: str, name: str) -> int:
+    """Count the insertions, deletions, substitutions and swaps of neighbours that turn one into the other."""
     before, row = [], list(range(len(name) + 1))
     for i, letter in enumerate(word, 1):
         before, above, row = row, before, [i]

@@ -1,4 +1,4 @@
-"""Files that the user names, to be read or written: what can be said about a path before any work is done."""
+"""Checks of paths given by the user, before any work is done."""
 
 import glob
 import os
@@ -15,7 +15,7 @@ WEIGHT_SUFFIXES = (".ckpt", ".safetensors", ".pth", ".pt", ".bin", *EXPORT_SUFFI
 
 
 def is_exported(path: str | Path) -> bool:
-    """Whether a file is an exported network, by its name."""
+    """Return whether a file is an exported network, by its name."""
     return Path(path).suffix.lower() in EXPORT_SUFFIXES
 
 
@@ -46,26 +46,26 @@ def check_exported_path(path: str | Path) -> None:
 
 
 def check_output_path(path: str | Path, suffixes: Sequence[str]) -> None:
-    """Raise ValueError unless a file of one of these kinds can be written there: for finding out before the work."""
+    """Raise ValueError unless a file with one of these suffixes can be written there."""
     given, path = os.fspath(path), Path(path)
     if path.suffix.lower() not in suffixes:
         raise ValueError(f"the output must be a file named *{' or *'.join(suffixes)}; got {given!r}.")
     if path.is_dir():
         raise ValueError(f"{path} is a folder; expected the name of a file.")
     if not path.parent.is_dir():
-        raise ValueError(f"cannot write {path}: the folder {path.parent} does not exist. Make it first.")
+        raise ValueError(f"cannot write {path}: the folder {path.parent} does not exist. Create it first.")
     if not os.access(path.parent, os.W_OK):
         raise ValueError(f"cannot write {path}: the folder {path.parent} is not writable.")
 
 
 def check_overwrite(path: str | Path, overwrite: bool) -> None:
-    """Raise ValueError if something exists at `path` and is not to be replaced; for finding out before the work."""
+    """Raise ValueError if something exists at `path` and may not be replaced."""
     if os.path.lexists(path) and not overwrite:
         raise ValueError(f"{path} exists already: give another --output, or --overwrite to replace it.")
 
 
 def what_is_there(path: str | Path) -> str:
-    """A remark on the nearest existing folder: names similar to the one that is missing, and the first few names."""
+    """Describe the nearest existing folder: names similar to the missing one, and its first names."""
     path = Path(path)
     folder = next(parent for parent in (path, *path.parents) if parent.is_dir())
     missing = path.relative_to(folder).parts[:1]

@@ -1,4 +1,4 @@
-"""The protobuf encoding, as far as MindSpore's checkpoints and exported networks need it.
+"""The part of the protobuf encoding that MindSpore's checkpoints and exported networks use.
 
 A message is a sequence of fields: a number and a wire type in one varint, then the content.
 """
@@ -13,7 +13,7 @@ _SIZES = {FIXED_64: 8, FIXED_32: 4}
 
 
 def varint(value: int) -> bytes:
-    """A number of at least 0, 7 bits in each byte, the lowest first."""
+    """Encode a non-negative number, 7 bits per byte, the lowest first."""
     out = bytearray()
     while value >= 0x80:
         out.append(value & 0x7F | 0x80)
@@ -22,20 +22,20 @@ def varint(value: int) -> bytes:
 
 
 def head(number: int, length: int) -> bytes:
-    """What stands before the content of a length-delimited field."""
+    """Return the bytes before the content of a length-delimited field."""
     return varint(number << 3 | BYTES) + varint(length)
 
 
 def field(number: int, content: bytes) -> bytes:
-    """A length-delimited field."""
+    """Return a length-delimited field."""
     return head(number, len(content)) + content
 
 
 def fields(file: BinaryIO, position: int, end: int) -> Iterator[tuple[int, int, int, int]]:
-    """Number, wire type, first and one past the last byte of the content of each field; contents are not read.
+    """Yield number, wire type, first and one past the last byte of the content of each field, without reading it.
 
     Raises:
-        DamagedError: if the bytes are no fields, or the last one is cut off; the message does not name the file.
+        DamagedError: if the bytes are not fields, or the last one is cut off; the message does not name the file.
     """
     while position < end:
         begin = position
@@ -56,7 +56,7 @@ def fields(file: BinaryIO, position: int, end: int) -> Iterator[tuple[int, int, 
 
 
 def read_varint(file: BinaryIO, position: int, end: int) -> tuple[int, int]:
-    """A number of up to 64 bits, and the position after it.
+    """Read a number of up to 64 bits; return it and the position after it.
 
     Raises:
         DamagedError: if it does not end before `end`, or is longer.
@@ -73,7 +73,7 @@ def read_varint(file: BinaryIO, position: int, end: int) -> tuple[int, int]:
 
 
 def read_text(file: BinaryIO, start: int, end: int) -> str:
-    """The UTF-8 text from byte `start` to before byte `end`.
+    """Read the UTF-8 text from byte `start` to before byte `end`.
 
     Raises:
         DamagedError: if it is not valid UTF-8.

@@ -1,4 +1,4 @@
-"""One small registry: a name for each model, data set, loss, optimizer and schedule."""
+"""The registry of models, data sets, losses, optimizers and schedules by name."""
 
 import inspect
 from collections.abc import Callable, Iterator, Sequence
@@ -8,7 +8,7 @@ from mindcv.nearest import did_you_mean
 
 
 def unknown(kind: str, name: str, known: Sequence[str]) -> ValueError:
-    """The error for a name that stands for nothing of its kind."""
+    """Return the error for an unknown name, with the nearest and all known ones."""
     return ValueError(f"unknown {kind} {name!r}.{did_you_mean(name, known)} Known: {', '.join(known)}.")
 
 
@@ -27,7 +27,7 @@ class Registry(Generic[Entry]):
         self._entries: dict[str, Entry] = {}
 
     def register(self, name: str | None = None) -> Callable[[Entry], Entry]:
-        """Decorator that enters a callable under `name`, by default under its own name.
+        """Return a decorator that registers a callable under `name`, by default under its own name.
 
         Raises:
             ValueError: if the name is taken.
@@ -36,7 +36,7 @@ class Registry(Generic[Entry]):
         def enter(entry: Entry) -> Entry:
             key = name or entry.__name__
             if key in self._entries:
-                raise ValueError(f"{self.kind} {key!r} is registered already; every name may stand for one thing only.")
+                raise ValueError(f"{self.kind} {key!r} is registered already; choose another name.")
             self._entries[key] = entry
             return entry
 
@@ -66,5 +66,5 @@ class Registry(Generic[Entry]):
         return [name for name in self if option in self.options(name)]
 
     def names(self) -> list[str]:
-        """All names, sorted."""
+        """Return all names, sorted."""
         return sorted(self._entries)

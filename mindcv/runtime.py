@@ -18,20 +18,20 @@ from mindspore import Tensor, nn
 
 MODES = {0: ms.GRAPH_MODE, 1: ms.PYNATIVE_MODE}
 DEVICES = ("Ascend", "GPU", "CPU")  # best first
-_PRIORITY_OF_CALLER = 10  # as `nice` has them: 0 is the usual one, 19 the lowest
+_PRIORITY_OF_CALLER = 10  # a `nice` value: 0 is the default, 19 the lowest priority
 
 
 def setup_runtime(*, mode: int = 0, device_target: str = "auto", seed: int = 42) -> str:
-    """Choose mode, device and seed. Call it before any Cell exists: batch norm is built differently for each mode.
+    """Set mode, device and seed. Call it before any Cell exists: batch norm is built differently for each mode.
 
     Args:
         mode: 0 for Graph, 1 for Pynative.
-        device_target: "Ascend", "GPU", "CPU", or "auto" for the first of these that is present.
+        device_target: "Ascend", "GPU", "CPU", or "auto" for the first of these that is available.
         seed: of MindSpore, NumPy and Python's random.
     Returns:
         The device in use, one of DEVICES.
     Raises:
-        ValueError: if the device is absent; the message says which are present.
+        ValueError: if the device is not available; the message lists those that are.
     """
     if mode not in MODES:
         raise ValueError(f"mode must be 0 (Graph) or 1 (Pynative), got {mode!r}.")
@@ -41,9 +41,9 @@ def setup_runtime(*, mode: int = 0, device_target: str = "auto", seed: int = 42)
     if device == "CPU":
         _keep_memory_in_one_block()
     if device == "CPU" and mode == 1:
-        # Asynchronous dispatch puts its threads to sleep between operators; waking them costs more than it hides. In
-        # step with them, an SK layer of 128 x 56 x 56 takes 0.34 s instead of 2.3 s, forward and backward
-        # (benchmarks/formulations.py, MindSpore 2.10, two cores).
+        # Asynchronous dispatch costs more than it hides: its threads sleep between operators. Synchronously, an SK
+        # layer of 128 x 56 x 56 takes 0.34 s instead of 2.3 s, forward and backward (benchmarks/formulations.py,
+        # MindSpore 2.10, two cores).
         ms.runtime.launch_blocking()
         _make_way_for_kernels()
     atexit.unregister(_silence_cell_teardown)
@@ -52,10 +52,9 @@ def setup_runtime(*, mode: int = 0, device_target: str = "auto", seed: int = 42)
 
 
 def random_state() -> dict[str, Any]:
-    """The state of Python's, NumPy's and MindSpore's global random generators, JSON-compatible.
+    """Return the state of Python's, NumPy's and MindSpore's global random generators, JSON-compatible.
 
-    Nothing in this package draws from them while it trains: data and random layers have generators of their own. Code
-    that is added to it may.
+    This package does not use them in training: data and random layers have their own generators. Users' code may.
     """
     version, words, gauss = random.getstate()
     numpy_state = np.random.get_state(legacy=False)
@@ -77,19 +76,19 @@ def set_random_state(state: Mapping[str, Any]) -> None:
 
 
 def present_devices() -> list[str]:
-    """The kinds of devices that this machine has and MindSpore can use."""
+    """Return the devices of this machine that MindSpore can use."""
     return [device for device in DEVICES if _try_device(device)]
 
 
 def on_cpu() -> bool:
-    """Whether Cells built now will run on a CPU."""
+    """Return whether Cells built now will run on a CPU."""
     return ms.get_context("device_target") == "CPU"
 
 
 def return_free_memory() -> None:
-    """Give back to the system what glibc's malloc has kept of freed memory (nothing with another C library).
+    """Return memory that glibc's malloc keeps after it was freed to the system (no effect with another C library).
 
-    Compiling allocates by the million small blocks, and most of what it frees lies between blocks that stay.
+    Compiling allocates millions of small blocks; most of the freed ones lie between blocks still in use.
     """
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None).malloc_trim(0)
@@ -103,58 +102,57 @@ def _choose_device(device_target: str) -> str:
     if not _try_device(device_target):
         raise ValueError(
             f"device {device_target} is not available here; present: {', '.join(present_devices())}. MindSpore finds "
-            "one only if its driver and libraries are installed. Use --device_target=auto to take the best one present."
+            "one only if its driver and libraries are installed. --device_target=auto uses the best one present."
         )
     return device_target
 
 
 def _keep_memory_in_one_block() -> None:
-    """Let MindSpore's memory pool reserve more at once than a step needs (Linux only, where a reserve costs nothing).
+    """Reserve a block for MindSpore's memory pool that is larger than a step (Linux only, where reserving is free).
 
-    By default it grows by blocks of 1 GB, and one step after another fills them in another order, so that in the end
-    most pages of all blocks have been used: a training step of sknet50 at 224x224, batch 8, has 1.4 GB in use at most,
-    and held 2.2 GB. Reserved are a quarter of the machine's memory, and the same for a pool of MindSpore's that stays
-    empty: with all of it, `fork` is refused. Beyond that the pool grows as before, and so it does from the start where
-    the address space is limited (`ulimit -v`).
+    By default the pool grows by blocks of 1 GB, which the steps fill in varying order, until most pages of all blocks
+    were used: a training step of sknet50 at 224x224, batch 8, uses at most 1.4 GB, but held 2.2 GB. A quarter of the
+    machine's memory is reserved, and the same for a pool of MindSpore's that stays empty; with all of it, `fork` fails.
+    Beyond that, and with a limited address space (`ulimit -v`), the pool grows by blocks as before.
     """
     if sys.platform != "linux":
         return
-    import resource  # which Windows has not
+    import resource  # not on Windows
 
     if resource.getrlimit(resource.RLIMIT_AS)[0] != resource.RLIM_INFINITY:
         return
     machine = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30
-    with contextlib.suppress(RuntimeError):  # set before: by an earlier call, or by the caller, whose choice holds
+    with contextlib.suppress(RuntimeError):  # already set, by an earlier call or by the caller
         ms.runtime.set_memory(init_size=f"{machine / 2:.2f}GB")
 
 
 def _make_way_for_kernels() -> None:
-    """Lower the priority of this thread below that of MindSpore's compute threads, for good (Linux only).
+    """Lower the priority of this thread below that of MindSpore's compute threads, permanently (Linux only).
 
-    In Pynative mode the thread that calls an operator waits for it in a loop of sched_yield (MindSpore 2.10), on one of
-    the cores that compute. At a low priority it gives that core up: a training step of sknet50 takes 0.8 to 0.95 of the
-    time on two cores (benchmarks/steps.py). Where other programs keep all cores busy this mode is slow either way, and
-    slower still at a low priority, hence not the lowest one. Threads and processes started later inherit it.
+    In Pynative mode the calling thread waits for an operator in a loop of sched_yield (MindSpore 2.10), on one of the
+    computing cores. At a low priority it frees that core: a training step of sknet50 takes 0.8 to 0.95 of the time on
+    two cores (benchmarks/steps.py). It is not the lowest priority because other busy programs would slow this mode even
+    more. Threads and processes started later inherit it.
     """
     if sys.platform == "linux":
-        # Starts the compute threads, which keep the priority of now, and block what the thread that starts them blocks:
-        # signal handlers are not for threads that compute (see `Interruption`).
+        # Start the compute threads, which keep the present priority and signal mask: signal handlers must not run on
+        # threads that compute (see `Interruption`).
         before = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM))
         (Tensor(0) + 1).asnumpy()
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
         thread = threading.get_native_id()
-        if os.getpriority(os.PRIO_PROCESS, thread) < _PRIORITY_OF_CALLER:  # nobody but root may go back up
+        if os.getpriority(os.PRIO_PROCESS, thread) < _PRIORITY_OF_CALLER:  # only root may raise it again
             os.setpriority(os.PRIO_PROCESS, thread, _PRIORITY_OF_CALLER)
 
 
 def _try_device(device: str) -> bool:
-    # MindSpore logs what it misses of each absent device: news only for somebody who asked for that device.
+    # MindSpore logs the missing libraries of each absent device.
     before = logging.root.manager.disable
     logging.disable(logging.CRITICAL)
     try:
         ms.set_device(device)
     except RuntimeError as error:
-        # Once an operator has run the device is fixed, and MindSpore refuses even to be given the same one again.
+        # Once an operator has run the device is fixed, and setting even the same one is an error (MindSpore 2.10).
         return "has been initialized" in str(error) and ms.get_context("device_target") == device
     finally:
         logging.disable(before)

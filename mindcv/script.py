@@ -1,4 +1,4 @@
-"""The frame of every script: usable streams, mistakes as sentences, exit codes."""
+"""The frame of every script: usable streams, one-sentence error messages, exit codes."""
 
 import re
 import sys
@@ -14,8 +14,8 @@ _DEBUG = re.compile(r"(?:^|\s)(?:--debug|(?:--)?debug=(?:true|1|yes|on))(?=\s|$)
 def run_script(main: Callable[[Sequence[str] | None], Any], argv: Sequence[str] | None = None) -> NoReturn:
     """Run `main(argv)` and exit with the number it returns, or 0.
 
-    A user's mistake is a sentence on stderr and exit code 2; a traceback is shown only with --debug. Output that could
-    not be written makes the exit code 2 as well, after all work is done; a reader of a pipe that left does not.
+    A user's error is a sentence on stderr and exit code 2; a traceback is shown only with --debug. Lost output (but not
+    a closed pipe) also makes the exit code 2, after all work is done.
     """
     console.prepare_streams()
     code = _run(main, argv)
@@ -35,12 +35,12 @@ def _run(main: Callable[[Sequence[str] | None], Any], argv: Sequence[str] | None
     except (ValueError, OSError) as error:
         if _DEBUG.search(line) and sys.stderr is not None:
             traceback.print_exc()
-        lines = map(console.printable, str(error).split("\n"))  # a file's name in it could steer the terminal
+        lines = map(console.printable, str(error).split("\n"))  # a file name in it could control the terminal
         console.tell_error("error: " + "\n".join(lines))
         return 2
     except MemoryError as error:
         reason = f" ({console.printable(str(error))})" if str(error) else ""
-        console.tell_error(f"error: there is not enough memory for what was asked{reason}")
+        console.tell_error(f"error: out of memory{reason}")
         return 2
     except KeyboardInterrupt:
         console.tell_error("interrupted")

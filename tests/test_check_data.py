@@ -111,7 +111,7 @@ def test_pixels_in_memory_are_checked_as_far_as_they_can_be(capsys):
     odd = Odd("odd", "train", ["a"], np.zeros((3, 4, 4, 3), np.uint8), np.zeros(3), [("x", 3)])
     found = check_dataset(odd, progress=False)
     assert [where for where, _ in found] == ["x, record 0", "x, record 1"]
-    assert found[0][1] == "expected uint8 of the shape (height, width, 3), got float64 of the shape (4, 4, 3)"
+    assert found[0][1] == "expected uint8 of shape (height, width, 3), got float64 of shape (4, 4, 3)"
 
 
 def test_the_number_of_threads_changes_nothing_and_is_checked(pictures):

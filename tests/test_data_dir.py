@@ -183,7 +183,7 @@ def test_weights_of_no_run_are_measured_on_all_images_unless_a_share_is_asked_fo
     train.main(line("--data_dir=other", "--ckpt_save_dir=next"))
     weights = "--ckpt_path=next/tiny_sknet-last.ckpt"
     assert validate.main([weights, "--data_dir=flowers"]).num_examples == 40
-    assert "all 40 images are validated on" in capsys.readouterr().out
+    assert "all 40 images are used to validate" in capsys.readouterr().out
     assert validate.main([weights, "--data_dir=flowers", "--val_fraction=0.5"]).num_examples == 20
 
 

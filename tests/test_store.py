@@ -151,7 +151,7 @@ def test_if_all_are_damaged_nothing_is_deleted_and_the_user_told(tmp_path):
         save(store, epoch)
     damage(store.last)
     damage(store.previous)
-    with pytest.raises(ValueError, match=r"(?s)m-last.ckpt is damaged.*m-previous.ckpt is damaged.*left to go on from"):
+    with pytest.raises(ValueError, match=r"(?s)m-last.ckpt is damaged.*m-previous.ckpt is damaged.*left to resume"):
         store.newest()
     assert sorted(os.listdir(tmp_path)) == ["m-last.ckpt", "m-previous.ckpt"]
 

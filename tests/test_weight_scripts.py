@@ -277,7 +277,7 @@ def test_infer_lists_what_it_cannot_read_counts_everything_and_exits_with_1(file
     "line, message",
     [
         (["--images=x.jpg"], "no network to ask"),
-        (["--ckpt_path=OWN"], "no images are named"),
+        (["--ckpt_path=OWN"], "no images are given"),
         (["--ckpt_path=OWN", "--images=nowhere"], "no file or folder nowhere"),
         (["--ckpt_path=OWN", "--images=photos", "--output=out.xls"], "csv"),
     ],

@@ -1,4 +1,4 @@
-"""Checkpoints: the file, how it fits a network, and the folder of a run."""
+"""Checkpoints: the file format, exact loading into a network, and the folder of a run."""
 
 from mindcv.checkpoint.exact import (
     COUNTER_SUFFIX,

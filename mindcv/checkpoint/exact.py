@@ -1,4 +1,4 @@
-"""Weights go into a network exactly or not at all."""
+"""Exact loading: weights fit a network completely or not at all."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -10,47 +10,47 @@ from mindspore import nn
 from mindcv.checkpoint.file import Checkpoint
 from mindcv.files import listed
 
-# Ends the names of parameters that count a random layer's masks: part of a training's state, not of the weights.
+# Suffix of parameters that count a random layer's masks: training state, not weights.
 COUNTER_SUFFIX = ".draws"
 
 
 def weight_parameters(network: nn.Cell) -> dict[str, ms.Parameter]:
-    """Every parameter and running statistic of a network, by name."""
+    """Return every parameter and running statistic of a network, by name."""
     return {p.name: p for p in network.get_parameters() if not p.name.endswith(COUNTER_SUFFIX)}
 
 
 def network_weights(network: nn.Cell) -> dict[str, np.ndarray]:
-    """A copy of every parameter and running statistic, by name."""
+    """Return a copy of every parameter and running statistic, by name."""
     return {name: parameter.asnumpy().copy() for name, parameter in weight_parameters(network).items()}
 
 
 def load_exact(network: nn.Cell, weights: Mapping[str, np.ndarray], source: str) -> None:
-    """Copy weights into a network whose names, shapes and dtypes are all the same.
+    """Copy weights into a network with exactly the same names, shapes and dtypes.
 
     Args:
         source: where the weights come from, for messages.
     Raises:
-        ValueError: for any difference, listing both sides; the network is then unchanged.
+        ValueError: for any difference, listing both sides; the network is unchanged.
     """
     check_same_arrays(weight_parameters(network), weights, "weights", source, "network")
     set_arrays(weight_parameters(network), weights)
 
 
 def check_finite(weights: Mapping[str, np.ndarray], source: str) -> None:
-    """Raise ValueError if weights from `source` hold NaN or infinity: every result computed with them is void."""
+    """Raise ValueError if weights from `source` hold NaN or infinity."""
     counts = {name: array.size - np.count_nonzero(np.isfinite(array)) for name, array in weights.items()}
     bad = [name for name, count in counts.items() if count]
     if bad:
         raise ValueError(
             f"{source} holds NaN or infinity: {sum(counts.values()):,} numbers in {len(bad)} of {len(weights)} arrays, "
-            f"the first of them {bad[0]}. Use another checkpoint: no result of these weights would mean anything."
+            f"the first of them {bad[0]}. Use another checkpoint: results of these weights would be meaningless."
         )
 
 
 def check_same_arrays(
     own: Mapping[str, ms.Parameter], arrays: Mapping[str, np.ndarray], what: str, source: str, receiver: str
 ) -> None:
-    """Compare names, shapes and dtypes of arrays with those of the parameters they are meant for.
+    """Check that arrays have the names, shapes and dtypes of the parameters they are for.
 
     Args:
         what, source, receiver: for the message: "the {what} in {source} do not fit this {receiver}".
@@ -76,13 +76,13 @@ def set_arrays(own: Mapping[str, ms.Parameter], arrays: Mapping[str, np.ndarray]
 
 
 def check_fits(checkpoint: Checkpoint, class_names: Sequence[str] | None = None, **wanted: Any) -> None:
-    """Compare what a checkpoint says about itself with what is wanted.
+    """Check that a checkpoint's description matches the given values.
 
     Args:
         class_names: of the data set, which must be the checkpoint's in its order; None compares no classes.
         **wanted: any of model, num_classes, in_channels.
     Raises:
-        ValueError: naming what differs. A file without a description passes; `load_exact` compares its weights.
+        ValueError: for a difference. A file without a description passes; `load_exact` compares its weights.
     """
     if not checkpoint.info:
         return
@@ -90,7 +90,7 @@ def check_fits(checkpoint: Checkpoint, class_names: Sequence[str] | None = None,
         saved = checkpoint.info["model"][key]
         if saved != value:
             raise ValueError(f"{checkpoint.path} holds {key}={saved}, but {key}={value} is wanted here.")
-    if class_names is not None and checkpoint.info["class_names"]:  # imported weights come without names
+    if class_names is not None and checkpoint.info["class_names"]:  # imported weights have none
         _check_same_classes(checkpoint, class_names)
 
 

@@ -1,9 +1,9 @@
-"""Checkpoints that describe themselves, are never half written, and load exactly or not at all.
+"""Checkpoint files with a description and a checksum, written atomically.
 
-A checkpoint is MindSpore's own `.ckpt` format (`mindspore.load_checkpoint` reads it) with one more entry, "mindcv": a
-JSON text that says which model it is and how it was trained. Its last bytes are a SHA-256 of all the others, wrapped as
-a protobuf field that readers of the format skip. What a training needs to go on is in the same file, under names that
-begin with "training_state.", so that it cannot belong to other weights.
+A checkpoint is MindSpore's `.ckpt` format (`mindspore.load_checkpoint` reads it) with one more entry, "mindcv": a JSON
+text that describes the model and its training. The last bytes are a SHA-256 of all others, wrapped as a protobuf field
+that readers of the format skip. The state needed to resume is in the same file, under names that begin with
+"training_state.", so that it always belongs to the weights.
 """
 
 import contextlib
@@ -32,14 +32,14 @@ _BLOCK = 1 << 20
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """Weights and what the file says about them.
+    """Weights and their description.
 
     Attributes:
         path: the file.
         weights: parameter name -> array.
-        info: model, config, class names, epoch, metrics and versions; empty for a file that another tool wrote.
-        names: whose names the weights have: "mindcv-sk" (this package's), "timm" or "mindcv".
-        state: name -> array of what a training needs to go on beside the weights; empty where it cannot.
+        info: model, config, class names, epoch, metrics and versions; empty for a file of another tool.
+        names: naming scheme of the weights: "mindcv-sk" (this package's), "timm" or "mindcv".
+        state: name -> array of the training state; empty if a run cannot resume from the file.
     """
 
     path: Path
@@ -50,18 +50,18 @@ class Checkpoint:
 
     @property
     def can_resume(self) -> bool:
-        """Whether a training can go on from it."""
+        """Whether a training can resume from it."""
         return bool(self.state) and "training" in self.info
 
     def require_info(self) -> dict[str, Any]:
-        """The description.
+        """Return the description.
 
         Raises:
             ValueError: if there is none, because another tool wrote the file or its end is cut off.
         """
         if not self.info:
             raise ValueError(
-                f"{self.path} does not describe itself: another tool wrote it, or its end is cut off. Its weights can "
+                f"{self.path} has no description: another tool wrote it, or its end is cut off. Its weights can "
                 "start a training (train.py --ckpt_path) of the same network."
             )
         return self.info
@@ -75,15 +75,15 @@ def save_checkpoint(
 ) -> None:
     """Write a checkpoint so that a kill at any instant leaves either the old file or the new one.
 
-    The new file is read again and compared with what it should hold before it takes the old one's place.
+    The new file is read back and compared before it replaces the old one.
 
     Args:
         path: the file to write or replace.
         weights: parameter name -> array.
         info: JSON-compatible description of the weights.
-        state: name -> array of what a training needs to go on.
+        state: name -> array of the training state.
     Raises:
-        OSError: if the folder cannot be written or is full; the previous file is as it was.
+        OSError: if the folder cannot be written or is full; the previous file is unchanged.
     """
     path = Path(path)
     with temporary_checkpoint(path, weights, info, state) as temporary:
@@ -97,10 +97,10 @@ def temporary_checkpoint(
     info: Mapping[str, Any],
     state: Mapping[str, np.ndarray] | None = None,
 ) -> Iterator[Path]:
-    """Write what will be `path` under another name beside it, verified and flushed; removed afterwards if still there.
+    """Write the checkpoint `path` under a temporary name, verified and flushed; removed afterwards if still there.
 
     Raises:
-        OSError: if that fails, or what is done with it meanwhile; the message names `path`.
+        OSError: if writing it, or the body of the `with` statement, fails; the message names `path`.
     """
     temporary = temporary_name(path)
     arrays = {**weights, **{_STATE + name: array for name, array in (state or {}).items()}}
@@ -133,8 +133,8 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
 
     Raises:
         ValueError: if there is no such file (the nearest names are given).
-        DamagedError: if it is damaged, or no checkpoint.
-        OSError, MemoryError: if it cannot be read; that says nothing about the file.
+        DamagedError: if it is damaged or not a checkpoint.
+        OSError, MemoryError: if it cannot be read, which does not mean that it is damaged.
     """
     path = Path(path)
     with named_in_errors(path):
@@ -154,7 +154,7 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
 
 
 def _read(path: Path) -> tuple[bool, dict[str, np.ndarray], dict[str, str]]:
-    """Whether a file has a checksum, its arrays and its texts."""
+    """Return whether a file has a checksum, its arrays and its texts."""
     with path.open("rb") as file:
         is_sealed = _verify_checksum(file, path)
         try:
@@ -167,7 +167,7 @@ def _read(path: Path) -> tuple[bool, dict[str, np.ndarray], dict[str, str]]:
 
 
 def _verify_checksum(file: BinaryIO, path: Path) -> bool:
-    """Whether the file ends in a checksum of this package, which is then right."""
+    """Return whether the file ends in a checksum of this package; raise DamagedError if it does not match."""
     size = file.seek(0, os.SEEK_END)
     file.seek(max(0, size - _TRAILER_SIZE))
     trailer = file.read()
@@ -185,6 +185,6 @@ def _compare(path: Path, pieces: Iterable[tuple[str, memoryview]]) -> None:
             for start in range(0, len(piece), _BLOCK):
                 expected = bytes(piece[start : start + _BLOCK])
                 if file.read(len(expected)) != expected:
-                    raise OSError(f"the file read back is not what was written: it differs first in {name}")
+                    raise OSError(f"the file read back is not what was written: the first difference is in {name}")
         if file.read(1):
             raise OSError("the file read back is not what was written: it is longer")

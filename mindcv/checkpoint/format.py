@@ -1,17 +1,18 @@
 """MindSpore's `.ckpt` format, read and written without MindSpore.
 
-MindSpore 2.10 believes the sizes in a file: an array with fewer bytes than its shape needs is filled up with zeros, one
-with more is cut, a name that occurs twice takes the last array, and a file of 40 bytes may claim 16 GB. It refuses a
-whole file that is larger than the memory free at that moment (memory that holds cached files does not count as free),
-and calls a file damaged that it could not open. Its saver turns a full disk into a RuntimeError.
+MindSpore 2.10 trusts the sizes in a file: an array with fewer bytes than its shape needs is padded with zeros, a longer
+one is cut, of duplicate names the last one counts, and a file of 40 bytes may claim 16 GB. It rejects a file larger
+than the free memory (not counting memory used for cached files), and calls a file that it could not open damaged. Its
+saver turns a full disk into a RuntimeError.
 
-Format (mindspore/train/checkpoint.proto): one field 1 for each part of an array, a large one having several in a row:
-{1: name, 2: {1: dims, repeated; 2: kind of number; 3: raw little-endian numbers}}. After the last one may follow
-MindSpore's CRC, which is no protobuf, or the checksum of this package, field 15.
+Format (mindspore/train/checkpoint.proto): one field 1 per part of an array, of which a large array has several in a
+row: {1: name, 2: {1: dims, repeated; 2: kind of number; 3: raw little-endian numbers}}. The last one may be followed by
+MindSpore's CRC, which is not protobuf, or by this package's checksum, field 15.
 """
 
 import binascii
 from collections.abc import Iterator, Mapping
+from io import BufferedReader, BytesIO
 from math import prod
 from typing import BinaryIO, NamedTuple
 
@@ -27,30 +28,29 @@ _KINDS = {
     "Float64": "float64",
 }
 _KIND_OF = {dtype: kind for kind, dtype in _KINDS.items()}
-_IN_FILE = {**_KINDS, "Bool": "uint8", "BFloat16": "uint16"}  # kind of number -> the dtype that takes its bytes
+_IN_FILE = {**_KINDS, "Bool": "uint8", "BFloat16": "uint16"}  # kind of number -> dtype of the raw numbers
 _TEXT = "str"  # UTF-32, 4 bytes per character
 _PART, _CHECKSUM = 1, 15
 _CRC, _CRC_SIZE = b"crc_num", 17
-_PART_SIZE = 1 << 29  # bytes of the largest part, as in MindSpore
+_PART_SIZE = 1 << 29  # largest part in bytes, as in MindSpore
 
 
 class _Array(NamedTuple):
     dims: tuple[int, ...]
     kind: str
-    parts: list[tuple[int, int]]  # first byte of each and the byte after its last
+    parts: list[tuple[int, int]]  # first byte of each and one past its last
 
 
-def read_arrays(file: BinaryIO) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+def read_arrays(file: BufferedReader | BytesIO) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     """Read a checkpoint of MindSpore or of this package, whose checksum is not verified here.
 
     Args:
-        file: seekable. Memory is taken for the arrays alone, once everything is found to be where it should be.
+        file: an open file. Memory is allocated only for the arrays, after the structure was checked.
     Returns:
-        Name -> array, of the shape and dtype in the file; bfloat16 comes as float32, which holds each of its values
-        exactly. Name -> text.
+        Name -> array, of the shape and dtype in the file (bfloat16 is widened to float32, exactly). Name -> text.
     Raises:
-        DamagedError: unless every array has the bytes that its shape needs and MindSpore's CRC, if there is one, is
-            right; the message does not name the file.
+        DamagedError: if an array does not have the bytes that its shape needs, or MindSpore's CRC, if there is one,
+            does not match; the message does not name the file.
     """
     size = end = file.seek(0, 2)
     file.seek(max(0, size - _CRC_SIZE))
@@ -67,7 +67,7 @@ def read_arrays(file: BinaryIO) -> tuple[dict[str, np.ndarray], dict[str, str]]:
 
 
 def encode(arrays: Mapping[str, np.ndarray], texts: Mapping[str, str]) -> Iterator[tuple[str, memoryview]]:
-    """The bytes of a checkpoint piece by piece, each with the name of the array or text that it belongs to.
+    """Yield the bytes of a checkpoint in pieces, each with the name of its array or text.
 
     They are the bytes that `mindspore.save_checkpoint` writes. Contiguous arrays are not copied.
 
@@ -81,7 +81,7 @@ def encode(arrays: Mapping[str, np.ndarray], texts: Mapping[str, str]) -> Iterat
                 f"element, got {array.dtype} of shape {array.shape}."
             )
         content = np.ascontiguousarray(array, array.dtype.newbyteorder("<")).reshape(-1).view(np.uint8)
-        yield from _encode_entry(name, array.shape, _KIND_OF[array.dtype.name], memoryview(content))
+        yield from _encode_entry(name, array.shape, _KIND_OF[array.dtype.name], content.data)
     for name, text in texts.items():
         yield from _encode_entry(name, (0,), _TEXT, memoryview(text.encode("utf-32-le")))
 
@@ -105,18 +105,18 @@ def _crc(file: BinaryIO, length: int) -> int:
 
 
 def _entries(file: BinaryIO, end: int) -> dict[str, _Array]:
-    """Name -> where the array or text is and how it is described; the arrays themselves are not read."""
+    """Return name -> position and description of each array and text; the arrays are not read."""
     found: dict[str, _Array] = {}
     before = None
     for number, start, stop in _fields(file, 0, end):
         if number == _CHECKSUM and stop == end and found:
             continue
         if number != _PART:
-            raise DamagedError(f"it has a field {number}, which the format does not know")
+            raise DamagedError(f"it has a field {number}, which the format does not have")
         name, part = _read_part(file, start, stop)
-        if name == before:  # the array goes on
+        if name == before:  # another part of the same array
             if part[:2] != found[name][:2]:
-                raise DamagedError(f"two parts of {name[:80]!r} are described in two ways")
+                raise DamagedError(f"two parts of {name[:80]!r} have different descriptions")
             found[name].parts.extend(part.parts)
         elif name in found:
             raise DamagedError(f"the name {name[:80]!r} occurs twice")
@@ -124,7 +124,7 @@ def _entries(file: BinaryIO, end: int) -> dict[str, _Array]:
             found[name] = part
         before = name
     if not found:
-        raise DamagedError("no array is in it")
+        raise DamagedError("it holds no array")
     return found
 
 
@@ -132,7 +132,7 @@ def _check_size(name: str, dims: tuple[int, ...], kind: str, parts: list[tuple[i
     held = sum(stop - start for start, stop in parts)
     if kind == _TEXT:
         if held == 0 or held % 4:
-            raise DamagedError(f"the text {name[:80]!r} is cut")
+            raise DamagedError(f"the text {name[:80]!r} is cut off")
         return
     if kind not in _IN_FILE:
         raise DamagedError(f"{name[:80]!r} has numbers of type {kind[:40]!r}; legal ones: {', '.join(_IN_FILE)}")
@@ -142,21 +142,21 @@ def _check_size(name: str, dims: tuple[int, ...], kind: str, parts: list[tuple[i
     needed = prod(shape) * np.dtype(_IN_FILE[kind]).itemsize
     if held != needed:
         raise DamagedError(
-            f"{name[:80]!r} of shape {list(shape)} and {kind} takes {needed:,} bytes, but {held:,} are there"
+            f"{name[:80]!r} of shape {list(shape)} and {kind} needs {needed:,} bytes, but {held:,} are there"
         )
 
 
 def _shape(dims: tuple[int, ...]) -> tuple[int, ...]:
-    return () if dims == (0,) else dims  # how older versions write a scalar
+    return () if dims == (0,) else dims  # (0,): a scalar, as older versions write it
 
 
-def _read_array(file: BinaryIO, entry: _Array) -> np.ndarray:
+def _read_array(file: BufferedReader | BytesIO, entry: _Array) -> np.ndarray:
     array = np.empty(_shape(entry.dims), np.dtype(_IN_FILE[entry.kind]).newbyteorder("<"))
-    view, place = memoryview(array.reshape(-1).view(np.uint8)), 0
+    view, place = array.reshape(-1).view(np.uint8).data, 0
     for start, stop in entry.parts:
         file.seek(start)
         if file.readinto(view[place : place + stop - start]) != stop - start:
-            raise DamagedError("it was cut while it was read")
+            raise DamagedError("it was truncated while it was read")
         place += stop - start
     if entry.kind == "BFloat16":  # the upper half of a float32
         bits = array.reshape(-1).astype(np.uint32)
@@ -177,9 +177,10 @@ def _read_text(file: BinaryIO, name: str, entry: _Array) -> str:
 
 
 def _read_part(file: BinaryIO, start: int, end: int) -> tuple[str, _Array]:
-    """Name and description of one part of an array."""
+    """Return the name and description of one part of an array."""
     parts = _unique(file, start, end, "a part of an array", (1, 2))
-    dims, kind, content = [], None, None
+    dims: list[int] = []
+    kind, content = None, None
     for number, inner, stop in _fields(file, *parts[2]):
         if number == 1:  # one after another, or packed
             position = inner
@@ -191,16 +192,16 @@ def _read_part(file: BinaryIO, start: int, end: int) -> tuple[str, _Array]:
         elif number == 3 and content is None:
             content = inner, stop
         else:
-            raise DamagedError(f"an array has a field {number} that it should not have, or has twice")
+            raise DamagedError(f"an array has an unexpected or repeated field {number}")
         if len(dims) > 32:
             raise DamagedError("an array has more than 32 dimensions")
     if kind is None or content is None:
-        raise DamagedError("an array is not described by its type and its numbers")
+        raise DamagedError("an array lacks its type or its numbers")
     return read_text(file, *parts[1]), _Array(tuple(dims), kind, [content])
 
 
 def _unique(file: BinaryIO, start: int, end: int, what: str, wanted: tuple[int, ...]) -> dict[int, tuple[int, int]]:
-    """First and one past the last byte of fields that must be there once, and no others."""
+    """Return the first and one past the last byte of each wanted field; every one must occur once, and no other."""
     found = [(number, (first, stop)) for number, first, stop in _fields(file, start, end)]
     if sorted(number for number, _ in found) != list(wanted):
         raise DamagedError(f"{what} has fields {[number for number, _ in found][:9]} instead of {list(wanted)}")
@@ -208,7 +209,7 @@ def _unique(file: BinaryIO, start: int, end: int, what: str, wanted: tuple[int, 
 
 
 def _fields(file: BinaryIO, start: int, end: int) -> Iterator[tuple[int, int, int]]:
-    """Number, first and one past the last byte of each field."""
+    """Yield number, first and one past the last byte of each field."""
     for number, wire_type, first, stop in fields(file, start, end):
         if wire_type not in (VARINT, BYTES):
             raise DamagedError(f"no field of the format begins before byte {first:,}")

@@ -1,4 +1,4 @@
-"""One training run per folder."""
+"""A lock that keeps a folder to one training run."""
 
 import contextlib
 import errno
@@ -17,31 +17,30 @@ from typing import Any
 
 NAME = ".lock"
 HEARTBEAT_SECONDS = 20
-# A run elsewhere that has missed this many seconds of heartbeats is dead.
+# A run on another machine without a heartbeat for this long counts as dead.
 EXPIRY_SECONDS = 120
-# Without flock two runs that start together both write their names; after this pause the last one stands.
+# Without flock, two runs that start together both write their names; after this pause the last one has the lock.
 SETTLE_SECONDS = 0.5
 _NO_FLOCK = {errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.ENOLCK}
 
 
 class FolderLock:
-    """Holds a folder for one run; a second run that enters it is told who has it.
+    """Lock a folder for one run; for a second run, entering is an error that names the first.
 
-    On one machine `flock` decides: it ends with its process, however that ends, and no other process can look like it.
-    Other machines of a shared file system, and containers, may not see it. They see the heartbeat, the modification
-    time of the file `.lock`, by the clock of the file system. A host name alone blocks nobody: containers get a new one
-    at every restart. Two runs that start within the same moment on two machines which do not share `flock` are not told
-    apart.
+    On one machine `flock` decides: the system releases it when the process ends. Other machines that share the file
+    system, and containers, may not see it. They use the heartbeat: the modification time of the file `.lock`, by the
+    clock of the file system. A host name alone does not block: containers get a new one at every restart. Runs
+    that start at the same moment on two machines without a shared `flock` are not detected.
 
     Args:
-        folder: exists and can be written to.
+        folder: must exist and be writable.
 
     Attributes:
-        took_over: a sentence for the user if a run left its lock behind, else None.
+        took_over: a sentence for the user if a dead run left its lock, else None.
 
     Raises:
-        ValueError: on entering, if another run has the folder: with its host, process and start time.
-        OSError: on entering, if the folder cannot be written to.
+        ValueError: on entering, if another run has the folder, with its host, process and start time.
+        OSError: on entering, if the folder is not writable.
     """
 
     def __init__(self, folder: str | Path) -> None:
@@ -62,30 +61,30 @@ class FolderLock:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._descriptor is None:  # a forked child left the context that its parent had entered
+        if self._descriptor is None:  # in a forked child
             return
         self._released.set()
         self._heart.join()
         _held.discard(self)
-        with contextlib.suppress(OSError):  # gone with its folder, or no longer ours to remove: it blocks nobody
+        with contextlib.suppress(OSError):  # a file that cannot be removed does not block another run
             if _is_at(self._descriptor, self.path):
                 self.path.unlink()
         os.close(self._descriptor)
         self._descriptor = None
 
     def _claim(self) -> int:
-        """Return a descriptor of the file `.lock`, which holds the lock and names this run."""
+        """Return a descriptor of the file `.lock`, locked and with the name of this run."""
         while True:
             descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
             try:
                 locks = self._flock(descriptor)
-                # Between opening and locking, a run that ended may have removed the file: then the lock is on nothing.
+                # A run that ended between our opening and locking has removed the file: try again.
                 if _is_at(descriptor, self.path):
-                    self._check_nobody_lives(descriptor, locks)
+                    self._check_not_held(descriptor, locks)
                     run = _this_run()
                     _write(descriptor, run)
                     if not locks:
-                        self._check_stands(descriptor, run)
+                        self._check_still_ours(descriptor, run)
                     return descriptor
             except BaseException:
                 os.close(descriptor)
@@ -104,32 +103,32 @@ class FolderLock:
             raise
         return True
 
-    def _check_nobody_lives(self, descriptor: int, locks: bool) -> None:
+    def _check_not_held(self, descriptor: int, locks: bool) -> None:
         run = _read(descriptor)
         if run is None:
             return
         is_here = run["host"] == socket.gethostname() and run.get("boot") == _boot()
         if is_here and not locks and run["ticks"] and run["ticks"] == _started(run["pid"]):
-            raise self._refusal(run)  # even if its heart has stopped: a suspended process goes on one day
+            raise self._refusal(run)  # even without a heartbeat: a suspended process may continue
         left = EXPIRY_SECONDS - (self._clock() - os.fstat(descriptor).st_mtime)
         if left > 0 and not (is_here and locks):
             raise self._refusal(run, left)
         self.took_over = f"took over {self.folder} from a run that is no longer alive: {_describe(run)}"
 
-    def _check_stands(self, descriptor: int, run: dict[str, Any]) -> None:
+    def _check_still_ours(self, descriptor: int, run: dict[str, Any]) -> None:
         time.sleep(SETTLE_SECONDS)
         written = _read_patiently(descriptor)
         if written != run:
             raise self._refusal(written)
 
     def _clock(self) -> float:
-        """The time by the clock of the file system, which may be another machine's."""
+        """Return the time by the clock of the file system, which may be another machine's."""
         with tempfile.TemporaryFile(dir=self.folder) as probe:
             return os.fstat(probe.fileno()).st_mtime
 
     def _beat(self) -> None:
         while not self._released.wait(HEARTBEAT_SECONDS):
-            with contextlib.suppress(OSError):  # a file system that is away for a while: the next beat will do
+            with contextlib.suppress(OSError):  # the file system may be unavailable for a while
                 os.utime(self.path)
 
     def _refusal(self, run: dict[str, Any] | None, left: float | None = None) -> ValueError:
@@ -143,14 +142,15 @@ class FolderLock:
 _held: "weakref.WeakSet[FolderLock]" = weakref.WeakSet()
 
 
-def _let_go_after_fork() -> None:
-    """A forked child must not hold the lock when its parent is dead, and never removes it."""
+def _release_after_fork() -> None:
+    """Close the lock in a forked child: it must not hold the lock after its parent's death, nor remove it."""
     for lock in list(_held):
-        os.close(lock._descriptor)
+        if lock._descriptor is not None:
+            os.close(lock._descriptor)
         lock._descriptor = None
 
 
-os.register_at_fork(after_in_child=_let_go_after_fork)
+os.register_at_fork(after_in_child=_release_after_fork)
 
 
 def _this_run() -> dict[str, Any]:
@@ -168,19 +168,16 @@ def _describe(run: dict[str, Any]) -> str:
 
 
 def _boot() -> str | None:
-    """What tells this machine, since it was switched on, from all others, where the system says it.
-
-    Containers of one machine have it in common, and `flock`, too.
-    """
+    """Return an id of this machine and boot, None if there is none; containers share it, as they share `flock`."""
     with contextlib.suppress(FileNotFoundError):
         return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     return None
 
 
 def _started(pid: int) -> int | None:
-    """When a process started, in clock ticks since the machine did; None if there is none or /proc is missing."""
+    """Return when a process started, in clock ticks since boot; None if there is no such process or no /proc."""
     with contextlib.suppress(FileNotFoundError, ProcessLookupError):
-        # Field 22; the name, field 2, is in parentheses and may hold anything.
+        # Field 22; field 2, the name, is in parentheses and may contain anything.
         return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19])
     return None
 
@@ -199,7 +196,7 @@ def _write(descriptor: int, run: dict[str, Any]) -> None:
 
 
 def _read(descriptor: int) -> dict[str, Any] | None:
-    """The run that the file names; None if it names none, as after a crash of the machine."""
+    """Return the run that the file names; None if it names none, as after a crash of the machine."""
     try:
         run = json.loads(os.pread(descriptor, 4096, 0))
     except ValueError:
@@ -208,7 +205,7 @@ def _read(descriptor: int) -> dict[str, Any] | None:
 
 
 def _read_patiently(descriptor: int) -> dict[str, Any] | None:
-    """As `_read`, for a file that its owner may be about to write."""
+    """Read as `_read`, but wait for an owner that has not written the file yet."""
     for _ in range(20):
         run = _read(descriptor)
         if run is not None:

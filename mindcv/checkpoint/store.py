@@ -1,4 +1,4 @@
-"""The folder of one run: which checkpoints it holds, how they take each other's place, and which one to go on from."""
+"""The folder of one run: its checkpoints, how they are replaced, and which one a run resumes from."""
 
 import contextlib
 import os
@@ -24,17 +24,17 @@ class CheckpointStore:
 
         {model}-best.ckpt       weights of the best epoch
         {model}-last.ckpt       weights and training state of the last save
-        {model}-previous.ckpt   those of the save before, should the last one turn out damaged
+        {model}-previous.ckpt   those of the save before, in case the last one is damaged
         {model}-{epoch}.ckpt    weights and training state of the newest few epochs
 
-    Each file is written under another name, verified and renamed, and its predecessor goes only after that: whenever
-    the process ends, a whole checkpoint is there.
+    Each file is written under a temporary name, verified and renamed before its predecessor is removed, so that a
+    complete checkpoint exists at any time.
 
     Args:
         folder: created when the run starts.
         model: name used for the files.
         keep: how many `{model}-{epoch}.ckpt` to keep beside best and last; 0 writes none.
-        interval: save every so many epochs; the final epoch is saved in any case.
+        interval: epochs between saves; the final epoch is always saved.
     """
 
     def __init__(self, folder: str | Path, model: str, *, keep: int = 0, interval: int = 1) -> None:
@@ -56,7 +56,7 @@ class CheckpointStore:
         return self.folder / f"{self.model}-previous.ckpt"
 
     def check_writable(self) -> None:
-        """Raise ValueError unless the folder can be made and written; leaves nothing behind."""
+        """Raise ValueError unless the folder can be created and written; nothing is left there."""
         existing = next(p for p in (self.folder, *self.folder.absolute().parents) if p.exists())
         try:
             with tempfile.TemporaryFile(dir=existing):
@@ -66,7 +66,7 @@ class CheckpointStore:
 
     @contextlib.contextmanager
     def lock(self) -> Iterator[FolderLock]:
-        """Keep other runs out of the folder. It is made if need be, and removed again if nothing came of it.
+        """Lock the folder, creating it if needed; remove it afterwards if it was created here and is empty.
 
         Raises:
             ValueError: if another run has the folder.
@@ -82,7 +82,7 @@ class CheckpointStore:
                     path.rmdir()
 
     def prepare_new_run(self) -> Path | None:
-        """Make the folder ready for a new run. An earlier run's files move to `earlier-N/`; returns that folder."""
+        """Prepare the folder for a new run. An earlier run's files move to `earlier-N/`, which is returned."""
         self._clear()
         earlier = [path for path in self.folder.iterdir() if _RUN_FILE.fullmatch(path.name)]
         if {path.name for path in earlier} <= {"config.yaml"}:  # a run that ended before its first checkpoint
@@ -91,19 +91,19 @@ class CheckpointStore:
         while (archive := self.folder / f"earlier-{number}").exists():
             number += 1
         archive.mkdir()
-        # Its configuration first: killed before the end, the next start sees checkpoints that are still to be moved.
+        # The configuration first: after a kill in between, the next start still finds checkpoints to move.
         for path in sorted(earlier, key=lambda path: path.name != "config.yaml"):
             path.rename(archive / path.name)
         return archive
 
     def prepare_to_resume(self, start: Checkpoint) -> list[str]:
-        """Make the folder ready for going on from `start`; returns what the user should know.
+        """Prepare the folder for resuming from `start`, and return remarks for the user.
 
-        A damaged checkpoint is set aside under a name ending in `.damaged`, so that it cannot take the place of a good
-        one. A run that goes on in another folder takes its best checkpoint along.
+        A damaged checkpoint is renamed to end in `.damaged`, so that it cannot replace a good one. If the run resumes
+        in another folder, its best checkpoint is copied there.
 
         Raises:
-            OSError, MemoryError: if a checkpoint cannot be read; nothing is renamed because of that.
+            OSError, MemoryError: if a checkpoint cannot be read; it is not renamed.
         """
         self._clear()
         remarks = []
@@ -125,11 +125,11 @@ class CheckpointStore:
         return remarks
 
     def newest(self) -> tuple[Checkpoint | None, list[str]]:
-        """Find the newest whole checkpoint that a training can go on from, and say why newer ones will not do.
+        """Return the newest intact checkpoint that a training can resume from, and why newer ones are not used.
 
         Raises:
             ValueError: if there are checkpoints, but all of them are damaged.
-            OSError, MemoryError: if one cannot be read: a run must not go on from an older one because of that.
+            OSError, MemoryError: if one cannot be read; that is no reason to resume from an older one.
         """
         complaints, damaged = [], []
         for path in self._candidates():
@@ -141,11 +141,11 @@ class CheckpointStore:
                 continue
             if checkpoint.can_resume:
                 return checkpoint, complaints
-            complaints.append(f"{path} holds no training state, so nothing can go on from it.")
+            complaints.append(f"{path} holds no training state, so a run cannot resume from it.")
         if damaged:
             raise ValueError(
-                "\n".join(complaints) + f"\nno checkpoint in {self.folder} is left to go on from. Start anew without "
-                "--resume (the files are kept), or give --ckpt_path a checkpoint with good weights."
+                "\n".join(complaints) + f"\nno checkpoint in {self.folder} is left to resume from. Start from scratch "
+                "without --resume (the files are kept), or give --ckpt_path a checkpoint with good weights."
             )
         return None, complaints
 
@@ -163,14 +163,14 @@ class CheckpointStore:
         is_best: bool,
         is_final: bool,
     ) -> None:
-        """Write what is due after `epoch` (counted from 1): last, and the best and numbered ones where they apply.
+        """Write the checkpoints due after `epoch` (counted from 1): last, and best and numbered ones if they apply.
 
         Raises:
-            OSError: if a file cannot be written; those of earlier saves are as they were.
+            OSError: if a file cannot be written; those of earlier saves are unchanged.
         """
-        if is_best:  # before last: a run that goes on from an older last comes by this epoch again
+        if is_best:  # before last: a run resumed from an older last repeats this epoch
             save_checkpoint(self.best, weights, {key: value for key, value in info.items() if key != "training"})
-        if self.is_due(epoch, is_best=is_best, is_final=is_final):  # with the best a last that knows of it
+        if self.is_due(epoch, is_best=is_best, is_final=is_final):  # after the best also last, which records it
             numbered = self.keep and self._is_regular(epoch, is_final)
             copy = self.folder / f"{self.model}-{epoch}.ckpt" if numbered else None
             self.save_last(weights, info, state, copy=copy)
@@ -183,14 +183,14 @@ class CheckpointStore:
         *,
         copy: Path | None = None,
     ) -> None:
-        """Write last; what it was becomes previous.
+        """Write last; the old one becomes previous.
 
-        Last gets its name after all else is done: a run that goes on from it has nothing to make up for.
+        Last is renamed after everything else is done, so that a run that resumes from it has nothing to repeat.
 
         Args:
-            copy: a numbered checkpoint that takes the place of the oldest one.
+            copy: a numbered checkpoint to write as well; the oldest one is removed.
         Raises:
-            OSError: if it cannot be written; last is as it was, and so is previous, or it is last.
+            OSError: if it cannot be written; last is unchanged, and previous is unchanged or a copy of last.
         """
         with temporary_checkpoint(self.last, weights, info, state) as temporary:
             if copy:
@@ -206,7 +206,7 @@ class CheckpointStore:
     def _candidates(self) -> list[Path]:
         numbered = self._numbered()
         paths = [self.last, self.previous, *(numbered[epoch] for epoch in sorted(numbered, reverse=True))]
-        return [path for path in paths if os.path.lexists(path)]  # a link to nowhere is a damaged one
+        return [path for path in paths if os.path.lexists(path)]  # a broken link counts as damaged
 
     def _numbered(self) -> dict[int, Path]:
         if not self.folder.is_dir():
@@ -220,7 +220,7 @@ class CheckpointStore:
             numbered[epoch].unlink()
 
     def _clear(self) -> None:
-        """Remove what a killed process was about to write."""
+        """Remove the temporary files of a killed process."""
         for path in self.folder.iterdir():
             if LEFT_BEHIND.fullmatch(path.name):
                 path.unlink()
@@ -230,7 +230,7 @@ def _read_own(path: Path) -> Checkpoint:
     """Read a checkpoint that this package wrote.
 
     Raises:
-        DamagedError: if it is damaged. Cut off between two entries, it could be another tool's.
+        DamagedError: if it is damaged, or has no description (a cut file may look like another tool's).
     """
     if path.is_dir() or not path.exists():
         kind = "folder" if path.is_dir() else "link to nothing"
@@ -242,10 +242,10 @@ def _read_own(path: Path) -> Checkpoint:
 
 
 def _duplicate(source: Path, target: Path) -> None:
-    """Give a whole file a second name; its contents are not written again where the file system has hard links."""
+    """Give a file a second name: a hard link, or a copy if the file system has none."""
     with replacing(target) as temporary:
         temporary.unlink(missing_ok=True)
         try:
             os.link(source, temporary)
-        except OSError:  # a file system without them
+        except OSError:  # no hard links
             shutil.copyfile(source, temporary)

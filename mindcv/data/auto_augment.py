@@ -1,4 +1,4 @@
-"""Automatic augmentation policies by MindData's C++ operations, written as in timm and MindCV.
+"""Automatic augmentation policies, built on MindData's C++ operations and spelled as in timm and MindCV.
 
 Sources: Cubuk et al. 2020, "RandAugment"; Müller and Hutter 2021, "TrivialAugment"; Cubuk et al. 2019, "AutoAugment".
 """
@@ -25,18 +25,18 @@ _LEGAL = (
 
 
 def create_auto_augment(policy: str, interpolation: Inter, fill: Sequence[float]) -> vision.transforms.TensorOperation:
-    """Return the operation on an RGB image, (H, W, 3) uint8, that `policy` names.
+    """Return the operation named by `policy`, for an RGB image, (H, W, 3) uint8.
 
     Args:
         policy: "trivialaug" (also "trivialaugwide"): one operation of random strength. "autoaug": the policy found
-            for ImageNet. "randaug-mM-nN" (also "rand-..."): N operations of strength M, by default 2 of strength 9;
-            a part `inc1` may follow, because all operations here grow with M, and `mstd0`. Every operation is one of
-            the paper's 14, "identity" among them, and is applied; timm and MindCV leave each out with probability 0.5.
-        interpolation: of rotations, shears and shifts.
-        fill: what comes into the picture by them: a value per channel, 0..255.
+            for ImageNet. "randaug-mM-nN" (also "rand-..."): N operations of strength M, by default 2 of strength 9,
+            drawn from the paper's 14 ("identity" is one of them). timm and MindCV skip each with probability 0.5; here
+            all are applied. `inc1` and `mstd0` may follow: they describe MindData's behaviour.
+        interpolation: of rotations, shears and translations.
+        fill: colour of uncovered pixels, one value per channel, 0..255.
 
     Raises:
-        ValueError: if `policy` is unknown, or asks for something that MindData's operations do not do.
+        ValueError: if `policy` is unknown or not supported by MindData.
     """
     family, *parts = str(policy).split("-")
     if family not in _FAMILIES:
@@ -54,7 +54,7 @@ def create_auto_augment(policy: str, interpolation: Inter, fill: Sequence[float]
 
 
 def _rand_settings(policy: str, parts: Sequence[str]) -> tuple[int, int]:
-    """Strength and number of operations."""
+    """Return the strength and the number of operations."""
     settings = {"m": 9, "n": 2}
     seen: set[str] = set()
     for part in parts:
@@ -67,15 +67,15 @@ def _rand_settings(policy: str, parts: Sequence[str]) -> tuple[int, int]:
             settings[key] = int(value)
         elif key == "mstd" and float(value or "nan") != 0:
             raise ValueError(
-                f"auto_augment {policy!r}: {part!r} cannot be done: MindData applies one strength to all images. "
+                f"auto_augment {policy!r}: {part!r} is not supported: MindData applies one strength to all images. "
                 f"Leave it out. {_LEGAL}"
             )
         elif key == "inc" and value != "1":
             raise ValueError(
-                f"auto_augment {policy!r}: {part!r} cannot be done: all operations grow with m, which is inc1. {_LEGAL}"
+                f"auto_augment {policy!r}: {part!r} is not supported: all operations grow with m (inc1). {_LEGAL}"
             )
         elif key not in ("mstd", "inc"):
-            raise ValueError(f"auto_augment {policy!r}: {part!r} is not known or cannot be done. {_LEGAL}")
+            raise ValueError(f"auto_augment {policy!r}: {part!r} is unknown or not supported. {_LEGAL}")
     if not (0 <= settings["m"] <= STRONGEST and settings["n"] >= 1):
         raise ValueError(f"auto_augment {policy!r}: m={settings['m']}, n={settings['n']} is out of range. {_LEGAL}")
     return settings["m"], settings["n"]

@@ -1,7 +1,7 @@
 """CIFAR-10 and CIFAR-100 in their binary layout.
 
-Source: Krizhevsky 2009, "Learning Multiple Layers of Features from Tiny Images"; the layout is described on the
-data sets' home page: per record one label byte (CIFAR-100: coarse, then fine), then 32x32 red, green, blue planes.
+Source: Krizhevsky 2009, "Learning Multiple Layers of Features from Tiny Images", and the data sets' home page: each
+record is one label byte (CIFAR-100: coarse, then fine), then 32x32 red, green and blue planes.
 """
 
 from pathlib import Path
@@ -24,17 +24,17 @@ CIFAR10_CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog
 
 
 class Cifar(ArrayDataset):
-    """What both CIFARs share; the subclasses hold names and numbers."""
+    """Reader shared by both CIFARs; the subclasses hold names and sizes."""
 
     dataset_name: str
     folder: str  # as in the archive
-    python_folder: str  # of the pickled version, which is refused
+    python_folder: str  # of the pickled version, which is an error
     python_marker: str  # a file of the pickled version
     archive: RemoteFile
     files: dict[str, str]  # split -> glob pattern
     names_file: str
     label_bytes: int  # the last one is the label
-    built_in_names: tuple[str, ...]  # of the classes, for folders without names_file
+    built_in_names: tuple[str, ...]  # class names if there is no names_file
 
     def __init__(self, root: Path, split: str, download: bool) -> None:
         check_split(self.dataset_name, split, tuple(self.files))
@@ -76,7 +76,7 @@ class Cifar(ArrayDataset):
             if (pickled / self.python_marker).is_file():
                 raise ValueError(
                     f"{pickled} holds the Python version of {self.dataset_name}, whose files are pickles: reading them "
-                    f"would execute code they contain. Get the binary version, {self.archive.name}."
+                    f"would execute the code in them. Get the binary version, {self.archive.name}."
                 )
         raise ValueError(f"{self.dataset_name} is not in {root}.\n{self._expected(root)}")
 
@@ -89,14 +89,14 @@ class Cifar(ArrayDataset):
         )
 
     def _read(self, path: Path) -> np.ndarray:
-        if not path.is_file():  # reading from a pipe would wait for ever
-            raise ValueError(f"{path} is no file; it must be one of {self.dataset_name}'s.")
+        if not path.is_file():  # reading from a pipe would block
+            raise ValueError(f"{path} is not a regular file; expected one of {self.dataset_name}'s files.")
         content = np.fromfile(path, np.uint8)
         record = self.label_bytes + PIXELS
         if len(content) == 0 or len(content) % record:
             raise ValueError(
                 f"{path} has {len(content)} bytes; a {self.dataset_name} file holds a whole number of records of "
-                f"{record} bytes. It is incomplete or something else: delete it and get it again."
+                f"{record} bytes. It is incomplete or another file: delete it and get it again."
             )
         return content.reshape(-1, record)
 
@@ -111,8 +111,8 @@ class Cifar(ArrayDataset):
         names = tuple(line.strip() for line in text.splitlines() if line.strip())
         if len(set(names)) != len(names) or len(names) != len(self.built_in_names):
             raise ValueError(
-                f"{path} must be a text with the {len(self.built_in_names)} names of {self.dataset_name}'s classes, "
-                "one a line; it is incomplete or something else: get it again, or delete it to go without."
+                f"{path} must be a text file with the {len(self.built_in_names)} class names of {self.dataset_name}, "
+                "one per line; it is incomplete or another file: get it again, or delete it to do without."
             )
         return names
 

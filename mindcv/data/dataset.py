@@ -1,4 +1,4 @@
-"""What every data set offers: its examples by number, their labels, and where each one comes from."""
+"""Base classes of data sets: examples by index, their labels, and the location of each."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -13,21 +13,21 @@ from mindcv.nearest import did_you_mean
 
 
 class UnknownClassError(ValueError):
-    """A split has a class that is not among those it is to be labelled by."""
+    """A split has a class that is not among the given class names."""
 
 
 class Dataset(ABC):
     """One split of a labelled image collection.
 
     Attributes:
-        name: the name it was asked for by.
+        name: the name it was requested by.
         split: the name of the split.
         class_names: one name per class; label k means `class_names[k]`.
-        encoded: whether examples are image files' bytes rather than pixels.
+        encoded: whether examples are the bytes of image files rather than pixels.
         channels: channels of the pixels (1 or 3); encoded images decode to 3.
         labels: (N,) int32, the label of every example.
-        held_out: how a folder was divided, for the split that goes with this one (see `create_dataset`); else None.
-        remarks: sentences that the user should read, on what was found and what was passed over.
+        held_out: how a folder was divided, needed to open the matching split (see `create_dataset`); else None.
+        remarks: sentences for the user about what was found and what was passed over.
     """
 
     train_split = "train"
@@ -53,7 +53,7 @@ class Dataset(ABC):
             )
 
     def keep(self, num_samples: int, seed: int) -> None:
-        """Keep at most `num_samples` examples: the first ones of a shuffle by `seed`, in the split's own order.
+        """Keep at most `num_samples` examples, the first ones of a shuffle by `seed`, in the split's order.
 
         Raises:
             ValueError: if `num_samples` is below 1.
@@ -63,12 +63,12 @@ class Dataset(ABC):
         self._kept = np.sort(shuffled[:num_samples])
 
     def has_exactly(self, class_names: Sequence[str]) -> bool:
-        """Whether the classes are those of these names, in any order."""
+        """Whether the classes have exactly these names, in any order."""
         numbers = self._numbers_in(class_names)
         return None not in numbers and len(set(numbers)) == len(class_names)
 
     def label_by(self, class_names: Sequence[str], owner: str) -> None:
-        """Number the classes as `class_names` does, by name; those of them that the split lacks have no examples.
+        """Number the classes by their position in `class_names`, which may contain more than the split has.
 
         Args:
             owner: whose classes these are, for the message.
@@ -88,7 +88,7 @@ class Dataset(ABC):
         self.class_names = tuple(class_names)
 
     def remark_on_missing_classes(self) -> None:
-        """Add to `remarks` the classes of which no example is left."""
+        """Add to `remarks` the classes without examples."""
         counts = np.bincount(self.labels, minlength=len(self.class_names))
         missing = [name for name, count in zip(self.class_names, counts, strict=True) if not count]
         if missing:
@@ -98,10 +98,10 @@ class Dataset(ABC):
             )
 
     def _numbers_in(self, class_names: Sequence[str]) -> list[int | None]:
-        """The number in `class_names` of each own class."""
+        """Return the position in `class_names` of each class of this split."""
         numbers = {normalize("NFC", name): number for number, name in enumerate(class_names)}
         numbers |= {name: number for number, name in enumerate(class_names)}
-        # Systems differ in how they write an accent; the name is the same.
+        # Systems differ in how they encode an accent (NFC or NFD); the name is the same.
         return [numbers.get(name, numbers.get(normalize("NFC", name))) for name in self.class_names]
 
     @property
@@ -114,17 +114,17 @@ class Dataset(ABC):
     def __getitem__(self, index: int) -> tuple[np.ndarray, np.int32]:
         """Return example `index`: (image, label).
 
-        The image is (H, W, channels) uint8, or 1-D uint8 with a file's bytes when `encoded`; the label is an int32.
+        The image is (H, W, channels) uint8, or the 1-D uint8 bytes of a file if `encoded`; the label is an int32.
 
         Raises:
             IndexError: past the last example.
-            ValueError: if the image cannot be read; the message holds its path.
+            ValueError: if the image cannot be read; the message contains its path.
         """
         position = int(self._kept[index])
         return self._image(position), self._all_labels[position]
 
     def where(self, index: int) -> str:
-        """Say where example `index` is stored: its path, or its file and record number."""
+        """Return where example `index` is stored: its path, or its file and record number."""
         return self._describe(int(self._kept[index]))
 
     @abstractmethod
@@ -140,7 +140,7 @@ class ArrayDataset(Dataset):
     Args:
         images: (N, H, W, C) uint8 with C 1 or 3.
         labels: (N,) integers.
-        files: (description, number of records) of what the examples were read from, in order.
+        files: (description, number of records) of each file that the examples come from, in order.
     """
 
     def __init__(
@@ -169,7 +169,7 @@ class ArrayDataset(Dataset):
 
 
 def counted(class_names: Sequence[str]) -> str:
-    """For example "1 class", "1,000 classes"."""
+    """Return for example "1 class" or "1,000 classes"."""
     return f"{len(class_names):,} class{'es' * (len(class_names) != 1)}"
 
 

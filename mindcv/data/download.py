@@ -1,4 +1,4 @@
-"""Downloads of data sets: checked against a pinned hash before use, and never half-done."""
+"""Downloads of data sets, checked against a pinned hash and extracted completely or not at all."""
 
 import errno
 import lzma
@@ -16,15 +16,15 @@ from mindcv.files import file_sha256, listed
 
 MIRROR_VARIABLE = "MINDCV_DATA_MIRROR"
 TIMEOUT_S = 30  # without a byte from the server
-_LARGEST = 1 << 30  # bytes in an archive; five times what the largest known one holds
-_LARGEST_EXTRA = 1 << 20  # bytes of one long name or attribute, and of the padding behind the last member
-# What writing a member fails with if it is the archive that makes no sense: two members of one name, a name too long.
+_LARGEST = 1 << 30  # bytes in an archive; five times the largest known one
+_LARGEST_EXTRA = 1 << 20  # bytes of one long name or attribute, and of the padding after the last member
+# Errors caused by the archive rather than the disk: two members of one name, a name that is too long.
 _NAME_ERRORS = (errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.EINVAL)
 
 
 @dataclass(frozen=True)
 class RemoteFile:
-    """A file to fetch, with the sha256 that its content must have."""
+    """A file to fetch and the sha256 of its content."""
 
     folder_url: str
     name: str
@@ -32,7 +32,7 @@ class RemoteFile:
 
     @property
     def url(self) -> str:
-        """Where it is fetched from: its publisher, or the folder that `MINDCV_DATA_MIRROR` names."""
+        """Its address at the publisher, or below the URL in `MINDCV_DATA_MIRROR`."""
         return f"{os.environ.get(MIRROR_VARIABLE, self.folder_url).rstrip('/')}/{self.name}"
 
 
@@ -43,7 +43,7 @@ CIFAR10_ARCHIVE = RemoteFile(
 CIFAR100_ARCHIVE = RemoteFile(
     _CIFAR_HOME, "cifar-100-binary.tar.gz", "58a81ae192c23a4be8b1804d68e518ed807d710a4eb253b1f2a199162a40d8ec"
 )
-# The publisher's own host no longer serves these files; this one carries the same bytes.
+# The publisher's host no longer serves these files; this one has the same bytes.
 _MNIST_HOME = "https://ossci-datasets.s3.amazonaws.com/mnist"
 MNIST_FILES = tuple(
     RemoteFile(_MNIST_HOME, name, sha256)
@@ -57,10 +57,10 @@ MNIST_FILES = tuple(
 
 
 def download_files(files: Sequence[RemoteFile], folder: Path) -> None:
-    """Fetch `files` into `folder`; those there already with the right hash are left alone.
+    """Fetch `files` into `folder`, except those already there with the right hash.
 
     Raises:
-        ValueError: if one cannot be fetched or has the wrong hash. Nothing half-written is left.
+        ValueError: if one cannot be fetched or has the wrong hash. No partial file is left.
     """
     import pooch  # here: only downloads need it and requests
     import requests
@@ -68,7 +68,7 @@ def download_files(files: Sequence[RemoteFile], folder: Path) -> None:
     for file in files:
         downloader = pooch.HTTPDownloader(progressbar=console.byte_bar(file.name, 1), timeout=TIMEOUT_S)
         try:
-            # pooch writes to a temporary file, compares the hash and only then renames it.
+            # pooch writes to a temporary file, compares the hash, then renames it.
             pooch.retrieve(file.url, f"sha256:{file.sha256}", file.name, folder, downloader=downloader)
         except (requests.RequestException, OSError, ValueError) as error:
             reason = "its content has the wrong hash" if "SHA256" in str(error) else str(error)
@@ -86,28 +86,27 @@ def download_archive(file: RemoteFile, root: Path, folder: str) -> None:
     """
     download_files([file], root)
     extract_archive(root / file.name, root, folder)
-    (root / file.name).unlink(missing_ok=True)  # another process may have been faster
+    (root / file.name).unlink(missing_ok=True)  # another process may have deleted it
 
 
 def check_archive(file: RemoteFile, root: Path) -> None:
-    """Raise ValueError unless the archive that was put into `root` by hand is the published one."""
+    """Raise ValueError unless the archive that the user put into `root` is the published one."""
     found = file_sha256(root / file.name)
     if found != file.sha256:
         raise ValueError(
             f"{root / file.name} is not the published archive: its sha256 is {found}, it must be "
-            f"{file.sha256}. It is incomplete or something else: delete it and get it again, or, if it is your own, "
+            f"{file.sha256}. It is incomplete or another file: delete it and get it again, or, if it is your own, "
             "extract it yourself."
         )
 
 
 def extract_archive(archive: Path, root: Path, folder: str) -> None:
-    """Extract the tar file `archive`, which must hold `folder`, so that `root/folder` appears whole or not at all.
+    """Extract the tar file `archive`, which must hold `folder`, to `root/folder`, completely or not at all.
 
     Raises:
         ValueError: if the archive is broken, lacks `folder`, or holds anything but files and folders below it.
     """
-    # Beside the target, so that the rename below stays on one file system and is atomic. A kill leaves only this
-    # hidden folder, which is never taken for data.
+    # Beside the target, so that the rename is atomic. A kill leaves only this hidden folder.
     staging = Path(tempfile.mkdtemp(prefix=".extracting-", dir=root))
     try:
         with tarfile.open(archive, tarinfo=_Header) as tar:
@@ -127,14 +126,14 @@ def extract_archive(archive: Path, root: Path, folder: str) -> None:
         try:
             (staging / folder).rename(root / folder)
         except OSError:
-            if not (root / folder).is_dir():  # another process may have finished first: its copy is as good
+            if not (root / folder).is_dir():  # else another process finished first
                 raise
     except (tarfile.TarError, EOFError, zlib.error, lzma.LZMAError) as error:
         raise ValueError(f"{archive} is broken ({error}): delete it and get it again.") from None
     except OSError as error:
         if error.errno in _NAME_ERRORS:
             raise ValueError(
-                f"{archive} is refused: the names in it contradict each other ({error.strerror})."
+                f"{archive} is refused: its member names contradict each other ({error.strerror})."
             ) from None
         if error.errno is None:  # from a decompressor, not from the disk
             raise ValueError(f"{archive} is broken ({error}): delete it and get it again.") from None
@@ -144,10 +143,10 @@ def extract_archive(archive: Path, root: Path, folder: str) -> None:
 
 
 class _Header(tarfile.TarInfo):
-    """What stands before each member, believed within limits only: `tarfile` takes memory for whatever it claims."""
+    """A member's header whose sizes are limited: `tarfile` allocates whatever a header claims."""
 
     @classmethod
-    def frombuf(cls, buf: bytes, encoding: str, errors: str) -> "_Header":
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> "_Header":
         header = super().frombuf(buf, encoding, errors)
         if not 0 <= header.size <= (_LARGEST if header.isreg() else _LARGEST_EXTRA):
             raise tarfile.ReadError(f"{header.name[:80]!r} in it claims {header.size:,} bytes")
@@ -155,23 +154,24 @@ class _Header(tarfile.TarInfo):
 
 
 def _extract_member(tar: tarfile.TarFile, member: tarfile.TarInfo, folder: Path) -> None:
-    """Write a checked member below `folder`: contents only, without its owner, permissions and times.
+    """Write a checked member below `folder`, without its owner, permissions and times.
 
-    Not `extractall`, which is safe only with a filter that Python has from 3.10.12 and 3.11.4 on.
+    `extractall` is safe only with a filter, which Python has since 3.10.12 and 3.11.4.
     """
     path = folder / member.name
-    if member.isdir():
+    source = tar.extractfile(member)
+    if source is None:  # a folder
         path.mkdir(parents=True, exist_ok=True)
         return
     path.parent.mkdir(parents=True, exist_ok=True)
-    with tar.extractfile(member) as source, path.open("wb") as target:
+    with source, path.open("wb") as target:
         shutil.copyfileobj(source, target)
 
 
 def _check_end(tar: tarfile.TarFile) -> None:
-    """Raise TarError unless the members go up to the mark at the end: `tarfile` takes any damaged header for the end.
+    """Raise TarError unless the last member is followed by the end mark: `tarfile` takes a damaged header for the end.
 
-    Reading all of it also makes the decompressor compare its own checksum.
+    Reading to the end also makes the decompressor verify its checksum.
     """
     tar.fileobj.seek(tar.offset)
     padding = tar.fileobj.read(_LARGEST_EXTRA + 1)
@@ -183,7 +183,7 @@ def _check_member(member: tarfile.TarInfo, archive: Path) -> None:
     path = PurePosixPath(member.name)
     if path.is_absolute() or ".." in path.parts:
         raise ValueError(f"{archive} is refused: its member {member.name!r} would be written outside the folder.")
-    if "\0" in member.name or member.size < 0:  # the latter would have `tarfile` go round in a circle
+    if "\0" in member.name or member.size < 0:  # a negative size makes `tarfile` loop
         raise ValueError(f"{archive} is refused: its member {member.name!r} has an impossible name or size.")
     if member.issparse() or not (member.isfile() or member.isdir()):
         raise ValueError(f"{archive} is refused: its member {member.name!r} is a link or a device, not a file.")

@@ -7,21 +7,21 @@ import numpy as np
 
 from mindcv.arguments import RE_PROB, RE_RATIO, RE_SCALE, RE_VALUE
 
-ATTEMPTS = 10  # rectangles tried until one fits into the image; the paper tries for ever
+ATTEMPTS = 10  # rectangles tried until one fits into the image; the paper retries without limit
 
 
 class RandomErasing:
-    """Overwrites one random rectangle in some images of a normalised batch.
+    """Overwrite one random rectangle in some images of a normalised batch.
 
     Args:
-        probability: with which an image is touched.
-        scale: range of the rectangle's area, as a part of the image's.
-        ratio: range of its height / width, drawn uniformly in the logarithm.
-        value: 0 writes zeros, which after normalisation is the mean colour; "random" draws every value from the
+        probability: of erasing, per image.
+        scale: range of the rectangle's area, as a fraction of the image's.
+        ratio: range of its height / width, drawn log-uniformly.
+        value: 0 writes zeros, which is the mean colour after normalisation; "random" draws every value from the
             standard normal distribution.
 
     Raises:
-        ValueError: if an argument is outside these values.
+        ValueError: if an argument is out of range.
     """
 
     def __init__(
@@ -35,15 +35,13 @@ class RandomErasing:
         RE_SCALE.check(tuple(scale))
         RE_RATIO.check(tuple(ratio))
         RE_VALUE.check(value)
-        self.probability, self.scale, self.ratio, self.value = probability, tuple(scale), tuple(ratio), value
+        self.probability, self.value = probability, value
+        self.scale, self.ratio = (scale[0], scale[1]), (ratio[0], ratio[1])
 
     def __call__(
         self, images: np.ndarray, labels: np.ndarray, rng: np.random.Generator
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Return a copy of `images` (B, C, H, W) float32 with rectangles erased, and the labels as they are.
-
-        All chance comes from `rng`.
-        """
+        """Return a copy of `images` (B, C, H, W) float32 with rectangles erased, and the labels unchanged."""
         images = images.copy()
         _, channels, image_height, image_width = images.shape
         for image in images:

@@ -1,4 +1,4 @@
-"""The examples of an epoch one by one, and what stands in for an image that cannot be read."""
+"""Reading the examples of an epoch, with substitutes for images that cannot be read."""
 
 import io
 import threading
@@ -15,24 +15,22 @@ from mindcv.arguments import BAD_IMAGE_LIMIT, ON_BAD_IMAGE
 from mindcv.data.dataset import Dataset
 from mindcv.data.image_file import BadImageError, why_not_decoded
 
-NO_LABEL = -1  # of the grey image that an evaluation gets for a bad one
-SHOWN = 5  # bad images that a message lists
+NO_LABEL = -1  # of the grey image that replaces a bad one in evaluation
+SHOWN = 5  # bad images listed in a message
 READER = "mindcv-reader"  # name of the threads that read ahead
-AHEAD = 8  # rows that every thread may be ahead, so that a slow disk is waited for less often
+AHEAD = 8  # rows that each thread may read ahead, to hide a slow disk
 
 
 class ExampleReader:
-    """Reads a loader's examples, knows which images turned out to be bad, and what to do about it.
-
-    A bad image is not read again.
+    """Reads a loader's examples and applies the policy for bad images, which are read only once.
 
     Args:
         dataset: the examples.
-        policy: "stop": the first bad image ends the run. "skip": something stands in for it.
-        limit: with "skip", more bad images than this end the run nevertheless.
-        replace: with "skip", whether the next good example of the epoch's order (after its end: from its beginning)
-            stands in for a bad one, as training wants it; else a grey image with the label `NO_LABEL` does, which an
-            evaluation leaves out. Both depend on nothing but the order and which images are bad.
+        policy: "stop": the first bad image ends the run. "skip": it is replaced.
+        limit: with "skip", more bad images than this end the run.
+        replace: the replacement with "skip". True, for training: the next good example of the epoch's order, which
+            wraps around. False: a grey image with the label `NO_LABEL`, which evaluation leaves out. Both depend only
+            on the order and on which images are bad.
 
     Raises:
         ValueError: for an unknown policy or a limit below 1.
@@ -46,7 +44,7 @@ class ExampleReader:
         self._lock = threading.Lock()  # several threads of MindData read examples
 
     def read(self, order: np.ndarray, place: int) -> tuple[np.ndarray, np.int32]:
-        """Return the example (image, label) at `place` of an epoch's order, or what stands in for it.
+        """Return the example (image, label) at `place` of an epoch's order, or its replacement.
 
         Raises:
             ValueError: if a bad image ends the run.
@@ -62,16 +60,16 @@ class ExampleReader:
         return _grey_image(self._dataset), np.int32(NO_LABEL)
 
     def found(self) -> dict[str, str]:
-        """Where the bad images are -> what is wrong with each, in the order found."""
+        """Return location -> reason of the bad images, in the order found."""
         with self._lock:
             return dict(self._found)
 
     def position(self, order: np.ndarray, place: int) -> int | None:
-        """Which example `read` gives, as far as it is known by now; None for the grey image."""
+        """Return the position that `read` gives, by what is known so far; None for the grey image."""
         return next(iter(self._candidates(order, place)), None)
 
     def why_not_decoded(self, position: int) -> str | None:
-        """What is wrong with an image that MindData's decoder refuses; None if it does not refuse it."""
+        """Return why MindData's decoder rejects an image; None if it does not."""
         if not self._dataset.encoded:
             return None
         try:
@@ -80,15 +78,15 @@ class ExampleReader:
             return _reason(error)
         try:
             vision.Decode()(content)
-        except RuntimeError as error:  # its text does not say what is wrong
+        except RuntimeError as error:  # gives no reason
             return why_not_decoded(content, error)
         return None
 
     def add(self, position: int, reason: str) -> None:
-        """Note that an example is bad.
+        """Record a bad example.
 
         Raises:
-            ValueError: if that ends the run.
+            ValueError: if it ends the run.
         """
         where = self._dataset.where(position)
         if self._policy == "stop":
@@ -97,7 +95,7 @@ class ExampleReader:
                 "`python validate.py --check_data` lists them."
             )
         with self._lock:
-            if len(self._found) <= self._limit:  # threads that read ahead find more: every one gives the same message
+            if len(self._found) <= self._limit:  # threads that read ahead find more; all give the same message
                 self._found.setdefault(where, reason)
             if len(self._found) > self._limit:
                 raise ValueError(
@@ -106,7 +104,7 @@ class ExampleReader:
                 )
 
     def _candidates(self, order: np.ndarray, place: int) -> Iterable[int]:
-        """Positions in the data set that may stand at `place`, without those known to be bad."""
+        """Yield the positions in the data set that may be used at `place`, without those known to be bad."""
         places = chain(range(place, len(order)), range(place)) if self._replace else (place,)
         for candidate in places:
             position = int(order[candidate])
@@ -127,23 +125,23 @@ class ExampleReader:
 
 
 class Rows:
-    """Some places of an epoch's order as one thread of MindData's GeneratorDataset asks for them, one after the other.
+    """Part of an epoch's order, as a source for MindData's GeneratorDataset, which asks for one row after another.
 
-    Several threads read ahead of it. They are our own: those of GeneratorDataset take 0.1 s to deliver the first row.
+    Our own threads read ahead: those of GeneratorDataset take 0.1 s to deliver the first row.
 
     Args:
         examples: reads the examples.
         order: positions in the data set, of the whole epoch.
         places: which of them.
-        readers: threads that read ahead; with 1 nothing is read before it is asked for.
+        readers: threads that read ahead; with 1 a row is read when it is requested.
     """
 
     def __init__(self, examples: ExampleReader, order: np.ndarray, places: range, readers: int) -> None:
         self._examples, self._order, self._places = examples, order, places
-        self.error: Exception | None = None  # MindData's threads turn exceptions into a RuntimeError: keep the first
+        self.error: Exception | None = None  # the first one: MindData turns exceptions into a RuntimeError
         self._pool = ThreadPoolExecutor(readers, READER) if readers > 1 else None
         self._ahead = AHEAD * readers
-        self._coming: deque[Future] = deque()  # rows asked for next, and those behind them
+        self._coming: deque[Future] = deque()  # the next rows, in order
         self._submitted = 0
 
     def __len__(self) -> int:
@@ -151,28 +149,28 @@ class Rows:
 
     def __getitem__(self, index: int) -> tuple[np.ndarray, np.int32]:
         try:
-            return self._read(index) if self._pool is None else self._read_ahead(index)
+            return self._read(index) if self._pool is None else self._read_ahead(self._pool, index)
         except Exception as error:
             self.error = self.error or error
             raise
 
     def close(self) -> None:
-        """End the threads; nobody may ask for a row any more."""
+        """End the threads; no row may be requested after this."""
         if self._pool is not None:
             self._pool.shutdown(cancel_futures=True)
 
     def _read(self, index: int) -> tuple[np.ndarray, np.int32]:
         return self._examples.read(self._order, self._places[index])
 
-    def _read_ahead(self, index: int) -> tuple[np.ndarray, np.int32]:
-        assert index == self._submitted - len(self._coming), "rows are asked for in order"
+    def _read_ahead(self, pool: ThreadPoolExecutor, index: int) -> tuple[np.ndarray, np.int32]:
+        assert index == self._submitted - len(self._coming), "rows are requested in order"
         stop = min(index + self._ahead, len(self))
-        self._coming.extend(self._pool.submit(self._read, each) for each in range(self._submitted, stop))
+        self._coming.extend(pool.submit(self._read, each) for each in range(self._submitted, stop))
         self._submitted = stop
         return self._coming.popleft().result()
 
     def positions(self, start: int, stop: int) -> list[int]:
-        """The examples that rows `start` to `stop` give, as far as it is known by now, without the grey images."""
+        """Return the positions that rows `start` to `stop` give, by what is known so far, without the grey images."""
         positions = [self._examples.position(self._order, place) for place in self._places[start:stop]]
         return [position for position in positions if position is not None]
 
@@ -182,7 +180,7 @@ def _reason(error: ValueError) -> str:
 
 
 def _grey_image(dataset: Dataset) -> np.ndarray:
-    """A grey image in the form in which the data set gives its images."""
+    """Return a grey image in the data set's format."""
     if not dataset.encoded:
         return np.full((8, 8, dataset.channels), 128, np.uint8)
     bitmap = io.BytesIO()

@@ -1,4 +1,4 @@
-"""The data sets by name; every name that is not built in means image folders."""
+"""Data sets by name; any name that is not built in means image folders."""
 
 import os
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ DATASETS.register("cifar10")(Cifar10)
 DATASETS.register("cifar100")(Cifar100)
 DATASETS.register("mnist")(Mnist)
 
-DIGITS_SPLIT_SEED = 20260101  # fixed: the test examples must be the same in every run, whatever the run's seed
+DIGITS_SPLIT_SEED = 20260101  # fixed: the test examples must not depend on the run's seed
 
 
 @DATASETS.register("digits")
@@ -29,7 +29,7 @@ class Digits(ArrayDataset):
     """scikit-learn's 1,797 grey 8x8 digits, 80 % for training and 20 % for test, stratified by class."""
 
     def __init__(self, root: Path, split: str, download: bool) -> None:
-        from sklearn.datasets import load_digits  # here: it takes a second that other data sets need not pay
+        from sklearn.datasets import load_digits  # here: takes a second to import
         from sklearn.model_selection import train_test_split
 
         check_split("digits", split, ("train", "test"))
@@ -38,7 +38,7 @@ class Digits(ArrayDataset):
             np.arange(len(digits.target)), test_size=0.2, random_state=DIGITS_SPLIT_SEED, stratify=digits.target
         )
         chosen = np.sort(train if split == "train" else test)
-        # Grey levels are the whole numbers 0..16.
+        # Grey levels are integers 0..16.
         images = np.rint(digits.images[chosen] * (255 / 16)).astype(np.uint8)[..., np.newaxis]
         files = [(f"scikit-learn's digits, {split} split", len(chosen))]
         super().__init__("digits", split, [str(digit) for digit in range(10)], images, digits.target[chosen], files)
@@ -53,7 +53,7 @@ class Synthetic(Dataset):
     ) -> None:
         check_split("synthetic", split, ("train", "test"))
         if download:
-            raise ValueError("data set 'synthetic' is made, not downloaded: leave dataset_download off.")
+            raise ValueError("data set 'synthetic' is generated, not downloaded: leave dataset_download off.")
         for argument, value in (("image_size", image_size), ("num_classes", num_classes), ("num_samples", size)):
             if value < 1:
                 raise ValueError(f"{argument} must be at least 1 for data set 'synthetic'; got {value}.")
@@ -71,18 +71,19 @@ class Synthetic(Dataset):
 
 
 def list_datasets() -> list[str]:
-    """Names of the built-in data sets, sorted; any other name stands for image folders."""
+    """Return the names of the built-in data sets, sorted; any other name means image folders."""
     return DATASETS.names()
 
 
 def default_splits(name: str, root: str | os.PathLike | None = None) -> tuple[str, str]:
-    """Return the names of the splits that data set `name` trains and evaluates on by default.
+    """Return the default training and evaluation splits of data set `name`.
 
     Args:
-        root: of image folders; without a folder `val` there, `valid`, `validation` or `test` stands for it.
+        root: of image folders; without a folder `val`, the evaluation split is `valid`, `validation` or `test`.
     """
     if name in DATASETS.names():
-        kind = DATASETS.get(name)
+        entry = DATASETS.get(name)
+        kind = entry if isinstance(entry, type) and issubclass(entry, Dataset) else Dataset
         return kind.train_split, kind.eval_split
     folders = [] if root is None else [Path(root).expanduser(), Path(root).expanduser() / name]
     found = [split for folder in folders for split in splits_in(folder) if split in EVAL_SPLITS]
@@ -107,36 +108,37 @@ def create_dataset(
     """Open one split of a data set.
 
     Args:
-        name: one of `list_datasets()`, or any other name for image folders, `root/split/class/image` or, divided here
-            into the splits "train" and "val", `root/class/image`.
+        name: one of `list_datasets()`. Any other name means image folders: `root/split/class/image`, or
+            `root/class/image`, which is divided into the splits "train" and "val".
         root: the data set's folder, or the folder that contains it or its archive; `digits` and `synthetic` need none.
-        split: the split; None means the data set's own training split (see `default_splits`).
-        download: fetch what is missing (cifar10, cifar100, mnist).
+        split: the split; None means the data set's training split (see `default_splits`).
+        download: fetch missing files (cifar10, cifar100, mnist).
         num_samples: keep at most this many examples, chosen by a shuffle; None keeps all.
             For `synthetic` the number of examples, 256 by default.
-        seed: seed of that shuffle, and of the choice by `val_fraction`. Other splits do not depend on it.
-        image_size: side in pixels of the images that `synthetic` makes; other data sets have sizes of their own.
-        num_classes: the number of classes the model tells apart; a data set with more is refused, and `synthetic`
-            has as many. None accepts any.
-        class_names: label by these classes, those of a training split or of a checkpoint, instead of the split's own;
-            it may lack some of them, which becomes a remark. None numbers the split's own classes.
-        owner: whose classes those are, for messages.
-        val_fraction: of each class of `root/class/image`, the share held out for the split "val"; None means 0.2. If
-            given, `root/train` is divided as well where there is no other split.
-        held_out: the attribute of that name of the training split, or of the run whose weights are measured: the
-            images are divided in the same way again, whatever was added since.
+        seed: of that shuffle, and of the choice by `val_fraction`. Other splits do not depend on it.
+        image_size: side in pixels of the images of `synthetic`.
+        num_classes: number of classes of the model; a data set with more is an error, `synthetic` has as many. None
+            accepts any.
+        class_names: number the classes by these names, those of a training split or of a checkpoint. Names without
+            examples become a remark. None numbers the split's own classes.
+        owner: whose classes `class_names` are, for messages.
+        val_fraction: share of each class of `root/class/image` held out for the split "val"; None means 0.2. If
+            given, `root/train` is divided too if it is the only split.
+        held_out: attribute of the training split, or of the run whose weights are evaluated: repeats that division
+            of the images, even if some were added.
 
     Returns:
-        The split; `remarks` says what was passed over and which classes have no example.
+        The split; `remarks` lists what was passed over and which classes have no example.
     Raises:
-        ValueError: for a split that does not exist, data that is missing, broken or in the wrong layout, labels
-            outside the classes, or a class that is not in `class_names`.
+        ValueError: if the split does not exist, data is missing, broken or in the wrong layout, a label is outside
+            the classes, or a class is not in `class_names`.
     """
     root = Path(os.path.expanduser(root))
     split = default_splits(name)[0] if split is None else split
     if name == "synthetic":
         size = 256 if num_samples is None else num_samples
-        dataset = Synthetic(root, split, download, image_size, 10 if num_classes is None else num_classes, size)
+        classes = 10 if num_classes is None else num_classes
+        dataset: Dataset = Synthetic(root, split, download, image_size, classes, size)
     elif name != "digits" and root.exists() and not root.is_dir():
         raise ValueError(f"data_dir must be a folder; {root} is a file. Give the folder that holds it: {root.parent}")
     elif name in DATASETS.names():
@@ -166,7 +168,7 @@ def create_dataset(
 
 
 def _folder_hint(name: str) -> str:
-    if name == "imagenet":  # a name of image folders that everybody knows
+    if name == "imagenet":  # well known to be image folders
         return ""
     names = list_datasets()
-    return f" (Any name but {', '.join(names)} stands for image folders.{did_you_mean(name, names)})"
+    return f" (Any name but {', '.join(names)} means image folders.{did_you_mean(name, names)})"

@@ -28,16 +28,16 @@ from mindcv.folders import (
 class FolderDataset(Dataset):
     """Images `root/split/class/**/image`, or `root/class/**/image`, divided here; or the same below `root/name`.
 
-    Classes are the sorted folder names. Files that are no images are passed over and counted in `remarks`, and so are
-    the names of class folders that are hidden or left by a system or a tool. Symbolic links are followed.
+    Classes are the sorted folder names. Other files are passed over and counted in `remarks`; folders that are hidden
+    or left by a system or a tool are named there. Symbolic links are followed.
 
     Args:
-        may_lack_images: whether a class folder may be without images.
-        val_fraction: of each class, what is held out for the split "val" where no folder says so: of `root/class`, by
-            default `VAL_FRACTION`; if given, of `root/train` too, where it is the only split.
+        may_lack_images: whether a class folder may be empty.
+        val_fraction: share of each class held out for the split "val": of `root/class`, by default `VAL_FRACTION`; if
+            given, also of `root/train` if that is the only split.
         seed: of that choice.
-        held_out: such a choice made before, the attribute `held_out` of a data set; it is used again.
-        hint: a remark for the message if there is no such folder.
+        held_out: an earlier choice to repeat, the attribute `held_out` of a data set.
+        hint: added to the message if there is no such folder.
     """
 
     eval_split = "val"
@@ -72,7 +72,7 @@ class FolderDataset(Dataset):
             )
         remarks = describe_passed_over(folder, passed_over)
         if left_out := folders_left_out(folder):
-            remarks.append(f"{folder}: no classes, since hidden or left by a tool: {', '.join(left_out)}")
+            remarks.append(f"{folder}: not classes, because hidden or left by a tool: {', '.join(left_out)}")
         if not is_divided:
             check_split(name, split, ("train", "val"))
             images, held_out = _divide(folder, images, split, val_fraction, seed, held_out, remarks)
@@ -85,7 +85,7 @@ class FolderDataset(Dataset):
         if is_divided and (val_fraction is not None or held_out):
             self.remarks.append(
                 f"{folder.parent} has folders for its splits: "
-                + ("what the run held out is not looked for" if held_out else "val_fraction has no effect")
+                + ("the run's held-out images are not looked up" if held_out else "val_fraction has no effect")
             )
 
     def _image(self, position: int) -> np.ndarray:
@@ -97,7 +97,7 @@ class FolderDataset(Dataset):
 
 
 def _find_folder(name: str, root: Path, split: str, may_divide: bool, hint: str) -> tuple[Path, bool]:
-    """The folder that holds the class folders, and whether it is a split rather than to be divided into some."""
+    """Return the folder of the class folders, and whether it is a split (else it is still to be divided)."""
     if not root.is_dir():
         raise ValueError(f"the folder {root} does not exist. {_expected(root, split)}{hint.strip()}")
     if not split or Path(split).name != split:
@@ -132,7 +132,7 @@ def _divide(
     held_out: dict | None,
     remarks: list[str],
 ) -> tuple[dict[str, list[str]], dict]:
-    """The images of a split, by class, and the choice to be remembered."""
+    """Return the images of a split by class, and the choice as plain values."""
     names = {name: [path[len(str(folder / name)) + 1 :] for path in paths] for name, paths in images.items()}
     if not held_out:
         holdout = Holdout.choose(names, VAL_FRACTION if val_fraction is None else val_fraction, seed)
@@ -152,7 +152,7 @@ def _divide(
         f"{total - number:,} images to train, {number:,} held out to validate (val_fraction={holdout.fraction:g}, "
         f"seed={holdout.seed})"
         if number < total
-        else f"all {total:,} images are validated on"
+        else f"all {total:,} images are used to validate"
     )
     classes = f"{counted(list(images))}, {listed(map(repr, images))}"
     remarks.append(f"{folder} ({classes}) is not divided into train and val: {division}")
@@ -167,6 +167,6 @@ def _expected(root: Path, split: str) -> str:
 
 
 def _beside(folder: Path) -> Counter[str]:
-    """The files beside the class folders, counted by suffix."""
+    """Count the files beside the class folders by suffix."""
     files = [entry.name for entry in entries_of(folder) if not entry.is_dir()]
     return Counter(suffix_of(name) + " outside the class folders" * is_image(name) for name in files)

@@ -1,4 +1,4 @@
-"""Dividing a folder of images into a training and a validation part, so that it stays divided that way."""
+"""A stable division of an image folder into a training and a validation part."""
 
 from __future__ import annotations
 
@@ -14,16 +14,15 @@ VAL_FRACTION = 0.2
 
 @dataclass(frozen=True)
 class Holdout:
-    """Which images are held out for validation: in each class those whose hash is at most the class's limit.
+    """The images held out for validation: in each class those whose hash is at most the class's limit.
 
-    The hash is that of the image's name below the data set's folder and the seed, so an image stays on its side
-    whatever is added to the folder, removed from it or moved with it. An image that is added comes to a side by its
-    hash, like the others.
+    The hash depends on the seed and the image's path below the data set's folder, so an image stays in its part when
+    others are added or removed, or the folder is moved. Images added later are assigned by their hash too.
 
     Attributes:
         fraction: of the images of each class, when the limits were chosen.
         seed: of the hash.
-        limits: class -> largest hash, 16 hexadecimal digits. Of a class without a limit every image is held out.
+        limits: class -> largest hash, 16 hexadecimal digits. A class without a limit is held out completely.
     """
 
     fraction: float
@@ -34,14 +33,14 @@ class Holdout:
     def choose(
         cls, images: Mapping[str, Sequence[str]], fraction: float, seed: int, limits: Mapping[str, str] | None = None
     ) -> Holdout:
-        """Hold out a fraction of each class, rounded, but at least one image, and leave at least one for training.
+        """Hold out a fraction of each class, rounded; at least one image and all but one at most.
 
         Args:
             images: class -> names of its images below the class's folder.
             fraction: in (0, 1]; 1 holds out everything.
-            limits: of classes for which they were chosen before; they stay.
+            limits: class -> limit that was chosen before and is kept.
         Raises:
-            ValueError: for another fraction, or if a class has a single image.
+            ValueError: if the fraction is out of range or a class has a single image.
         """
         arguments.VAL_FRACTION.check(fraction)
         if fraction == 1:
@@ -70,6 +69,6 @@ class Holdout:
 
 
 def _hash(seed: int, class_name: str, image: str) -> str:
-    # Systems differ in how they write an accent; the name is the same.
+    # Systems differ in how they encode an accent (NFC or NFD); the name is the same.
     name = normalize("NFC", f"{seed}/{class_name}/{image}")
     return blake2b(name.encode("utf-8", "surrogateescape"), digest_size=8).hexdigest()

@@ -1,9 +1,9 @@
-"""Images without labels: finding their files, and reading them so that a broken one does not end the run."""
+"""Images without labels: finding their files, and reading them without stopping at a broken one."""
 
 import glob
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import mindspore.dataset.vision as vision
@@ -12,6 +12,7 @@ import numpy as np
 from mindcv.arguments import BATCH_SIZE
 from mindcv.data.image_file import BadImageError, read_image_file, reason_of, why_not_decoded
 from mindcv.data.threads import count_workers, map_in_order
+from mindcv.data.transforms import ImageTransform
 from mindcv.folders import IMAGE_SUFFIXES, describe_passed_over, images_below, is_of_user
 from mindcv.paths import what_is_there
 
@@ -19,53 +20,52 @@ from mindcv.paths import what_is_there
 def find_images(
     patterns: str | os.PathLike | Sequence[str | os.PathLike], remarks: list[str] | None = None
 ) -> list[Path]:
-    """Return the image files that `patterns` stands for, each once.
+    """Return the image files that `patterns` match, each once.
 
     Args:
         patterns: one or several of
-            a file, taken whatever its name;
-            a folder: the images in it and below it by their suffix (`IMAGE_SUFFIXES`), sorted, without what is hidden
-            or left by a system or a tool, symbolic links followed;
-            a wildcard such as `photos/**/*.png` (`**`: any folders): every file that matches, sorted; what is hidden
-            or left by a tool, only if the pattern names it. A file whose name has wildcard characters is found by
-            that name first.
-        remarks: receives a sentence on each folder in which files were passed over.
+            a file, whatever its name;
+            a folder: the images in and below it by their suffix (`IMAGE_SUFFIXES`), sorted, except hidden files and
+            those left by a system or a tool; symbolic links are followed;
+            a wildcard such as `photos/**/*.png` (`**`: any folders): every matching file, sorted; hidden files and
+            those left by a tool only if the pattern names them. An existing file of exactly that name comes first.
+        remarks: receives a sentence for each folder in which files were passed over.
     Raises:
-        ValueError: if one of them stands for nothing; the message says what is there instead.
+        ValueError: if one of them matches nothing; the message says what is there instead.
         OSError: if a folder may not be read.
     """
     patterns = [patterns] if isinstance(patterns, str | os.PathLike) else list(patterns)
     if not patterns or any(not os.fspath(pattern) for pattern in patterns):
-        raise ValueError("no images are named: give a file, a folder or a quoted wildcard such as 'photos/**/*.png'.")
+        raise ValueError("no images are given: give a file, a folder or a quoted wildcard such as 'photos/**/*.png'.")
     remarks = [] if remarks is None else remarks
     found = [path for pattern in patterns for path in _find(os.path.expanduser(os.fspath(pattern)), remarks)]
     return list(dict.fromkeys(map(Path, found)))
 
 
 class ImageFiles:
-    """Gives the batches of image files in their order, prepared by threads; sets aside the files that fail.
+    """Batches of image files in the given order, prepared by threads; unreadable files are recorded and skipped.
 
-    What a network gets is bit for bit what `Loader` gives it for the same file and transforms; `read_image_file`
-    says what becomes of animations, transparency and orientation tags.
+    Images are bit-identical to those of `Loader` for the same file and transforms. For animations, transparency and
+    orientation tags see `read_image_file`.
 
     Args:
         paths: the files.
         transforms: from `create_transforms(is_training=False)`: the first one decodes a file's bytes, the last one
             gives (C, H, W) float32.
-        batch_size: images per batch; no more than there are files.
+        batch_size: images per batch, limited to the number of files.
         num_parallel_workers: threads; None means one per core, at most 8.
 
     Attributes:
-        unreadable: position in `paths` -> why that file gave no image; complete after an iteration.
+        unreadable: position in `paths` -> reason why that file gave no image; complete after an iteration.
 
     Raises:
-        ValueError: if a number is below 1 or there is no path.
+        ValueError: if a number is below 1 or `paths` is empty.
     """
 
     def __init__(
         self,
         paths: Sequence[str | os.PathLike],
-        transforms: Sequence[Callable[[np.ndarray], np.ndarray]],
+        transforms: Sequence[ImageTransform],
         batch_size: int = BATCH_SIZE.default,
         num_parallel_workers: int | None = None,
     ) -> None:
@@ -80,13 +80,14 @@ class ImageFiles:
         assert isinstance(self._decode, vision.Decode), "transforms are for encoded images, in evaluation"
 
     def __len__(self) -> int:
-        """Batches if every file is readable, and the most there can be."""
+        """Return the largest possible number of batches, reached if every file is readable."""
         return -(-len(self.paths) // self.batch_size)
 
     def __iter__(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Give (B,) int64 positions in `paths` and (B, C, H, W) float32 images; only the last batch may be short."""
+        """Yield (B,) int64 positions in `paths` and (B, C, H, W) float32 images; only the last batch may be short."""
         self.unreadable = {}
-        positions, images = [], []
+        positions: list[int] = []
+        images: list[np.ndarray] = []
         ahead = 2 * self.batch_size + self.num_parallel_workers
         prepared = map_in_order(self._prepare, self.paths, self.num_parallel_workers, ahead)
         for position, image in enumerate(prepared):
@@ -102,14 +103,14 @@ class ImageFiles:
             yield np.array(positions), np.stack(images)
 
     def _prepare(self, path: Path) -> np.ndarray | str:
-        """Return the finished image, or the reason why there is none."""
+        """Return the transformed image, or the reason why there is none."""
         try:
             image = self._decoded(read_image_file(path))
             for transform in self._transforms:
                 image = transform(image)
         except BadImageError as error:
             return error.reason
-        except Exception as error:  # whatever a broken file provokes in an operation concerns that file alone
+        except Exception as error:  # an operation may raise anything for a broken file
             return reason_of(error)
         assert image.ndim == 3 and image.dtype == np.float32
         return image
@@ -117,7 +118,7 @@ class ImageFiles:
     def _decoded(self, content: np.ndarray) -> np.ndarray:
         try:
             return self._decode(content)
-        except RuntimeError as error:  # its text does not say what is wrong
+        except RuntimeError as error:  # gives no reason
             raise ValueError(why_not_decoded(content, error)) from None
 
 
@@ -141,5 +142,5 @@ def _find(pattern: str, remarks: list[str]) -> list[str]:
 
 
 def _is_meant(path: str, pattern: str) -> bool:
-    """Whether a file that matches a wildcard is the user's, or lies where the pattern itself says."""
+    """Return whether a file that matches a wildcard is the user's, or is named by the pattern itself."""
     return all(is_of_user(part) or part in Path(pattern).parts for part in Path(path).parts if part not in ("..", "."))

@@ -1,7 +1,7 @@
 """Batches in a reproducible order, read and augmented by MindData's C++ threads."""
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Generator, Sequence
 
 import numpy as np
 
@@ -10,32 +10,32 @@ from mindcv.data.dataset import Dataset
 from mindcv.data.examples import ExampleReader
 from mindcv.data.pipeline import Segment
 from mindcv.data.threads import count_workers
-from mindcv.data.transforms import BatchTransform
+from mindcv.data.transforms import BatchTransform, ImageTransform
 from mindcv.distributed import ALONE, World
 
-# Batches that share a pipeline, which has a seed of its own. An epoch can be begun at the first of them for nothing; to
-# begin it at another one, those between are prepared in vain.
+# Batches per pipeline; each pipeline has its own seed. An epoch that starts inside a segment prepares the segment's
+# earlier batches and discards them.
 SEGMENT = 256
 
 
 class Loader:
-    """Gives the batches of any epoch of a data set.
+    """The batches of any epoch of a data set.
 
-    Order: epoch e of seed s is a permutation drawn from (s, e) alone, so it does not depend on the number of workers,
-    on earlier epochs or on other random numbers; without `shuffle` it is the data set's order. Augmentation is seeded
-    by (seed, epoch, rank, batch // SEGMENT) and repeats exactly for the same number of workers.
+    Order: epoch e of seed s is a permutation drawn from (s, e) alone, independent of the number of workers, of earlier
+    epochs and of other random numbers; without `shuffle` it is the data set's order. Augmentation is seeded by
+    (seed, epoch, rank, batch // SEGMENT) and repeats exactly for the same number of workers.
 
-    A bad image, one that cannot be read or decoded, ends the run or is skipped. Skipping does not change the number of
-    batches, and is as reproducible as everything else: see `ExampleReader`.
+    A bad image, one that cannot be read or decoded, ends the run or is skipped. Skipping is reproducible and does not
+    change the number of batches: see `ExampleReader`.
 
     Args:
         dataset: the examples.
         transforms: operations on one image, from `create_transforms`.
-        is_training: "skip" then replaces a bad image by the next good example of the epoch, label included. Otherwise
+        is_training: "skip" replaces a bad image by the next good example of the epoch, with its label; in evaluation
             by a grey image with the label -1, which `mindcv.engine.evaluate` leaves out.
         batch_size: examples per batch.
-        shuffle: whether each epoch has an order of its own; None: as `is_training`.
-        drop_remainder: leave out the last examples that do not fill a batch; every shard then has the same number
+        shuffle: whether to shuffle each epoch; None: as `is_training`.
+        drop_remainder: leave out the last examples that do not fill a batch, so that every shard has the same number
             of batches. Otherwise the last batch is short. None: as `is_training`.
         num_parallel_workers: threads; None means one per core, at most 8.
         seed: of the order and the augmentation.
@@ -43,7 +43,7 @@ class Loader:
         batch_transforms: operations (images, labels, random generator) -> (images, labels) on finished batches, from
             `create_batch_transforms`.
         on_bad_image: "stop" or "skip".
-        bad_image_limit: with "skip", more bad images than this end the run nevertheless.
+        bad_image_limit: with "skip", more bad images than this end the run.
 
     Raises:
         ValueError: if a number is out of range, or `drop_remainder` leaves no batch.
@@ -52,7 +52,7 @@ class Loader:
     def __init__(
         self,
         dataset: Dataset,
-        transforms: Sequence[Callable[[np.ndarray], np.ndarray]],
+        transforms: Sequence[ImageTransform],
         *,
         is_training: bool,
         batch_size: int = BATCH_SIZE.default,
@@ -80,7 +80,7 @@ class Loader:
         self._examples = ExampleReader(dataset, on_bad_image, bad_image_limit, replace=is_training)
 
         if is_training if drop_remainder is None else drop_remainder:
-            # The smallest shard decides, else ranks would wait for each other's missing batches.
+            # By the smallest shard: every rank needs the same number of batches.
             self.num_examples = len(dataset) // world.size // batch_size * batch_size
             if self.num_examples == 0:
                 shards = f" in {world.size} shards" if world.size > 1 else ""
@@ -96,7 +96,7 @@ class Loader:
         return -(-self.num_examples // self.batch_size)
 
     def order(self, epoch: int) -> np.ndarray:
-        """Return the (num_examples,) positions in the data set that epoch `epoch` of this shard goes through."""
+        """Return the (num_examples,) positions in the data set of epoch `epoch` of this shard."""
         count = len(self.dataset)
         order = np.random.default_rng((self._seed, epoch)).permutation(count) if self._shuffle else np.arange(count)
         return order[self._world.rank :: self._world.size][: self.num_examples]
@@ -108,30 +108,30 @@ class Loader:
 
     @property
     def bad_images(self) -> dict[str, str]:
-        """Where the images that were skipped so far are -> what is wrong with each, in the order found.
+        """Location -> reason of the images skipped so far, in the order found.
 
-        A copy: MindData's threads read ahead, so a few of them may belong to batches that are still to come.
+        MindData's threads read ahead, so a few may belong to later batches.
         """
         return self._examples.found()
 
-    def epoch(self, epoch: int, start: int = 0) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Give the batches of one epoch: images (B, C, H, W) float32, labels (B,) int32, or what the
-        batch transforms make of them.
+    def epoch(self, epoch: int, start: int = 0) -> Generator[tuple[np.ndarray, np.ndarray], None, None]:
+        """Yield the batches of one epoch: images (B, C, H, W) float32 and labels (B,) int32, or the result of the
+        batch transforms.
 
         Args:
             epoch: its number.
-            start: the first batch to give, from 0: it and those that follow are bit for bit those of the whole epoch.
-                Of the batches before it the last `start % SEGMENT` are prepared and thrown away, the others not read.
+            start: the first batch to give, from 0. The batches are bit-identical to those of the whole epoch. Of the
+                earlier ones the last `start % SEGMENT` are prepared and discarded, the others not read.
 
         Raises:
-            ValueError: for an image that cannot be read, with its path, or with `on_bad_image="skip"` for one too many;
-                or if `start` is not from 0 to the number of batches.
+            ValueError: for an image that cannot be read (with "skip": for more than `bad_image_limit`), or if `start`
+                is not from 0 to the number of batches.
         """
         if not 0 <= start <= len(self):
             raise ValueError(f"start must be from 0 to {len(self)}, the number of batches; got {start}.")
         return self._epoch(epoch, start)
 
-    def _epoch(self, epoch: int, start: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    def _epoch(self, epoch: int, start: int) -> Generator[tuple[np.ndarray, np.ndarray], None, None]:
         order = self.order(epoch)
         while start < len(self):
             segment = self._segment(epoch, order, start // SEGMENT)
@@ -142,12 +142,12 @@ class Loader:
                     for transform in self._batch_transforms:
                         images, labels = transform(images, labels, rng)
                     yield images, labels
-            finally:  # also when the caller leaves the loop: ends MindData's threads
+            finally:  # ends MindData's threads, also when the caller leaves the loop
                 segment.close()
             start = segment.batches.stop
 
     def _segment(self, epoch: int, order: np.ndarray, number: int) -> Segment:
-        # Reading and checking files leaves Python's lock free for other threads; taking pixels from memory does not.
+        # Reading and checking files releases the GIL; taking pixels from memory does not.
         readers = self.num_parallel_workers if self.dataset.encoded else 1
         entropy = (self._seed, epoch, self._world.rank, number) if number else (self._seed, epoch, self._world.rank)
         return Segment(

@@ -1,14 +1,14 @@
 """MNIST in its idx layout, plain or compressed with gzip.
 
-Source: LeCun, Cortes, Burges; big-endian header (magic, counts, sizes), then unsigned bytes.
+Source: LeCun, Cortes, Burges. A big-endian header (magic, counts, sizes) is followed by unsigned bytes.
 """
 
 import gzip
 import math
 import struct
 import zlib
+from io import BufferedIOBase
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 
@@ -17,8 +17,8 @@ from mindcv.data.download import MNIST_FILES, download_files
 from mindcv.files import listed
 
 STEMS = {"train": "train", "test": "t10k"}
-IMAGES_MAGIC, LABELS_MAGIC = 2051, 2049  # unsigned bytes in 3 and in 1 dimensions
-_LARGEST = 1 << 30  # bytes of data in a file; twenty times the real ones
+IMAGES_MAGIC, LABELS_MAGIC = 2051, 2049  # unsigned bytes in 3 dimensions and in 1
+_LARGEST = 1 << 30  # bytes of data in a file; twenty times the real size
 
 
 class Mnist(ArrayDataset):
@@ -48,8 +48,9 @@ class Mnist(ArrayDataset):
 def _find(root: Path, names: list[str]) -> list[Path] | None:
     """Return the paths of all `names` in the first folder that has them, preferring uncompressed files."""
     for folder in (root, root / "MNIST", root / "mnist", root / "MNIST" / "raw"):
-        paths = [next((p for p in (folder / name, folder / f"{name}.gz") if p.is_file()), None) for name in names]
-        if all(paths):
+        choices = [(folder / name, folder / f"{name}.gz") for name in names]
+        paths = [path for choice in choices if (path := next((p for p in choice if p.is_file()), None))]
+        if len(paths) == len(names):
             return paths
     return None
 
@@ -58,7 +59,7 @@ def _read_idx(path: Path, magic: int) -> np.ndarray:
     """Read an idx file of unsigned bytes.
 
     Raises:
-        ValueError: if the file is cut, is not an idx file, or has another number of dimensions than `magic` says.
+        ValueError: if the file is cut off, is not an idx file, or has another number of dimensions than `magic` says.
     """
     dimensions = magic & 0xFF
     header_size = 4 * (1 + dimensions)
@@ -72,22 +73,22 @@ def _read_idx(path: Path, magic: int) -> np.ndarray:
                 )
             shape = struct.unpack(f">{dimensions}I", header[4:])
             promised = math.prod(shape)
-            content = _read_at_most(file, min(promised, _LARGEST) + 1)  # a byte too many, if there is one
+            content = _read_at_most(file, min(promised, _LARGEST) + 1)  # one more, to notice a longer file
     except (OSError, EOFError, zlib.error) as error:
-        if path.suffix != ".gz" or (isinstance(error, OSError) and error.errno is not None):  # not the content's fault
+        if path.suffix != ".gz" or (isinstance(error, OSError) and error.errno is not None):  # from the system
             raise
         raise ValueError(f"{path} is not a complete gzip file ({error}): delete it and get it again.") from None
     if len(content) != promised or promised == 0:
         found = f"more than {promised}" if len(content) > promised else str(len(content))
         raise ValueError(
             f"{path} has {found} bytes of data; its header promises {' x '.join(map(str, shape))}. "
-            "It is incomplete or something else: delete it and get it again."
+            "It is incomplete or another file: delete it and get it again."
         )
     return np.frombuffer(content, np.uint8).reshape(shape)
 
 
-def _read_at_most(file: BinaryIO, count: int) -> bytes:
-    """Read piece by piece: memory is taken for what is there, not for what a header promises."""
+def _read_at_most(file: BufferedIOBase, count: int) -> bytes:
+    """Read in pieces, so that memory is allocated for the content, not for what a header promises."""
     pieces = []
     while count and (piece := file.read(min(count, 1 << 20))):
         pieces.append(piece)

@@ -1,24 +1,25 @@
 """Consecutive batches of an epoch from MindData's C++ threads."""
 
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import mindspore.dataset as ds
 import numpy as np
 
 from mindcv.data.examples import ExampleReader, Rows
+from mindcv.data.transforms import ImageTransform
 from mindcv.faults import is_machine_error
 
-# Batches that MindData keeps ready per stage. Its default of 16 can hold more than a gigabyte at 224x224.
+# Batches that MindData prefetches per stage. Its default of 16 can take more than a gigabyte at 224x224.
 PREFETCH = 4
 
 
 class Segment:
-    """Some batches of an epoch, in order: images (B, C, H, W) and labels (B,).
+    """Consecutive batches of an epoch, in order: images (B, C, H, W) and labels (B,).
 
-    What the transforms draw depends on the seed, on all examples of the segment before, and on the number of workers.
-    So if the decoder gives up at an image that is to be skipped, the segment begins anew with a substitute for it.
+    The transforms' random numbers depend on the seed, on all earlier examples of the segment and on the number of
+    workers. So if the decoder fails at an image to be skipped, the segment restarts with its replacement.
 
     Args:
         order: positions in the data set, of the whole epoch.
@@ -28,14 +29,14 @@ class Segment:
         examples: reads the examples.
         readers: threads that read examples.
         workers: threads that apply the transforms.
-        seed: of what the transforms draw.
+        seed: of the transforms.
     """
 
     def __init__(
         self,
         order: np.ndarray,
         batches: range,
-        transforms: Sequence[Callable[[np.ndarray], np.ndarray]],
+        transforms: Sequence[ImageTransform],
         batch_size: int,
         examples: ExampleReader,
         *,
@@ -51,11 +52,11 @@ class Segment:
         self._start()
 
     def batch(self, number: int) -> tuple[np.ndarray, np.ndarray]:
-        """Return batch `number` of the epoch; those between the one before and it are prepared and thrown away.
+        """Return batch `number` of the epoch; batches between the last one and it are prepared and discarded.
 
         Raises:
-            ValueError: for a bad image that is not to be skipped, or one too many.
-            RuntimeError: MindData's, for anything else.
+            ValueError: for a bad image that is not skipped, or if there are too many.
+            RuntimeError: from MindData, for anything else.
         """
         while True:
             try:
@@ -64,7 +65,7 @@ class Segment:
                 return self._take()
             except RuntimeError as error:
                 failure = error
-            self._set_aside(failure)
+            self._handle_failure(failure)
             self.close()
             self._start()
 
@@ -90,13 +91,13 @@ class Segment:
         self._next += 1
         return batch
 
-    def _set_aside(self, error: RuntimeError) -> None:
-        """Note the image on which MindData gave up; raise what is to be raised if there is none, or it ends the run."""
+    def _handle_failure(self, error: RuntimeError) -> None:
+        """Record the image at which MindData failed; raise the error if there is none, or if it ends the run."""
         if self._rows.error is not None:
             raise self._rows.error from None
-        if is_machine_error(error):  # no image's fault
+        if is_machine_error(error):
             raise error
-        # The error does not say which one it was: look through the batches under way.
+        # The error does not name the image: search the batches in progress.
         start = (self._next - self.batches.start) * self._batch_size
         count = self._batch_size * (PREFETCH + 2) + PREFETCH * (self._workers + 2)
         found = False
@@ -111,7 +112,7 @@ class Segment:
 
 @contextmanager
 def _minddata_settings(seed: int) -> Iterator[None]:
-    """Set MindData's seed and prefetch for pipelines started within; nobody else's random state is disturbed."""
+    """Set MindData's seed and prefetch for pipelines started within; other random states are restored."""
     before = ds.config.get_seed(), ds.config.get_prefetch_size()
     python_state, numpy_state = random.getstate(), np.random.get_state()
     ds.config.set_seed(seed)
@@ -121,5 +122,5 @@ def _minddata_settings(seed: int) -> Iterator[None]:
     finally:
         ds.config.set_seed(before[0])
         ds.config.set_prefetch_size(before[1])
-        random.setstate(python_state)  # MindData's set_seed seeds these two as well
+        random.setstate(python_state)  # MindData's set_seed seeds these two as well (MindSpore 2.10)
         np.random.set_state(numpy_state)

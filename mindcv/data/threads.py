@@ -1,15 +1,16 @@
-"""Work on many items by threads."""
+"""Threads that work on many items."""
 
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from typing import TypeVar
 
 from mindcv.arguments import NUM_PARALLEL_WORKERS
 
-Item, Result = TypeVar("Item"), TypeVar("Result")
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 
 def count_workers(asked: int | None) -> int:
@@ -20,10 +21,10 @@ def count_workers(asked: int | None) -> int:
 
 def map_in_order(
     function: Callable[[Item], Result], items: Iterable[Item], workers: int, ahead: int
-) -> Iterator[Result]:
-    """Give `function` of every item in order; at most `ahead` results are ready or under way, however many there are.
+) -> Generator[Result, None, None]:
+    """Yield `function(item)` of every item in order, with at most `ahead` results ready or in progress.
 
-    The threads end with the iterator, also when it is closed early.
+    The threads end with the generator, also if it is closed early.
     """
     items = iter(items)
     pool = ThreadPoolExecutor(workers)

@@ -1,4 +1,4 @@
-"""From a data set's image to the (C, H, W) float32 array a model takes."""
+"""Transforms from a data set's image to the (C, H, W) float32 array a model takes."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -11,11 +11,12 @@ from mindcv import arguments as legal
 from mindcv.data.auto_augment import create_auto_augment
 from mindcv.data.erasing import RandomErasing
 
+ImageTransform = Callable[[np.ndarray], np.ndarray]
 # (B, C, H, W) images, (B,) or (B, K) labels and a random generator -> images, labels
 BatchTransform = Callable[[np.ndarray, np.ndarray, np.random.Generator], tuple[np.ndarray, np.ndarray]]
 
-# Bicubic is Pillow's, to the last bit: it smooths before it makes an image smaller, as the published weights of timm
-# expect; OpenCV's differs from it by 4 grey levels on average at 500 -> 341 pixels. 13 % slower than that in training.
+# Bicubic is Pillow's, bit-identical, with antialiasing, as timm's published weights expect. OpenCV's differs by 4 grey
+# levels on average at 500 -> 341 pixels and is 13 % faster in training.
 _RESAMPLING = {"bilinear": Inter.BILINEAR, "bicubic": Inter.PILCUBIC, "nearest": Inter.NEAREST}
 
 
@@ -37,34 +38,34 @@ def create_transforms(
     random_crop_padding: int | None = legal.RANDOM_CROP_PADDING.default,
     encoded: bool = True,
     channels: int = 3,
-) -> list[Callable[[np.ndarray], np.ndarray]]:
+) -> list[ImageTransform]:
     """Return the operations on one image, in the order in which they are applied.
 
     The first one takes an image as `Dataset` gives it, the last one gives (in_channels, image_resize, image_resize)
-    float32, normalised. What works on finished batches is in `create_batch_transforms`.
+    float32, normalised. Operations on finished batches are in `create_batch_transforms`.
 
     Args:
-        is_training: random augmentation if true; else resize, centre crop and normalise, without any randomness.
+        is_training: random augmentation if true; else resize, centre crop and normalise, without randomness.
         image_resize: side of the result in pixels.
         in_channels: 3 (grey images are repeated) or 1 (colour images become their luminance, ITU-R 601).
         interpolation: "bilinear" and "nearest" are OpenCV's; "bicubic" is Pillow's, for pixels with one channel
             OpenCV's.
-        mean, std: per channel, in units of 0..1; if any of them is above 1, all are taken in units of 0..255. One
-            value serves all channels; with one channel ImageNet's three stand for their average.
-        crop_pct: evaluation: the crop's side as a part of the resized image's shorter side, in (0, 1]; that side is
-            rounded down, as timm and MindCV do.
-        scale, ratio: training: range of the random crop's area (part of the image) and of its width / height.
-        hflip, vflip: training: probabilities of mirroring left-right and upside down.
+        mean, std: per channel, in units of 0..1; if any of them is above 1, all are in units of 0..255. A single
+            value is used for all channels; for one channel, ImageNet's three are averaged.
+        crop_pct: evaluation: the crop's side as a fraction of the resized image's shorter side, in (0, 1]; that side
+            is rounded down, as timm and MindCV do.
+        scale, ratio: training: range of the random crop's area (fraction of the image) and of its width / height.
+        hflip, vflip: training: probabilities of horizontal and vertical flips.
         color_jitter: training: strength for brightness, contrast and saturation (one number), or three, or four with
-            hue (at most 0.5); strength s multiplies by a factor in [1 - s, 1 + s]. None or 0 leaves colours alone.
+            hue (at most 0.5); strength s multiplies by a factor in [1 - s, 1 + s]. None or 0: off.
         auto_augment: training: a policy of `create_auto_augment`, applied after the flips and, as in timm and MindCV,
-            instead of `color_jitter`; what it moves into the picture has the colour `mean`. None: off.
+            instead of `color_jitter`; uncovered pixels get the colour `mean`. None: off.
         random_crop_padding: training: instead of the random resized crop, pad the resized image with this many black
             pixels on each side and crop at random (as on CIFAR).
         encoded, channels: the data set's attributes of these names.
 
     Raises:
-        ValueError: if an argument is outside the values above.
+        ValueError: if an argument is out of range.
     """
     legal.IMAGE_RESIZE.check(image_resize)
     legal.IN_CHANNELS.check(in_channels)
@@ -78,7 +79,7 @@ def create_transforms(
     resampling = _RESAMPLING[interpolation]
     if resampling == Inter.PILCUBIC and channels == 1:  # which MindData has for colour only
         resampling = Inter.BICUBIC
-    color_steps = []
+    color_steps: list[ImageTransform] = []
     if is_training:
         geometry = _random_geometry(image_resize, resampling, scale, ratio, random_crop_padding, encoded)
         geometry += _flips(hflip, vflip)
@@ -86,8 +87,8 @@ def create_transforms(
             color_steps, channels = _color_jitter(color_jitter, channels, in_channels)
         else:
             fill = normalization(mean, std, in_channels)[0]
-            fill = fill if channels == in_channels == 3 else [sum(fill) / len(fill)] * 3  # nothing coloured in grey
-            warping = Inter.BICUBIC if interpolation == "bicubic" else resampling  # of which it has OpenCV's only
+            fill = fill if channels == in_channels == 3 else (sum(fill) / len(fill),) * 3  # grey images stay grey
+            warping = Inter.BICUBIC if interpolation == "bicubic" else resampling  # warps have OpenCV's only
             color_steps = [*_to_rgb(channels), create_auto_augment(auto_augment, warping, fill)]
             channels = 3
     else:
@@ -105,7 +106,7 @@ def create_transforms(
         *color_steps,
         *channel_steps,
         *restore_axis,
-        vision.HWC2CHW(),  # of bytes: 4 % faster than of the four times larger floats
+        vision.HWC2CHW(),  # before Normalize: 4 % faster on bytes than on floats
         vision.Normalize(*normalization(mean, std, in_channels), is_hwc=False),
     ]
 
@@ -119,8 +120,8 @@ def create_batch_transforms(
 ) -> list[BatchTransform]:
     """Return the training operations on a finished batch, in the order in which they are applied.
 
-    They are here rather than in `create_transforms` because MindData has them in Python only, where its threads share
-    one random state: seeded per batch by the loader they give the same result for any number of workers.
+    MindData has these in Python only, where its threads share one random state. Here the loader seeds them per batch,
+    so that they give the same result for any number of workers.
 
     Args:
         re_prob, re_scale, re_ratio, re_value: see `RandomErasing`.
@@ -131,7 +132,7 @@ def create_batch_transforms(
 def normalization(
     mean: Sequence[float], std: Sequence[float], in_channels: int
 ) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Return mean and std for pixels in 0..255, one value per channel; `create_transforms` says what is accepted.
+    """Return mean and std for pixels in 0..255, one value per channel; see `create_transforms` for the arguments.
 
     Raises:
         ValueError: if there is neither one value nor one per channel, or a std is not positive.
@@ -162,17 +163,17 @@ def _random_geometry(
         return [*decode, vision.Resize(size, resampling), vision.RandomCrop(size, padding=padding)]
     if tuple(scale) == (1, 1) and tuple(ratio) == (1, 1):  # the whole image, or the middle of one that is not square
         return [*decode, vision.Resize(size, resampling), vision.CenterCrop(size)]
-    if encoded:  # decodes only the cropped part of a JPEG, 1.6 times as fast as decoding all of it
+    if encoded:  # decodes only the cropped part of a JPEG, 1.6 times as fast
         return [vision.RandomCropDecodeResize(size, tuple(scale), tuple(ratio), resampling)]
     return [vision.RandomResizedCrop(size, tuple(scale), tuple(ratio), resampling)]
 
 
 def _flips(hflip: float, vflip: float) -> list:
-    """Both flips as one operation that draws three numbers for an image.
+    """Return both flips as one operation that draws three random numbers per image.
 
-    All of MindData's operations draw from the same sequence of numbers. RandomHorizontalFlip takes two of them for an
-    image, as RandomVerticalFlip and RandomCrop do: it would flip exactly those images that the other one flips, or
-    that the crop shifts up. What takes three is out of step with them.
+    MindData's operations share one random sequence (MindSpore 2.10). RandomHorizontalFlip, RandomVerticalFlip and
+    RandomCrop each draw two numbers per image, so that they are correlated: the same images would be flipped both ways,
+    or flipped and shifted up. An operation that draws three is out of step with them.
     """
     flips = [(vision.HorizontalFlip(), float(hflip))] * (hflip > 0)
     flips += [(vision.VerticalFlip(), float(vflip))] * (vflip > 0)
@@ -180,19 +181,19 @@ def _flips(hflip: float, vflip: float) -> list:
 
 
 def _to_rgb(channels: int) -> list:
-    """The C++ colour operations take RGB only; a grey image goes through as three equal channels and comes back."""
+    """Return the step that makes a grey image RGB, which is all that the C++ colour operations take."""
     return [vision.ConvertColor(ConvertMode.COLOR_GRAY2RGB)] * (channels == 1)
 
 
 def _color_jitter(strength: float | Sequence[float] | None, channels: int, in_channels: int) -> tuple[list, int]:
-    """Return the steps of colour jitter and the channels there are behind them."""
+    """Return the steps of colour jitter and the number of channels after them."""
     if strength is None:
         return [], channels
     strengths = [float(strength)] * 3 if isinstance(strength, int | float) else [float(part) for part in strength]
     holds = legal.COLOR_JITTER.in_range(strengths) and (len(strengths) == 3 or strengths[3] <= 0.5)
     _check(holds, "color_jitter", "one, three or four numbers of at least 0, the fourth (hue) at most 0.5", strength)
     brightness, contrast, saturation, hue = (*strengths, 0.0)[:4]
-    if in_channels == 1:  # saturation and hue do not exist in grey, and would only shift a colour image's luminance
+    if in_channels == 1:  # in grey, saturation and hue would only shift the luminance
         saturation = hue = 0.0
     if not any((brightness, contrast, saturation, hue)):
         return [], channels

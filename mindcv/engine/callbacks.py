@@ -1,4 +1,4 @@
-"""What happens after each step and epoch beside training and saving: a line on the console, a row in a file."""
+"""Callbacks after each step and epoch: a line on the console, a row in a file."""
 
 import csv
 from collections.abc import Sequence
@@ -11,13 +11,13 @@ from mindcv.files import replacing
 
 
 class Callback:
-    """Sees the results of a run; changes nothing in it. A subclass overrides what it needs."""
+    """Receives the results of a run without changing it. Subclasses override the methods they need."""
 
     def on_step_end(self, report: StepReport) -> None:
-        """After each step, before what is saved after it."""
+        """Called after each step, before a save."""
 
     def on_epoch_end(self, result: EpochResult) -> None:
-        """After each epoch and its validation, before it is saved."""
+        """Called after each epoch and its validation, before the save."""
 
 
 class EpochLog(Callback):
@@ -41,15 +41,13 @@ class EpochLog(Callback):
 
 
 class MetricsFile(Callback):
-    """A CSV file with one row per epoch; cells of epochs without validation stay empty.
-
-    It is written anew after each epoch and takes its name when it is whole, so that no half line is ever seen.
+    """A CSV file with one row per epoch, rewritten atomically; cells are empty for epochs without validation.
 
     Args:
-        path: the file. What it holds of epochs that are not in `history` is left out.
-        history: epochs that are complete.
-        on_error: "stop": a file that cannot be written ends the run. "continue": the run says so, and the next epoch
-            tries again.
+        path: the file. Its rows of epochs that are not in `history` are removed.
+        history: complete epochs.
+        on_error: if the file cannot be written. "stop": end the run. "continue": warn, and try again after the next
+            epoch.
     """
 
     COLUMNS = (
@@ -71,7 +69,7 @@ class MetricsFile(Callback):
         self.path = path
         self.on_error = on_error
         self._results = list(history)
-        if self._results or path.exists():  # a resumed run comes by epochs again that are in the file already
+        if self._results or path.exists():  # a resumed run may repeat epochs that are in the file
             self._write()
 
     def on_epoch_end(self, result: EpochResult) -> None:

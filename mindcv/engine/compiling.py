@@ -1,4 +1,4 @@
-"""The time that MindSpore spends compiling: shown while it passes, and left out of every rate and estimate."""
+"""Compilation time: shown while MindSpore compiles, and excluded from rates and estimates."""
 
 import contextlib
 import threading
@@ -12,16 +12,16 @@ from mindcv import console
 
 USUAL = "usually 10 to 60 s"
 _TICK_SECONDS = 0.5
-_AT_ONCE_SECONDS = 1.0  # a compilation that has not ended by then is shown: most calls find their graph in no time
+_SHOW_AFTER_SECONDS = 1.0  # a compilation is shown after this time: most calls find their graph at once
 
 
 class _Clock:
-    """Seconds spent in `nn.Cell.compile` by this process, where `compiling_shown` watches it."""
+    """Seconds that this process has spent in `nn.Cell.compile` within `compiling_shown`."""
 
     def __init__(self) -> None:
         self.total = 0.0
-        self.since: float | None = None  # when the compilation now in progress began
-        self.loading = False  # it is read from the compile cache
+        self.since: float | None = None  # start of the compilation in progress
+        self.loading = False  # whether it is read from the compile cache
 
     def now(self) -> float:
         since = self.since
@@ -32,21 +32,21 @@ _clock = _Clock()
 
 
 def clock() -> float:
-    """Seconds, of which differences count, that stand still while MindSpore compiles."""
+    """Return the time in seconds, with any origin, of a clock that stops while MindSpore compiles."""
     return time.perf_counter() - _clock.now()
 
 
 def loading_compiled_network() -> None:
-    """Say of the compilation in progress that it takes a finished graph from the cache."""
+    """Report that the compilation in progress loads a graph from the cache."""
     _clock.loading = True
 
 
 @contextlib.contextmanager
 def compiling_shown(*, kept: bool) -> Iterator[None]:
-    """Within, say so while a Cell that is called in Graph mode is compiled, with the seconds so far.
+    """Within, show the seconds so far while a Cell called in Graph mode is compiled.
 
     Args:
-        kept: whether the compiled network is there at the next start.
+        kept: whether the compiled network is cached for the next start.
     """
     done, plain = threading.Event(), nn.Cell.compile
     hint = f"{USUAL}, kept for the next start" if kept else USUAL
@@ -66,7 +66,7 @@ def compiling_shown(*, kept: bool) -> Iterator[None]:
         while not done.wait(_TICK_SECONDS):
             since = _clock.since
             seconds = time.perf_counter() - since if since is not None else 0.0
-            if seconds >= _AT_ONCE_SECONDS:
+            if seconds >= _SHOW_AFTER_SECONDS:
                 what = "loading the compiled network" if _clock.loading else f"compiling the network, {hint}"
                 shown = True
                 console.status(f"{what}: {seconds:.0f} s")

@@ -1,6 +1,6 @@
-"""Evaluation that counts every example once, whatever the batch size and the number of processes."""
+"""Evaluation that counts every example once, for any batch size and number of processes."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Generator
 from dataclasses import astuple, dataclass
 from typing import Protocol
 
@@ -15,27 +15,27 @@ _NEVER_RIGHT = np.iinfo(np.int64).max  # the rank of a label whose logits are no
 
 
 class Batches(Protocol):
-    """What training and evaluation need of a data loader."""
+    """The part of a data loader that training and evaluation need."""
 
     batch_size: int
     num_examples: int
 
     def __len__(self) -> int: ...
 
-    def epoch(self, epoch: int, start: int = 0) -> Iterable[tuple[np.ndarray, np.ndarray]]:
-        """(B, C, H, W) float32 images and (B,) int32 labels, batch by batch, from number `start` on."""
+    def epoch(self, epoch: int, start: int = 0) -> Generator[tuple[np.ndarray, np.ndarray], None, None]:
+        """Yield (B, C, H, W) float32 images and (B,) int32 labels of each batch from number `start` on."""
 
 
 @dataclass(frozen=True)
 class Sums:
-    """What is counted of some examples; sums of different examples can be added.
+    """Counts over some examples, which can be added to those over others.
 
     Attributes:
-        examples: with a label.
-        right, right_of_5: those whose label has the highest logit, or one of the five highest.
+        examples: number of examples with a label.
+        right, right_of_5: number of those whose label has the highest logit, or one of the five highest.
         loss: sum of their cross-entropies in nats, without label smoothing.
-        bad: examples left out because their image could not be read.
-        not_finite: examples with NaN or infinite logits; they are not right.
+        bad: number of examples left out because their image could not be read.
+        not_finite: number of examples with NaN or infinite logits, which are not right.
     """
 
     examples: int
@@ -54,10 +54,10 @@ class Evaluation:
         top1: per cent of examples whose label has the highest logit.
         top5: per cent of examples whose label is among the five highest.
         loss: plain cross-entropy in nats per example, without label smoothing.
-        num_examples: how many were counted.
+        num_examples: number of examples counted.
         seconds: time taken, without compiling.
-        num_bad: how many were left out because their image could not be read.
-        num_not_finite: how many of the examples counted had NaN or infinite logits; they count as wrong.
+        num_bad: number of examples left out because their image could not be read.
+        num_not_finite: number of examples counted with NaN or infinite logits; they are wrong.
     """
 
     top1: float
@@ -77,33 +77,33 @@ def evaluate(
     stop: Callable[[], bool] = lambda: False,
     world: World = ALONE,
 ) -> Evaluation | None:
-    """Run the network over every example in evaluation mode, and average over those of all processes.
+    """Run the network over every example in evaluation mode, and average over all processes.
 
     Args:
         network, loader, progress, stop: see `count`.
-        world: the processes; each has a part of the examples.
+        world: the processes, each with a part of the examples.
 
     Returns:
         None if `stop` became true before the end.
 
     Raises:
-        ValueError: if not one image can be read.
+        ValueError: if no image can be read.
     """
     start = clock()
     sums = count(network, loader, progress=progress, stop=stop)
     if sums is None:
         return None
-    sums = Sums(*world.add(astuple(sums)))
-    if not sums.examples:
-        raise ValueError(f"nothing to measure: not one of the {sums.bad:,} images can be read.")
+    examples, right, right_of_5, loss, bad, not_finite = world.add(astuple(sums))
+    if not examples:
+        raise ValueError(f"nothing to evaluate: none of the {bad:,} images can be read.")
     return Evaluation(
-        top1=100.0 * (sums.right / sums.examples),
-        top5=100.0 * (sums.right_of_5 / sums.examples),
-        loss=sums.loss / sums.examples,
-        num_examples=sums.examples,
+        top1=100.0 * (right / examples),
+        top5=100.0 * (right_of_5 / examples),
+        loss=loss / examples,
+        num_examples=int(examples),
         seconds=clock() - start,
-        num_bad=sums.bad,
-        num_not_finite=sums.not_finite,
+        num_bad=int(bad),
+        num_not_finite=int(not_finite),
     )
 
 
@@ -112,15 +112,14 @@ def count(
 ) -> Sums | None:
     """Run the network over every example of the loader in evaluation mode.
 
-    The last batch is padded to the full batch size and the padding is not counted, so that a compiled graph serves all
-    batches. An example whose label's logit ties with another counts as wrong, and so does one with a NaN or infinite
-    logit.
+    The last batch is padded to the full batch size, so that one compiled graph serves all batches; the padding is not
+    counted. An example is wrong if its label's logit ties with another, or if a logit is NaN or infinite.
 
     Args:
         network: (B, C, H, W) -> (B, num_classes); its training flag is restored afterwards.
-        loader: the split, not shuffled and without dropping the last batch. An example with a label below 0 stands in
-            for an image that could not be read: it is left out.
-        progress: show a bar, or lines where no bar can be seen.
+        loader: the split, not shuffled and with the last batch. An example with a label below 0 replaces an unreadable
+            image and is left out.
+        progress: show a bar, or lines if there is no terminal.
         stop: asked after each batch.
 
     Returns:
@@ -149,20 +148,20 @@ def count(
         examples=len(ranks),
         right=int(np.count_nonzero(ranks == 0)),
         right_of_5=int(np.count_nonzero(ranks < 5)),
-        loss=float(losses.sum()),  # of all at once: the sum of batches' sums would depend on their size
+        loss=float(losses.sum()),  # of all at once: a sum of batch sums would depend on the batch size
         bad=num_bad,
         not_finite=num_not_finite,
     )
 
 
 def label_ranks(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """How many other classes are not below the label's logit: (B, K), (B,) -> (B,) int, 0 for a correct prediction."""
+    """Count the other classes whose logit is not below the label's: (B, K), (B,) -> (B,) int; 0 if it is correct."""
     own = np.take_along_axis(logits, labels[:, None].astype(np.int64), axis=1)
     return np.sum(~(logits < own), axis=1) - 1
 
 
 def cross_entropy(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Cross-entropy of each example in nats: (B, K), (B,) -> (B,)."""
+    """Return the cross-entropy of each example in nats: (B, K), (B,) -> (B,)."""
     with np.errstate(invalid="ignore"):  # infinite logits give NaN
         shifted = logits - logits.max(axis=1, keepdims=True)
         own = np.take_along_axis(shifted, labels[:, None].astype(np.int64), axis=1)[:, 0]
@@ -170,6 +169,6 @@ def cross_entropy(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
 
 
 def pad_batch(images: np.ndarray, batch_size: int) -> np.ndarray:
-    """Fill (B, C, H, W) images up with zeros to (batch_size, C, H, W): one shape for the compiled graph."""
+    """Pad (B, C, H, W) images with zeros to (batch_size, C, H, W), the shape of the compiled graph."""
     missing = batch_size - len(images)
     return images if missing == 0 else np.concatenate([images, np.zeros((missing, *images.shape[1:]), images.dtype)])

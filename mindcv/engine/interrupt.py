@@ -1,4 +1,4 @@
-"""Ctrl-C and termination requests that let the step under way finish."""
+"""Graceful shutdown: SIGINT and SIGTERM let the current step finish."""
 
 import ctypes
 import os
@@ -12,16 +12,16 @@ from types import FrameType, TracebackType
 from mindcv import console
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
-# `timeout` sends its signal to the process and then to the whole group: the same request twice, microseconds apart.
+# `timeout` signals the process and then its group: one request arrives twice, microseconds apart.
 SAME_REQUEST_SECONDS = 0.1
-# How often to look whether MindSpore has replaced the handler of SIGINT: usually, and when a step has just begun.
+# Intervals of checking whether MindSpore has replaced the SIGINT handler: normally, and at the start of a step.
 GUARD_SECONDS = 0.05
 HUNT_SECONDS = 0.0005
 _HUNTS = 40
 
 
 class Interruption:
-    """For the time of training: the first SIGINT or SIGTERM is a request, the second ends the process at once.
+    """During training, make the first SIGINT or SIGTERM a request; the second one ends the process at once.
 
         with Interruption() as interruption:
             for batch in batches:
@@ -29,22 +29,22 @@ class Interruption:
                 if interruption.signum:
                     save, and leave with exit code 128 + interruption.signum
 
-    The first one sets `signum` and says so on stderr; nothing is raised anywhere. The second one is `os._exit`: no
-    `finally`, no `atexit`, so what is being written must be safe against a kill. Both work while the main thread is
-    inside MindSpore, where Python runs no signal handlers for as long as a step or a compilation takes: Python writes
-    the number of each signal into a socket, and a thread reads it.
+    The first one sets `signum` and prints a line to stderr; no exception is raised. The second one calls `os._exit`,
+    without `finally` or `atexit`, so writing must be safe against a kill. Both work while the main thread is inside
+    MindSpore, where Python runs no signal handlers until the step or compilation ends: Python writes the number of each
+    signal to a socket, and a thread reads it.
 
-    Python has signal handlers only in the main thread: entered in another one, this does nothing.
+    Python has signal handlers only in the main thread; entered in another one, this does nothing.
 
-    MindSpore replaces the handler of SIGINT in every step by one that sends the process a SIGTERM instead. It is put
-    back within about a millisecond, if `signum` is read after every step; a SIGINT in between counts as a SIGTERM.
+    In every step MindSpore 2.10 replaces the SIGINT handler by one that sends the process a SIGTERM. Ours is restored
+    within about a millisecond, if `signum` is read after every step; a SIGINT in between counts as a SIGTERM.
 
     Args:
-        computes_here: the main thread itself computes, as it does in Pynative mode. Then a signal handler that runs on
-            it, whatever the handler does, corrupts the heap once in ten to a hundred times (MindSpore 2.10, oneDNN's
-            kernels), and the step that was to be finished crashes. So the main thread blocks both signals, and the
-            system delivers them to the thread that reads; `setup_runtime` sees to it that MindSpore's own threads block
-            them too. Programs that `subprocess` starts meanwhile inherit the mask; forked children do not.
+        computes_here: whether the main thread computes, as in Pynative mode. Then any signal handler that runs on it
+            corrupts the heap in one of ten to a hundred cases (MindSpore 2.10, oneDNN's kernels), and the current step
+            crashes. So the main thread blocks both signals, and the system delivers them to the reading thread;
+            `setup_runtime` makes MindSpore's threads block them too. Programs started by `subprocess` inherit the mask;
+            forked children do not.
     """
 
     def __init__(self, *, computes_here: bool = False) -> None:
@@ -55,7 +55,7 @@ class Interruption:
 
     @property
     def signum(self) -> int | None:
-        """Number of the first signal, None before it arrives. Final once the context is left. Read it every step."""
+        """Number of the first signal, None before it arrives; final after the context. Read it every step."""
         if self._reader is not None:
             self._guard()
             self._sent.send(_HUNT)  # the next step begins now
@@ -67,7 +67,7 @@ class Interruption:
         received, self._sent = socket.socketpair()
         self._sent.setblocking(False)
         self._previous_fd = signal.set_wakeup_fd(self._sent.fileno(), warn_on_full_buffer=False)
-        self._previous = {signum: signal.signal(signum, _leave_it_to_the_reader) for signum in SIGNALS}
+        self._previous = {signum: signal.signal(signum, _do_nothing) for signum in SIGNALS}
         for signum in SIGNALS:
             signal.siginterrupt(signum, False)  # else a system call inside MindSpore would fail with EINTR
         self._installed = {signum: _get_action(signum) for signum in SIGNALS}
@@ -84,7 +84,7 @@ class Interruption:
             return
         with self._guarding:
             self._restore()
-        self._sent.close()  # the reader sees the signals that are left, then the end
+        self._sent.close()  # the reader gets the remaining signals, then the end
         self._reader.join()
         self._reader = None
 
@@ -111,7 +111,7 @@ class Interruption:
                 if _HUNT in numbers:
                     hunts = _HUNTS
                 for signum in numbers:
-                    if signum not in SIGNALS:  # Python writes those of other handlers, too
+                    if signum not in SIGNALS:  # Python writes those of other handlers too
                         continue
                     if self._signum is None:
                         self._signum, first = signum, time.monotonic()
@@ -120,7 +120,7 @@ class Interruption:
                         os._exit(128 + signum)
 
     def _guard(self) -> bool:
-        """Put back what MindSpore replaced, past Python's `signal` (2.10, both modes); whether there was something."""
+        """Restore the handlers that MindSpore replaced below Python (2.10, both modes); return whether it did."""
         replaced = False
         with self._guarding:
             if self in _active:
@@ -136,7 +136,7 @@ _active: "weakref.WeakSet[Interruption]" = weakref.WeakSet()
 
 
 def _leave_after_fork() -> None:
-    """A forked child shares the socket: a signal that it gets must not count as one of its parent's."""
+    """Restore the handlers in a forked child: it shares the socket, and its signals are not its parent's."""
     for interruption in list(_active):
         interruption._restore()
         interruption._reader = None
@@ -145,8 +145,8 @@ def _leave_after_fork() -> None:
 os.register_at_fork(after_in_child=_leave_after_fork)
 
 
-def _leave_it_to_the_reader(signum: int, frame: FrameType | None) -> None:
-    """Exists because Python reports only signals that have a handler."""
+def _do_nothing(signum: int, frame: FrameType | None) -> None:
+    """Handle a signal for the reader's sake: Python reports only signals that have a handler."""
 
 
 _libc = ctypes.CDLL(None)
@@ -160,7 +160,7 @@ def _get_action(signum: int) -> bytes:
 
 
 def _handler(action: bytes) -> bytes:
-    """The address of the function: the first member. The others may hold leftovers of the stack."""
+    """Return the address of the function, the first member; others may contain uninitialised bytes."""
     return action[: ctypes.sizeof(ctypes.c_void_p)]
 
 
@@ -170,4 +170,4 @@ def _set_action(signum: int, action: bytes) -> None:
 
 def _announce(signum: int) -> None:
     name = signal.Signals(signum).name
-    console.tell_error(f"{name}: finishing the current step, then saving; once more ends the process at once")
+    console.tell_error(f"{name}: finishing the current step, then saving; another signal ends the process at once")

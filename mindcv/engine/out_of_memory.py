@@ -1,4 +1,4 @@
-"""What to do when memory runs out."""
+"""Advice for the user when memory runs out."""
 
 import contextlib
 from collections.abc import Iterator
@@ -7,27 +7,26 @@ from mindcv.faults import is_out_of_memory
 
 
 def explain_out_of_memory(error: BaseException, batch_size: int) -> ValueError | None:
-    """What to tell the user if `error` means that memory ran out, of the machine or of its accelerator.
+    """Return an error with advice if `error` means that the memory of the machine or its accelerator ran out.
 
     Args:
-        error: what a step, an evaluation or the loader raised.
+        error: raised by a step, an evaluation or the loader.
         batch_size: examples per batch.
     Returns:
-        An error whose text says what to try, or None if `error` is another one. On Linux the kernel may end a process
-        that takes too much memory without any error: nobody can explain that one.
+        The error with advice, or None if `error` is another one. (Linux may also kill a process without any error.)
     """
     if not (isinstance(error, MemoryError | RuntimeError) and is_out_of_memory(error)):
         return None
     return ValueError(
-        f"out of memory with batch_size={batch_size}. Try a smaller --batch_size; for training, "
-        "--gradient_accumulation_steps=2 gives half of it the same effect. A smaller --image_resize or fewer "
-        "--num_parallel_workers take less, too."
+        f"out of memory with batch_size={batch_size}. Try a smaller --batch_size; for training, half of it with "
+        "--gradient_accumulation_steps=2 has the same effect. A smaller --image_resize or fewer "
+        "--num_parallel_workers also need less."
     )
 
 
 @contextlib.contextmanager
 def memory_explained(batch_size: int) -> Iterator[None]:
-    """Turn an error within that means a lack of memory into one that says what to try."""
+    """Replace an out-of-memory error raised within by one with advice."""
     try:
         yield
     except (RuntimeError, MemoryError) as error:

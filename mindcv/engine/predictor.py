@@ -14,20 +14,22 @@ from mindcv.engine.evaluator import pad_batch
 
 
 class UnlabelledBatches(Protocol):
-    """What prediction needs of `mindcv.data.ImageFiles`."""
+    """The part of `mindcv.data.ImageFiles` that prediction needs."""
 
-    paths: Sequence[Path]
     batch_size: int
     unreadable: dict[int, str]
+
+    @property
+    def paths(self) -> Sequence[Path]: ...
 
     def __len__(self) -> int: ...
 
     def __iter__(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """(B,) positions in `paths` and (B, C, H, W) float32 images; fills `unreadable` on the way."""
+        """Yield (B,) positions in `paths` and (B, C, H, W) float32 images, filling `unreadable`."""
 
 
 class Candidate(NamedTuple):
-    """A class that an image may belong to, and its probability in 0..1."""
+    """A class and its probability in 0..1."""
 
     class_index: int
     class_name: str
@@ -43,10 +45,10 @@ class Prediction(NamedTuple):
 
 @dataclass(frozen=True)
 class Predictions:
-    """What became of every image file.
+    """Result for every image file.
 
     Attributes:
-        predictions: one per image that the network could judge, in the order of the files.
+        predictions: one per image with finite logits, in the order of the files.
         failures: (path, reason) of every other file, in their order.
         seconds: time taken, without compiling.
     """
@@ -61,15 +63,15 @@ def predict(
 ) -> Predictions:
     """Run the network over every image in evaluation mode.
 
-    The last batch is padded to the full batch size, so that a compiled graph serves all batches. An image whose
-    logits are not all finite numbers is a failure, since no ranking of them would mean anything.
+    The last batch is padded to the full batch size, so that one compiled graph serves all batches. An image with NaN or
+    infinite logits is a failure.
 
     Args:
         network: (B, C, H, W) -> (B, num_classes) logits; its training flag is restored afterwards.
         batches: the images.
         class_names: one per logit.
         topk: candidates per image; all classes if there are fewer. Equal logits rank by class index.
-        progress: show a bar, or lines where no bar can be seen.
+        progress: show a bar, or lines if there is no terminal.
     Raises:
         ValueError: if topk is below 1, or the network does not have one logit per class name.
     """
@@ -85,14 +87,12 @@ def predict(
             for positions, images in batches:
                 logits = network(Tensor(pad_batch(images, batches.batch_size))).asnumpy()[: len(images)]
                 if logits.shape[1] != len(class_names):
-                    raise ValueError(
-                        f"the network tells {logits.shape[1]} classes apart, but {len(class_names)} are named."
-                    )
+                    raise ValueError(f"the network has {logits.shape[1]} classes, but {len(class_names)} are named.")
                 for position, row in zip(positions.tolist(), logits.astype(np.float64), strict=True):
                     if np.isfinite(row).all():
                         predictions.append(Prediction(batches.paths[position], _best(row, class_names, topk)))
                     else:
-                        not_finite[position] = "the network's output for it is not finite (NaN or infinity)"
+                        not_finite[position] = "the network's output for it is NaN or infinite"
                 shown.advance()
     finally:
         network.set_train(was_training)
@@ -106,13 +106,13 @@ def predict(
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:
-    """Probabilities over the last axis: (..., K) float64 -> (..., K) float64, for logits of any finite size."""
+    """Return probabilities over the last axis, (..., K) float64 -> (..., K) float64, for any finite logits."""
     powers = np.exp(logits - logits.max(axis=-1, keepdims=True))
     return powers / powers.sum(axis=-1, keepdims=True)
 
 
 def _best(logits: np.ndarray, class_names: Sequence[str], topk: int) -> tuple[Candidate, ...]:
     probabilities = softmax(logits)
-    # By logit: far from the best one probabilities become equal (0) though the logits differ.
+    # By logit: small probabilities may be equal (0) although the logits differ.
     best = np.argsort(-logits, kind="stable")[:topk].tolist()
     return tuple(Candidate(index, class_names[index], float(probabilities[index])) for index in best)

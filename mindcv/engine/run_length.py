@@ -1,4 +1,4 @@
-"""How long a run is: epochs, steps and updates."""
+"""The length of a run in epochs, steps and updates."""
 
 from dataclasses import dataclass
 
@@ -9,8 +9,8 @@ class RunLength:
 
     Args:
         epochs: of the whole run.
-        batches: what the loader gives in an epoch, at least `accumulate_steps`.
-        accumulate_steps: batches whose gradients make one update.
+        batches: of the loader per epoch, at least `accumulate_steps`.
+        accumulate_steps: batches per update.
 
     Raises:
         ValueError: if an epoch has no update.
@@ -33,5 +33,5 @@ class RunLength:
 
     @property
     def steps_per_epoch(self) -> int:
-        """Batches that are trained on: those left at the end of an epoch make no update."""
+        """Batches that are trained on: an incomplete update at the end of an epoch is left out."""
         return self.updates_per_epoch * self.accumulate_steps

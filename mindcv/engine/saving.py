@@ -1,4 +1,4 @@
-"""Checkpoints of a run under way: at the end of epochs, inside them, and back to the last one."""
+"""Checkpoints of a run: saving at the end of epochs and inside them, and rolling back to the last one."""
 
 from collections.abc import Mapping
 from typing import Any, Literal
@@ -12,15 +12,15 @@ from mindcv.engine.state import EpochResult, Progress, TrainState
 
 
 class SaveCheckpoints:
-    """Hands weights, training state and their description to the store.
+    """Passes weights, training state and their description to the store.
 
     Args:
         store: decides which files to write.
-        state: what to save.
-        info: what the checkpoint says about itself, apart from epoch, metrics and the state of the training.
-        training: what else a resume needs to know, JSON-compatible.
-        on_error: "stop": a checkpoint that cannot be written ends the run. "continue": the run says so and tries again
-            at the next one.
+        state: the weights and training state.
+        info: the checkpoint's description, without epoch, metrics and training state.
+        training: further values needed to resume, JSON-compatible.
+        on_error: if a checkpoint cannot be written. "stop": end the run. "continue": warn, and try again at the next
+            save.
         world: the processes; the main one writes.
 
     Attributes:
@@ -47,7 +47,7 @@ class SaveCheckpoints:
         self._saved: tuple[int, int] | None = None  # epoch and batch of the last checkpoint
 
     def save_epoch(self, result: EpochResult, progress: Progress) -> None:
-        """Save what is due at the end of an epoch.
+        """Save the checkpoints due at the end of an epoch.
 
         Raises:
             OSError: if that fails and `on_error` is "stop".
@@ -57,23 +57,23 @@ class SaveCheckpoints:
             self._write(progress, result)
 
     def save_now(self, progress: Progress) -> None:
-        """Save the present state as the last checkpoint, unless it is that already; raises as `save_epoch` does."""
+        """Save the current state as the last checkpoint, unless it is saved already; raises as `save_epoch` does."""
         if self._saved != (progress.epoch, progress.batch):
             self._write(progress, None)
 
     def roll_back(self) -> None:
-        """Return to weights and moments of the newest checkpoint of this run.
+        """Restore weights and moments from the newest checkpoint of this run; a damaged one is skipped with a warning.
 
         Raises:
-            ValueError: if there is none, or all are damaged; a damaged one that another replaces is a warning.
-            OSError, MemoryError: if one cannot be read; that says nothing about it.
+            ValueError: if there is none, or all are damaged.
+            OSError, MemoryError: if one cannot be read, which does not mean that it is damaged.
         """
         checkpoint, complaints = self.store.newest()
         for complaint in complaints:
             console.warn(complaint)
         if checkpoint is None:
             raise ValueError(
-                "on_nan=rollback, but this run has no checkpoint yet to go back to: it stops. Try a lower --lr, more "
+                "on_nan=rollback, but this run has no checkpoint yet to roll back to: it stops. Try a lower --lr, more "
                 "--warmup_epochs or --clip_grad; --ckpt_save_steps saves earlier."
             )
         self.state.roll_back(checkpoint)
@@ -99,14 +99,14 @@ class SaveCheckpoints:
             self.problem = str(error)
             if self.on_error == "stop":
                 raise OSError(f"{error}. {self._what_is_left()}") from error
-            console.warn(f"{error}. Training goes on without this checkpoint. {self._what_is_left()}")
+            console.warn(f"{error}. Training continues without this checkpoint. {self._what_is_left()}")
             if result and result.is_best:
                 progress.set_best(*self._best_on_disk())
         else:
             self.problem, self._saved = None, (progress.epoch, progress.batch)
 
     def _best_on_disk(self) -> tuple[int | None, float | None, float | None]:
-        """Epoch, top-1 and top-5 of the best checkpoint that there is: a run names no other."""
+        """Return epoch, top-1 and top-5 of the best checkpoint that exists."""
         if not self.store.best.exists():
             return None, None, None
         info = read_checkpoint(self.store.best).info
@@ -123,9 +123,9 @@ class SaveCheckpoints:
         for name, array in weights.items():
             if not np.isfinite(array).all():
                 raise ValueError(
-                    f"{name} holds NaN or infinity after {_where(progress)}: no checkpoint was written of it, and the "
-                    f"run stops. {self._what_is_left()} Try a lower --lr, more --warmup_epochs or --clip_grad; "
-                    "--on_nan=skip leaves out steps with such gradients."
+                    f"{name} holds NaN or infinity after {_where(progress)}: no checkpoint was written, and the run "
+                    f"stops. {self._what_is_left()} Try a lower --lr, more --warmup_epochs or --clip_grad; "
+                    "--on_nan=skip skips steps with such gradients."
                 )
 
 

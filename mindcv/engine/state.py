@@ -1,4 +1,4 @@
-"""Where a training stands: what a checkpoint holds beside the weights, and how a run takes it up again."""
+"""The state of a training: its position, results so far, and everything a checkpoint needs beside the weights."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -24,14 +24,14 @@ from mindcv.runtime import random_state, set_random_state
 
 @dataclass(frozen=True)
 class StepReport:
-    """What one step did.
+    """Result of one step.
 
     Attributes:
         epoch: counted from 1.
         step: of the epoch, counted from 1.
         number: of the step in the run, counted from 1.
         loss: training loss of the batch, as optimized.
-        lr: learning rate of the update that the batch belongs to.
+        lr: learning rate of the update to which the batch belongs.
         finite: whether loss, gradients and running statistics were finite; else the step changed nothing.
         updated: whether the optimizer was called.
     """
@@ -47,11 +47,11 @@ class StepReport:
 
 @dataclass(frozen=True)
 class EpochResult:
-    """What one epoch did.
+    """Result of one epoch.
 
     Attributes:
         epoch: counted from 1.
-        train_loss: mean training loss of the epoch, as optimized (with label smoothing), over the steps that counted.
+        train_loss: mean training loss of the epoch, as optimized (with label smoothing), over the finite steps.
         lr: learning rate of the epoch's last update.
         seconds: training time, without evaluation.
         images_per_second: training throughput.
@@ -74,16 +74,16 @@ class EpochResult:
 
 @dataclass
 class Progress:
-    """The position of a run, and what it has found so far.
+    """The position and results of a run so far.
 
     Attributes:
-        epoch: epochs that are complete: trained, validated where that was due, and reported.
-        batch: batches of the epoch under way that were trained; all of them if only its validation is missing.
-        counted: those of them whose loss was a finite number.
+        epoch: number of complete epochs: trained, validated if due, and reported.
+        batch: number of batches trained in the current epoch; all of them if only its validation is missing.
+        counted: number of those with a finite loss.
         loss_sum: sum of these losses.
-        seconds: time taken by the epoch under way, without waiting for a resume.
+        seconds: time taken by the current epoch, without the time between an interruption and a resume.
         waited: part of `seconds` spent waiting for data.
-        bad_steps: steps of the whole run whose loss or gradient was no finite number.
+        bad_steps: steps of the whole run with a NaN or infinite loss or gradient.
         best_epoch: that with the highest top-1, counted from 1; None before the first validation.
         best_top1, best_top5: of that epoch, per cent.
         history: one result per complete epoch.
@@ -102,12 +102,12 @@ class Progress:
     history: list[EpochResult] = field(default_factory=list)
 
     def to_dict(self) -> dict[str, Any]:
-        """A JSON-compatible description."""
+        """Return a JSON-compatible description."""
         return asdict(self)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "Progress":
-        """The inverse of `to_dict`."""
+        """Return the progress of a description by `to_dict`."""
         history = [
             EpochResult(**{**row, "evaluation": Evaluation(**row["evaluation"]) if row["evaluation"] else None})
             for row in values["history"]
@@ -117,13 +117,13 @@ class Progress:
     def end_epoch(self, result: EpochResult) -> None:
         """Count an epoch as complete."""
         self.history.append(result)
-        if result.is_best:
+        if result.is_best and result.evaluation:
             self.set_best(result.epoch, result.evaluation.top1, result.evaluation.top5)
         self.epoch, self.batch, self.counted = result.epoch, 0, 0
         self.loss_sum = self.seconds = self.waited = 0.0
 
     def position(self, length: RunLength) -> str:
-        """Words for where a run of this length stands, for example "epoch 3, step 17 of 44"."""
+        """Return the position in a run of this length in words, for example "epoch 3, step 17 of 44"."""
         if self.batch == self.epoch == 0:
             return "its beginning"
         if self.batch == 0:
@@ -140,37 +140,37 @@ class Progress:
         return self.best_epoch, self.best_top1, self.best_top5
 
     def set_best(self, epoch: int | None, top1: float | None, top5: float | None) -> None:
-        """Remember which epoch is the best; None for none."""
+        """Set the best epoch; None for none."""
         self.best_epoch, self.best_top1, self.best_top5 = epoch, top1, top5
 
 
 class TrainState:
-    """Everything of a run that changes: weights, optimizer, counters of random layers, random generators.
+    """Everything that changes in a run: weights, optimizer, counters of random layers, random generators.
 
     Args:
-        step: its network and optimizer.
+        step: has the network and the optimizer.
     """
 
     def __init__(self, step: TrainStep) -> None:
         self.step = step
 
     def weights(self) -> dict[str, np.ndarray]:
-        """A copy of every weight and running statistic."""
+        """Return a copy of every weight and running statistic."""
         return network_weights(self.step.network)
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """A copy of every other array of the step that changes."""
+        """Return a copy of every other array of the step that changes."""
         return {name: parameter.asnumpy().copy() for name, parameter in self._parameters().items()}
 
     @staticmethod
     def describe(progress: Progress) -> dict[str, Any]:
-        """What belongs into a checkpoint's description, JSON-compatible."""
+        """Return the entries for a checkpoint's description, JSON-compatible."""
         return {"progress": progress.to_dict(), "random": random_state()}
 
     def restore(self, checkpoint: Checkpoint) -> Progress:
-        """Take up a run where a checkpoint left it; returns its progress.
+        """Restore the state in a checkpoint, and return its progress.
 
-        Between two epochs nothing is accumulated, so a checkpoint from there fits another number of accumulated steps.
+        A checkpoint from between two epochs, where nothing is accumulated, fits any number of accumulated steps.
 
         Raises:
             ValueError: if the checkpoint's arrays are not those of this run, listing both sides; nothing is changed.
@@ -187,18 +187,18 @@ class TrainState:
         return progress
 
     def roll_back(self, checkpoint: Checkpoint) -> None:
-        """Take weights and moments from a checkpoint of this run, but go on from the present position."""
+        """Restore weights and moments from a checkpoint of this run, but keep the current position."""
         weights = weight_parameters(self.step.network)
         moments = {name: parameter for name, parameter in self._parameters().items() if not _is_position(name)}
         check_same_arrays(weights, checkpoint.weights, "weights", str(checkpoint.path), "network")
         for parameters, arrays in ((weights, checkpoint.weights), (moments, checkpoint.state)):
             for name, parameter in parameters.items():
-                # set_data would give the parameter other memory, while an optimizer that has run in Pynative mode goes
-                # on updating the old one (MindSpore 2.10).
+                # set_data would allocate new memory, while an optimizer that has run in Pynative mode keeps updating
+                # the old one (MindSpore 2.10).
                 ops.assign(parameter, Tensor(arrays[name]))
 
     def set_updates(self, updates: int) -> None:
-        """Tell the optimizer how many updates were made: the position in its list of learning rates."""
+        """Set the optimizer's count of updates, the position in its list of learning rates."""
         counter = self.step.optimizer.global_step
         set_arrays({"global_step": counter}, {"global_step": np.full(counter.shape, updates, np.int32)})
 
@@ -209,7 +209,7 @@ class TrainState:
 
 
 def _is_setting(name: str) -> bool:
-    """Options that MindSpore's optimizers keep as parameters; a resumed run has its own."""
+    """Return whether it is an option that MindSpore's optimizers keep as a parameter; a resumed run has its own."""
     return name.startswith("learning_rate") or name == "momentum"
 
 

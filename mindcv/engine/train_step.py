@@ -53,18 +53,18 @@ class TrainStep(nn.Cell):
     """Forward, backward and update: (B, C, H, W) images and labels -> `StepResult`.
 
     A call with NaN or infinity in its loss, a gradient or a batch norm statistic changes nothing: parameters,
-    statistics, optimizer states (with the count of updates) and accumulated gradients stay bit-identical. Only calls
-    are counted: `accumulated_calls` here, and the `draws` of drop layers. With accumulation, such a batch is left out
-    of its update: that comes after the same call as ever, from the other batches' gradients divided by
-    `accumulate_steps`, or not at all if there are none.
+    statistics, optimizer states (with the count of updates) and accumulated gradients stay bit-identical. Only the
+    counters of calls increase: `accumulated_calls`, and the `draws` of drop layers. With accumulation, such a batch is
+    left out of its update: the other batches' gradients are still divided by `accumulate_steps`, and the update comes
+    after the same call as usual, or not at all if no batch is left.
 
     Args:
         network: images -> logits.
         loss: (logits, labels) -> mean loss.
         optimizer: applied to the gradients of its own parameters.
-        clip_norm: largest global L2 norm of the gradients of one update; None leaves them as they are.
-        accumulate_steps: number of calls whose gradients are averaged into one update. The optimizer, its learning rate
-            and clipping see updates only: k batches of n give what one batch of k * n gives, batch norm aside.
+        clip_norm: largest global L2 norm of the gradients of one update; None does not clip.
+        accumulate_steps: number of calls whose gradients are averaged into one update. Optimizer, learning rate and
+            clipping work on updates: k batches of n give the same as one batch of k * n, except for batch norm.
     """
 
     def __init__(
@@ -93,7 +93,7 @@ class TrainStep(nn.Cell):
 
     @property
     def updates(self) -> int:
-        """How often the optimizer was called: the position in its list of learning rates."""
+        """Number of optimizer calls, the position in its list of learning rates."""
         return int(self.optimizer.global_step.asnumpy()[0])
 
     def __call__(self, images: Tensor, labels: Tensor) -> StepResult:
@@ -125,8 +125,8 @@ class TrainStep(nn.Cell):
         return self.loss(self.network(images), labels)
 
     def _all_finite(self, loss: Tensor, gradients: tuple[Tensor, ...]) -> Tensor:
-        # A row's sum is not finite if one of its numbers is not. Sums over rows: one over everything, or isfinite on
-        # every number, takes a CPU two to five times as long. By HyperMap: a loop takes twice as long to compile.
+        # A sum is not finite if one of its numbers is not. Sums over rows: one over everything, or isfinite on every
+        # number, takes a CPU two to five times as long. HyperMap: a loop takes twice as long to compile.
         sums = self.map(_sum_rows, gradients)
         return ops.isfinite(ops.concat((loss.reshape((1,)), *sums, *self.statistics))).all()
 
@@ -144,7 +144,7 @@ class TrainStep(nn.Cell):
         ops.assign(self.added, Tensor(0, ms.int32))
 
     def _copy_statistics(self) -> Tensor:
-        # Concatenating makes one copy in one operator.
+        # One operator makes one copy of all.
         return ops.concat(self.statistics) if self.statistics else ops.zeros((1,), ms.float32)
 
     def _restore(self, before: Tensor) -> None:

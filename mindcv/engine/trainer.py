@@ -1,4 +1,4 @@
-"""The training loop and nothing else."""
+"""The training loop."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -17,7 +17,7 @@ from mindcv.engine.train_step import TrainStep
 
 
 class Saver(Protocol):
-    """Keeps what a run has reached; see `SaveCheckpoints`."""
+    """Saves a run; see `SaveCheckpoints`."""
 
     def save_epoch(self, result: EpochResult, progress: Progress) -> None: ...
 
@@ -27,27 +27,27 @@ class Saver(Protocol):
 
 
 class Trainer:
-    """Runs epochs: train, evaluate, tell the callbacks, save.
+    """Runs epochs: train, evaluate, call the callbacks, save.
 
         for epoch:
-            for batch: step; act if it was not finite; callback.on_step_end(report); save if it is due; stop if asked
-            evaluate, if it is due (the last epoch always is)
+            for batch: step; handle NaN or infinity; callback.on_step_end(report); save if due; stop if requested
+            evaluate, if due (the last epoch always is)
             for callback: callback.on_epoch_end(result)
             saver.save_epoch(result, progress)
 
     Args:
         step: one call per batch; a step that is not finite changes nothing.
-        evaluate: measures the current weights, or None for no validation; it returns None if it was stopped.
+        evaluate: evaluates the current weights, or None for no validation; it returns None if it was stopped.
         callbacks: called in this order after each step and each epoch.
         saver: writes checkpoints; None for none.
         val_interval: epochs between evaluations.
         save_steps: batches between two saves inside the epochs, counted from the start of the run; None for none.
-        on_nan: what follows a loss or gradient that is no finite number. "stop": an error. "skip": the step changes
-            nothing. "rollback": besides, weights and moments return to those of the last save; the data and the
-            schedule go on.
-        nan_limit: that many such steps in a run are tolerated.
-        stop: asked after each step; once it is true, the run is saved and ends.
-        log_interval: steps between two progress lines; None: about one a minute, where no bar can be seen.
+        on_nan: reaction to a NaN or infinite loss or gradient, which changes nothing. "stop": an error. "skip": next
+            batch. "rollback": also restore weights and moments of the last save, but not the position in data and
+            schedule.
+        nan_limit: number of such steps tolerated in a run.
+        stop: called after each step; if it returns true, the run is saved and ends.
+        log_interval: steps between two progress lines; None: about one a minute if there is no terminal.
         progress: show a bar or these lines.
     """
 
@@ -87,8 +87,8 @@ class Trainer:
 
         Args:
             loader: training batches, all of one size.
-            learning_rates: the optimizer's schedule, one value per update; shown, not applied, here.
-            progress: where the run stands; it is carried on. None: at its start.
+            learning_rates: the optimizer's schedule, one value per update, used here for display only.
+            progress: the position to continue from, which is updated. None: the start.
         Returns:
             One result per complete epoch, those before `progress` included; fewer than `epochs` if `stop` became true.
         Raises:
@@ -102,7 +102,7 @@ class Trainer:
             epoch = progress.epoch + 1
             finished = self._train_epoch(loader, progress, length, learning_rates)
             due = self._is_validated(epoch, epochs)
-            evaluation = self.evaluate() if due and finished else None
+            evaluation = self.evaluate() if self.evaluate and due and finished else None
             if not finished or (due and evaluation is None):
                 break
             self._evaluation_seconds = evaluation.seconds if evaluation else self._evaluation_seconds
@@ -131,12 +131,12 @@ class Trainer:
     def _train_epoch(
         self, loader: Batches, progress: Progress, length: RunLength, learning_rates: Sequence[float]
     ) -> bool:
-        """Carry on the epoch under way; whether it came to its end."""
+        """Train the rest of the current epoch; return whether it was completed."""
         self.step.set_train(True)
         epochs, count = length.epochs, length.steps_per_epoch
         if progress.batch >= count:
             return True
-        batches = iter(loader.epoch(progress.epoch + 1, progress.batch))
+        batches = loader.epoch(progress.epoch + 1, progress.batch)
         first, before, start = progress.batch, progress.seconds, clock()
         shown = console.Progress(
             f"epoch {progress.epoch + 1}/{epochs}",
@@ -186,7 +186,7 @@ class Trainer:
         return StepReport(progress.epoch + 1, progress.batch, number, loss, lr, finite, updated)
 
     def _seconds_after_epoch(self, epoch_seconds: float, epoch: int, epochs: int) -> float:
-        """From the last step of an epoch to the end of the run, if validations take as long as the last one."""
+        """Estimate the time from an epoch's last step to the end of the run, with validations as long as the last."""
         validations = sum(self._is_validated(later, epochs) for later in range(epoch, epochs + 1))
         return (epochs - epoch) * epoch_seconds + validations * self._evaluation_seconds
 
@@ -198,7 +198,7 @@ class Trainer:
         what = (
             f"the training loss became {loss}"
             if not math.isfinite(loss)
-            else "a gradient or running statistic is not finite"
+            else "a gradient or running statistic is NaN or infinite"
         )
         where = f"in epoch {progress.epoch + 1}, step {progress.batch} of {count}"
         advice = "Try a lower --lr, more --warmup_epochs or --clip_grad."
@@ -206,18 +206,18 @@ class Trainer:
             raise ValueError(f"{what} {where}: stopped. Checkpoints of earlier epochs are intact. {advice}")
         if progress.bad_steps > self.nan_limit:
             raise ValueError(
-                f"{what} {where}: stopped, because that was bad step number {progress.bad_steps} of the run and "
+                f"{what} {where}: stopped, because this is bad step number {progress.bad_steps} of the run and "
                 f"nan_limit is {self.nan_limit}. Checkpoints of earlier epochs are intact. {advice}"
             )
         if self.on_nan == "rollback":
-            assert self.saver is not None, "only a saver knows where to go back to"
+            assert self.saver is not None, "rollback needs a saver"
             self.saver.roll_back()
         then = "skipped" if self.on_nan == "skip" else "back to the weights of the last checkpoint"
         console.say(f"{what} {where}: {then} ({progress.bad_steps} of at most {self.nan_limit})")
 
 
 def _is_best(epoch: int, top1: float, progress: Progress) -> bool:
-    """Also true of the very epoch whose weights a killed run had written, but not yet its state."""
+    """Return whether an epoch is the best, also if a killed run has written its weights but not yet its state."""
     if progress.best_top1 is None or top1 > progress.best_top1:
         return True
     return (epoch, top1) == (progress.best_epoch, progress.best_top1)

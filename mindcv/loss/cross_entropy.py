@@ -9,11 +9,10 @@ from mindcv.arguments import LABEL_SMOOTHING
 class CrossEntropy(nn.Cell):
     """Mean softmax cross-entropy of a batch, in nats.
 
-    Computed in float32 whatever the type of the logits, through the log-softmax, so that it is exact for logits of any
-    size.
+    Computed in float32 for any dtype of the logits, from the log-softmax, which is exact for logits of any size.
 
-    A class index outside [0, K) cannot be noticed in a compiled graph: its row would count as if it had no label. The
-    data loader checks labels.
+    A compiled graph cannot check that class indices are in [0, K): an illegal one counts as no label. The data sets
+    check labels.
 
     Args:
         label_smoothing: probability mass moved from the label to the uniform distribution over all K classes,

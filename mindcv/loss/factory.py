@@ -1,4 +1,4 @@
-"""Builds the training loss from its name. Imports MindSpore only when it builds one."""
+"""Training losses by name. Imports MindSpore only to build one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Images that could not be read, as text for a terminal and as a CSV file."""
+"""Unreadable images, as text for a terminal and as a CSV file."""
 
 import csv
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,7 +16,7 @@ SHOWN = 20
 
 
 def format_bad_images(bad: Sequence[tuple[str, str]], shown: int = SHOWN) -> str:
-    """Return a line for each of the first `shown` images (path, reason), and one that counts the others."""
+    """Return a line for each of the first `shown` images (path, reason), and one with the number of others."""
     lines = [f"  {printable(path)}: {printable(reason)}" for path, reason in islice(bad, shown)]
     if len(bad) > shown:
         lines.append(f"  and {len(bad) - shown:,} more")
@@ -24,12 +24,12 @@ def format_bad_images(bad: Sequence[tuple[str, str]], shown: int = SHOWN) -> str
 
 
 def write_bad_images(path: str | Path, bad: Iterable[tuple[str, str]]) -> None:
-    """Write a CSV file with the columns image and reason; it appears, or is replaced, when it is complete.
+    """Write a CSV file with the columns image and reason, atomically.
 
-    What could be a formula, and bytes of a name that are no UTF-8, are written as `write_predictions` does.
+    Possible formulas, and bytes of a name that are not UTF-8, are written as by `write_predictions`.
 
     Raises:
-        OSError: if the file cannot be written; an earlier one is then as it was.
+        OSError: if the file cannot be written; an earlier one is unchanged.
     """
     with (
         replacing(path) as temporary,
@@ -41,19 +41,19 @@ def write_bad_images(path: str | Path, bad: Iterable[tuple[str, str]]) -> None:
 
 
 class HasBadImages(Protocol):
-    """What `BadImagesFile` needs of a loader."""
+    """The part of a loader that `BadImagesFile` needs."""
 
     @property
     def bad_images(self) -> Mapping[str, str]:
-        """Path -> reason of every image that was left out so far."""
+        """Path -> reason of every image left out so far."""
 
 
 class BadImagesFile(Callback):
-    """The list of the images that a run has left out, kept up to date; the file exists only if there are any.
+    """The list of the images that a run has left out; the file exists only if there are any.
 
     Args:
         path: the CSV file. A resumed run adds to it.
-        *loaders: whose images to list; None is passed over.
+        *loaders: whose images to list; None is ignored.
     """
 
     def __init__(self, path: Path, *loaders: HasBadImages | None) -> None:
@@ -72,7 +72,7 @@ class BadImagesFile(Callback):
         self.update()
 
     def update(self) -> None:
-        """Add what was found since the last time; what cannot be written now is told, and written the next time."""
+        """Add the images found since the last call; a failed write is a warning and repeated at the next call."""
         found = {_inert(path): reason for loader in self.loaders for path, reason in loader.bad_images.items()}
         if not self._unwritten and not found.keys() - self._listed.keys():
             return

@@ -18,7 +18,7 @@ Failure: TypeAlias = tuple[Path, str]  # (path, reason)
 COLUMNS = ("image", "rank", "class_index", "class_name", "probability", "error")
 SUFFIXES = (".csv", ".json")
 _GAP = "  "
-# What begins a formula in some spreadsheet program, also in its full-width form, and the apostrophe, to be unambiguous.
+# Beginnings of formulas in spreadsheet programs, also in full width, and the apostrophe, which makes it unambiguous.
 _FORMULA_STARTS = (*"=+-@\t\r\n", *"\uff1d\uff0b\uff0d\uff20", "'")
 _PERCENT_WIDTH = len("100.0 %")
 
@@ -28,9 +28,9 @@ def format_predictions(predictions: Sequence[Ranking], failures: Sequence[Failur
 
     Args:
         predictions: the images and their candidates.
-        failures: the images without; they are listed with their reasons below the table.
-        width: columns of the terminal. Long paths lose their middle, long class names their end, and runners-up that
-            do not fit are left out; reasons of failures are never cut.
+        failures: the images without predictions, listed with their reasons below the table.
+        width: columns of the terminal. Long paths are shortened in the middle and long class names at the end;
+            runners-up that do not fit are left out. Reasons of failures are never cut.
     """
     parts = []
     if len(predictions) == 1:
@@ -45,37 +45,37 @@ def format_predictions(predictions: Sequence[Ranking], failures: Sequence[Failur
 
 
 def write_predictions(path: str | Path, predictions: Sequence[Ranking], failures: Sequence[Failure] = ()) -> None:
-    """Write all predictions, then the failures, to a file that appears (or is replaced) when it is complete.
+    """Write all predictions, then the failures, to a file, atomically.
 
     `.csv`: the columns `COLUMNS`, one row per image and rank (from 1). A failure is one row with the reason in `error`
-    and the cells between left empty. `.json`: a list of objects
+    and empty cells between. `.json`: a list of objects
     `{"image", "candidates": [{"class_index", "class_name", "probability"}], "error": null or the reason}`.
 
-    Both are UTF-8, and names come back exactly: in JSON, bytes of a file name that are no UTF-8 are escaped as
-    `os.fsencode` expects them; in CSV they are written as they are (`encoding_errors="surrogateescape"` reads them).
-    In CSV, a text that a spreadsheet program could take for a formula, because it starts with one of "=", "+", "-",
-    "@", a tab or a line break, gets an apostrophe in front, and so does one that starts with an apostrophe: who reads
-    the file with a program takes one leading apostrophe off.
+    Both are UTF-8 and preserve names exactly. Bytes of a file name that are not UTF-8 are escaped in JSON, as
+    `os.fsencode` expects, and written unchanged in CSV (read them with `encoding_errors="surrogateescape"`). In CSV, a
+    text that a spreadsheet program could take for a formula, because it starts with "=", "+", "-", "@", a tab or a line
+    break, gets an apostrophe in front, and so does a text that starts with an apostrophe. Programs that read the file
+    remove one leading apostrophe.
 
     Raises:
-        ValueError: as `check_predictions_path` does.
-        OSError: if the file cannot be written; an earlier one is then as it was.
+        ValueError: from `check_predictions_path`.
+        OSError: if the file cannot be written; an earlier one is unchanged.
     """
     path = Path(path)
     check_predictions_path(path)
     is_csv = path.suffix.lower() == ".csv"
-    errors = "surrogateescape" if is_csv else "backslashreplace"  # of a lone surrogate, the latter makes JSON's escape
+    errors = "surrogateescape" if is_csv else "backslashreplace"  # a lone surrogate becomes JSON's escape
     with replacing(path) as temporary, temporary.open("w", encoding="utf-8", errors=errors, newline="") as file:
         (_write_csv if is_csv else _write_json)(file, predictions, failures)
 
 
 def check_predictions_path(path: str | Path) -> None:
-    """Raise ValueError unless `write_predictions` can write there; for finding out before the work is done."""
+    """Raise ValueError unless `write_predictions` can write there; call it before the work."""
     check_output_path(path, SUFFIXES)
 
 
 def _write_csv(file: TextIO, predictions: Sequence[Ranking], failures: Sequence[Failure]) -> None:
-    writer = csv.writer(file)  # its line ends, CR LF, have it quote a name with a CR in it as well
+    writer = csv.writer(file)  # its line ends are CR LF, so that a CR in a name is quoted too
     writer.writerow(COLUMNS)
     for path, candidates in predictions:
         for rank, (class_index, class_name, probability) in enumerate(candidates, 1):
@@ -85,7 +85,7 @@ def _write_csv(file: TextIO, predictions: Sequence[Ranking], failures: Sequence[
 
 
 def _inert(text: str) -> str:
-    """No formula for a spreadsheet program, which runs one that comes from a file's name."""
+    """Keep a spreadsheet program from running a text, such as a file name, as a formula."""
     return f"'{text}" if text.startswith(_FORMULA_STARTS) else text
 
 
@@ -115,14 +115,14 @@ def _single(prediction: Ranking, width: int) -> str:
 def _table(predictions: Sequence[Ranking], width: int) -> str:
     images = [printable(str(path)) for path, _ in predictions]
     classes = [printable(candidates[0][1]) for _, candidates in predictions]
-    # Each takes 9 columns at least, so that more than these could never be shown.
+    # Each takes at least 9 columns, which limits the number that can be shown.
     others = [
         [(printable(name), _percent(probability).strip()) for _, name, probability in candidates[1 : 2 + width // 9]]
         for _, candidates in predictions
     ]
 
-    # Up to a quarter for the class and up to a third kept for the runners-up, if there are any; paths may have the
-    # rest, and what they leave goes to the runners-up.
+    # Up to a quarter for the class, up to a third reserved for runners-up, the rest for paths; runners-up get what the
+    # paths leave.
     class_width = min(max(map(_columns, [*classes, "class"])), width // 4)
     longest = max(sum(_columns(name) + len(percentage) + 3 for name, percentage in row) for row in others)
     space = width - class_width - _PERCENT_WIDTH - 2 * len(_GAP)
@@ -146,7 +146,7 @@ def _table(predictions: Sequence[Ranking], width: int) -> str:
 
 
 def _as_many_as_fit(candidates: Sequence[tuple[str, str]], width: int) -> str:
-    """As many (name, percentage) as fit into the width, and dots if there are more."""
+    """Join as many (name, percentage) as fit into the width, with dots if there are more."""
     texts = [f"{name} {percentage}" for name, percentage in candidates]
     for count in range(len(texts), 0, -1):
         shown = ", ".join(texts[:count]) + ", ..." * (count < len(texts))
@@ -163,7 +163,7 @@ def _percent(probability: float) -> str:
 
 
 def _columns(text: str) -> int:
-    """Columns that a terminal gives to a text: two for a Chinese character, none for a combining accent."""
+    """Count the terminal columns of a text: two for a Chinese character, none for a combining accent."""
     return len(text) if text.isascii() else sum(map(_character_columns, text))
 
 
@@ -191,7 +191,7 @@ def _cut_end(text: str, width: int) -> str:
 
 
 def _cut_middle(text: str, width: int) -> str:
-    """Keep the end of a path, which says more than the beginning: the file name, or two thirds of the width."""
+    """Shorten a path in the middle, keeping the file name or two thirds of the width at its end."""
     if _columns(text) <= width:
         return text
     name = text[text.rfind("/") :]

@@ -1,4 +1,4 @@
-"""What a training says about itself: how it ends, and how to go on."""
+"""Messages at the end of a training: its result and the next command."""
 
 import signal
 from pathlib import Path
@@ -7,13 +7,13 @@ from mindcv.console import command
 
 
 def interrupted(model: str, folder: Path, signum: int, where: str, *, is_saved: bool, problem: str | None) -> str:
-    """A run that was asked to end.
+    """Describe a run that was interrupted by a signal.
 
     Args:
-        signum: of the signal that asked.
-        where: words for its position.
-        is_saved: whether there is anything to go on from.
-        problem: why its state could not be saved, if so.
+        signum: of the signal.
+        where: position of the run in words.
+        is_saved: whether there is a checkpoint to resume from.
+        problem: why the state could not be saved; None if it was.
     """
     resume = command("train.py", f"--model={model}", f"--resume={folder}")
     then = f"continue with: {resume}" if is_saved else "nothing is saved yet: start it again"
@@ -24,21 +24,19 @@ def interrupted(model: str, folder: Path, signum: int, where: str, *, is_saved: 
 def finished(
     folder: Path, checkpoint: Path, *, best: tuple[int, float, float] | None, bad_steps: int, bad_images: int
 ) -> str:
-    """A run that came to its end.
+    """Describe a run that finished.
 
     Args:
-        checkpoint: the one to measure.
-        best: epoch, top-1 and top-5 in per cent of the best epoch, if any was validated.
-        bad_steps: how many steps were left out.
-        bad_images: how many images were left out.
+        checkpoint: the one to validate.
+        best: epoch, top-1 and top-5 in per cent of the best epoch; None without validation.
+        bad_steps: number of skipped steps.
+        bad_images: number of skipped images.
     """
     lines = []
     if bad_steps:
-        lines.append(f"{bad_steps} {_plural('step', bad_steps)} left out, where loss or gradient was not finite")
+        lines.append(f"{bad_steps} {_plural('step', bad_steps)} skipped: loss or gradient NaN or infinite")
     if bad_images:
-        lines.append(
-            f"{bad_images} {_plural('image', bad_images)} left out that could not be read: {folder}/bad_images.csv"
-        )
+        lines.append(f"{bad_images} unreadable {_plural('image', bad_images)} skipped: {folder}/bad_images.csv")
     if best:
         lines.append("best: epoch {}, top-1 {:.2f} %, top-5 {:.2f} %".format(*best))
     lines.append(f"written to {folder}: checkpoints, metrics.csv, config.yaml")
@@ -47,11 +45,11 @@ def finished(
 
 
 def complete(folder: Path, epochs: int, best_epoch: int | None, best_top1: float | None) -> str:
-    """A run that had ended before."""
+    """Describe a run that was complete before it was started again."""
     best = f", best top-1 {best_top1:.2f} % in epoch {best_epoch}" if best_epoch else ""
     return (
         f"the run in {folder} is complete: {epochs} {_plural('epoch', epochs)}{best}. Nothing was changed. Train "
-        "longer with --epoch_size, or anew without --resume."
+        "longer with --epoch_size, or from scratch without --resume."
     )
 
 

@@ -1,6 +1,6 @@
-"""Weights that this package and others published: the catalog, downloads, readers and rename tables.
+"""Published weights: the catalog, downloads, readers and rename tables, all without MindSpore.
 
-What reads them into a network, and so needs MindSpore, is in `mindcv.weights.load`.
+Loading them into a network is in `mindcv.weights.load`.
 """
 
 from mindcv.weights.catalog import WeightRecord, find_weights, imagenet_classes, pretrained_models, weight_records

@@ -1,4 +1,4 @@
-"""Checkpoints made of checkpoints: their average, and what is left without the traces of training."""
+"""Averages of checkpoints, and checkpoints reduced to what using them needs."""
 
 import json
 from collections.abc import Sequence
@@ -9,30 +9,28 @@ import numpy as np
 from mindcv.checkpoint import Checkpoint, check_finite
 from mindcv.files import listed
 
-# Of a run's configuration, what says how images become the network's input and what the network was validated on.
-# Nothing else is needed to validate, to predict or to fine-tune.
+# The options needed to validate, predict and fine-tune: how images become inputs, and the validation data.
 USE_CONFIG = (
     *("model", "num_classes"),
     *("image_resize", "in_channels", "interpolation", "mean", "std", "crop_pct"),
     *("dataset", "data_dir", "val_split", "val_fraction", "num_samples", "seed", "batch_size"),
 )
-# Of a description, what tells of the run and not of the weights.
+# Entries of a description about the run rather than the weights.
 _OF_THE_RUN = ("epoch", "metrics", "training", "versions", "averaged_from")
 
 
 def average_checkpoints(checkpoints: Sequence[Checkpoint]) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    """Average the weights of several checkpoints of one network, each counting the same.
+    """Average the weights of several checkpoints of one network with equal weight.
 
-    Running statistics of batch norm are averaged like the weights. They then fit the averaged weights roughly only if
-    the checkpoints lie close together, as the last epochs of one run do; recomputing them on training images may help.
+    Running statistics of batch norm are averaged too. They fit the averaged weights only roughly, and only if the
+    checkpoints are similar, as the last epochs of one run are; recomputing them on training images may help.
 
     Returns:
-        Weights: name -> array of the shape and dtype that the checkpoints have, computed in float64. Description: that
-        of the first checkpoint without epoch and metrics, and `averaged_from`, a list of {"path", "epoch"}.
+        Weights: name -> array of the checkpoints' shape and dtype, computed in float64. Description: the first
+        checkpoint's without epoch and metrics, and `averaged_from`, a list of {"path", "epoch"}.
     Raises:
-        ValueError: if there are fewer than two, one does not describe itself, they differ in network, classes,
-            normalisation, parameter names, shapes or dtypes, or in the value of an integer; or if a number
-            is not finite.
+        ValueError: if there are fewer than two checkpoints; if one has no description, or NaN or infinity; or if they
+            differ in network, classes, normalisation, parameter names, shapes, dtypes, or the value of an integer.
     """
     if len(checkpoints) < 2:
         raise ValueError(f"an average needs at least two checkpoints; got {len(checkpoints)}.")
@@ -51,13 +49,13 @@ def average_checkpoints(checkpoints: Sequence[Checkpoint]) -> tuple[dict[str, np
 
 
 def strip_checkpoint(checkpoint: Checkpoint) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    """Return a checkpoint's weights and the part of its description that using them needs.
+    """Return a checkpoint's weights and the part of its description needed to use them.
 
-    That is the network with its classes and the options `USE_CONFIG` of its configuration; the options of training,
-    epoch, metrics and versions are left out. It still validates by its path alone.
+    That is the network with its classes and the options `USE_CONFIG`; options of training, epoch, metrics and versions
+    are removed. validate.py still needs only its path.
 
     Raises:
-        ValueError: if it does not describe itself, or holds NaN or infinity.
+        ValueError: if it has no description, or holds NaN or infinity.
     """
     check_finite(checkpoint.weights, str(checkpoint.path))
     info = {key: value for key, value in checkpoint.require_info().items() if key not in _OF_THE_RUN}
@@ -67,19 +65,19 @@ def strip_checkpoint(checkpoint: Checkpoint) -> tuple[dict[str, np.ndarray], dic
 
 
 def _differences(first: Checkpoint, other: Checkpoint) -> list[str]:
-    """Lines on what keeps `other` from being averaged with `first`."""
+    """Return a line for each difference that prevents averaging `other` with `first`."""
     ours, theirs = first.require_info(), other.require_info()
     facts = {
-        "network": tuple({"arch": {}, **i["model"]} for i in (ours, theirs)),  # older ones do not say "arch": {}
+        "network": tuple({"arch": {}, **i["model"]} for i in (ours, theirs)),  # older ones lack "arch": {}
         "list of classes": (ours.get("class_names"), theirs.get("class_names")),
         "choice of held-out images": (ours.get("held_out"), theirs.get("held_out")),
         "mean and std": tuple([i.get("config", {}).get(key) for key in ("mean", "std")] for i in (ours, theirs)),
     }
-    # As JSON: a description that was read from a file has lists where a new one may have tuples.
-    facts = {fact: [json.dumps(value, sort_keys=True) for value in pair] for fact, pair in facts.items()}
-    lines = [f"has another {fact}: {_brief(b)}, not {_brief(a)}" for fact, (a, b) in facts.items() if a != b]
+    # As JSON: a description from a file has lists where a new one may have tuples.
+    texts = {fact: [json.dumps(value, sort_keys=True) for value in pair] for fact, pair in facts.items()}
+    lines = [f"has another {fact}: {_brief(b)}, not {_brief(a)}" for fact, (a, b) in texts.items() if a != b]
     lines += _listing("lacks", first.weights.keys() - other.weights.keys())
-    lines += _listing("has besides", other.weights.keys() - first.weights.keys())
+    lines += _listing("has in addition", other.weights.keys() - first.weights.keys())
     common = [name for name in first.weights if name in other.weights]
     lines += _listing(
         "has another shape or dtype of", [n for n in common if _kind(first.weights[n]) != _kind(other.weights[n])]
@@ -93,8 +91,8 @@ def _average(name: str, checkpoints: Sequence[Checkpoint]) -> np.ndarray:
         for checkpoint, array in zip(checkpoints, arrays, strict=True):
             if not np.array_equal(array, arrays[0]):
                 raise ValueError(
-                    f"{name} is {arrays[0].dtype}, which cannot be averaged, and {checkpoint.path} has another value "
-                    f"than {checkpoints[0].path}."
+                    f"{name} is {arrays[0].dtype}, which cannot be averaged, and its values in {checkpoint.path} and "
+                    f"{checkpoints[0].path} differ."
                 )
         return arrays[0].copy()
     total = np.zeros(arrays[0].shape, np.float64)

@@ -1,19 +1,20 @@
-"""The catalog of published weights: who published which, where, under what licence, and how good they are.
+"""The catalog of published weights: publisher, address, licence and accuracy.
 
-The records are in catalog.csv, which tools/make_catalog.py writes; all of them are classifiers of ImageNet-1k.
+The records are in catalog.csv, written by tools/make_catalog.py; all are classifiers for ImageNet-1k.
 """
 
 import csv
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from mindcv.nearest import did_you_mean
 
 _HERE = Path(__file__).parent
 
-# Asked for often enough to deserve a reason instead of "there is none".
+# Plausible requests whose message gives the reason why they do not exist.
 _UNUSABLE = {
     ("sknet50", "mindcv"): "MindCV's skresnext50_32x4d is not SKNet-50: it has no groups and 10 M parameters more "
     "(create_model('skresnext50_32x4d', pretrained='mindcv') builds that network)",
@@ -25,23 +26,23 @@ class WeightRecord:
     """Weights that were published for one of our networks.
 
     Attributes:
-        model: name here of the network.
+        model: name of the network in this package.
         name: name of the weights: timm's tag, such as "ra_in1k", or "mindcv".
-        source: who published them, "timm" or "mindcv"; it decides how names are translated.
-        hub: repository on the Hugging Face hub, whose `model.safetensors` they are, or None.
-        hub_sha256: of that file, 64 hexadecimal digits, or None: then the hub is asked.
-        url: where else they are, as one file, or None.
-        url_sha256: first digits, at least 8, of the sha256 of the file at `url`; its publisher put them into its name.
-        licence: SPDX identifier in small letters.
+        source: publisher, "timm" or "mindcv"; it decides how names are translated.
+        hub: repository on the Hugging Face hub with the file `model.safetensors`, or None.
+        hub_sha256: of that file, 64 hexadecimal digits; None if the hub must be asked.
+        url: address of a single file, or None.
+        url_sha256: first digits, at least 8, of the sha256 of the file at `url`, as in its name; None without `url`.
+        licence: SPDX identifier in lower case.
         num_classes: size of the logits.
         input_size: height and width of the images in training, in pixels.
         crop_pct: side of the central crop over that of the resized image, at `input_size`.
-        interpolation: "bilinear" or "bicubic", of the resizing.
+        interpolation: of the resizing, "bilinear" or "bicubic".
         mean, std: of each channel, for images in [0, 1].
-        eval_size, eval_crop_pct: the size and crop at which the publisher evaluates them.
+        eval_size, eval_crop_pct: size and crop of the publisher's evaluation.
         top1, top5: published accuracy on ImageNet-1k's validation set at `eval_size`, in %.
         params: millions of parameters.
-        differences: how the network they were trained in differs from ours of that name; "" if it does not.
+        differences: how the publisher's network differs from ours of that name; "" if it does not.
     """
 
     model: str
@@ -67,12 +68,12 @@ class WeightRecord:
 
     @property
     def file(self) -> str:
-        """Name of the file at the first of its places, the hub before the URL."""
+        """Name of the file on the hub, or else at the URL."""
         return "model.safetensors" if self.hub else self.url_file
 
     @property
     def sha256(self) -> str | None:
-        """What is known here of that file's sha256: all, the first digits, or nothing."""
+        """The known digits of that file's sha256: all, the first ones, or None."""
         return self.hub_sha256 if self.hub else self.url_sha256
 
     @property
@@ -82,13 +83,13 @@ class WeightRecord:
 
     @property
     def megabytes(self) -> float:
-        """About the size of the file: four bytes for each parameter."""
+        """Approximate size of the file: four bytes per parameter."""
         return 4 * self.params
 
 
 def _parse(row: dict[str, str]) -> WeightRecord:
-    """Turn the text of one CSV row into the types that the record declares."""
-    readers = {
+    """Convert the text of one CSV row to the types that the record declares."""
+    readers: dict[object, Callable[[str], Any]] = {
         str: str,
         int: int,
         float: float,
@@ -100,7 +101,7 @@ def _parse(row: dict[str, str]) -> WeightRecord:
 
 @cache
 def _records() -> dict[str, list[WeightRecord]]:
-    """The records of each model, in the order of the file."""
+    """Return the records of each model, in the order of the file."""
     by_model: dict[str, list[WeightRecord]] = {}
     with (_HERE / "catalog.csv").open(encoding="utf-8", newline="") as stream:
         for row in csv.DictReader(stream):
@@ -109,25 +110,25 @@ def _records() -> dict[str, list[WeightRecord]]:
 
 
 def weight_records(model: str | None = None) -> list[WeightRecord]:
-    """All published weights, or those of one model; each model's default comes first, timm's before MindCV's."""
+    """Return all published weights, or those of one model; a model's default comes first, timm's before MindCV's."""
     if model is not None:
         return list(_records().get(model, []))
     return [record for records in _records().values() for record in records]
 
 
 def pretrained_models() -> set[str]:
-    """Names of the models for which there are published weights."""
+    """Return the names of the models with published weights."""
     return set(_records())
 
 
 def find_weights(model: str, name: str | None = None) -> WeightRecord:
-    """The record of certain weights.
+    """Return the record of published weights.
 
     Args:
         model: name of the network.
         name: name of the weights; None for the default, which is timm's.
     Raises:
-        ValueError: if there are none; the message names what there is.
+        ValueError: if there are none; the message lists those that exist.
     """
     records = weight_records(model)
     if not records:
@@ -143,7 +144,7 @@ def find_weights(model: str, name: str | None = None) -> WeightRecord:
         raise ValueError(f"weights {name!r} cannot be used for {model!r}: {_UNUSABLE[model, name]}.")
     if name not in by_name:
         hint = did_you_mean(name, list(by_name))
-        raise ValueError(f"no weights {name!r} are published for {model!r}.{hint} There are: {', '.join(by_name)}.")
+        raise ValueError(f"no weights {name!r} are published for {model!r}.{hint} Known: {', '.join(by_name)}.")
     return by_name[name]
 
 
@@ -152,8 +153,8 @@ _RIGHT = ("top-1", "top-5", "at", "size")
 
 
 def format_table(names: Iterable[str]) -> str:
-    """A table of the published weights of these models, at most 120 columns wide; a model without any has one line."""
-    rows = [_HEADINGS]
+    """Return a table of the published weights of these models; a model without any has one line."""
+    rows: list[tuple[str, ...]] = [_HEADINGS]
     for name in names:
         rows += [
             (
@@ -181,6 +182,6 @@ def format_table(names: Iterable[str]) -> str:
 
 @cache
 def imagenet_classes() -> tuple[tuple[str, str], ...]:
-    """The 1000 classes of ImageNet-1k in the order of the logits: (WordNet id, unique name)."""
+    """Return the 1000 classes of ImageNet-1k in the order of the logits: (WordNet id, unique name)."""
     lines = (_HERE / "imagenet_classes.txt").read_text(encoding="utf-8").splitlines()
     return tuple((wnid, name) for wnid, name in (line.split("\t") for line in lines))

@@ -1,8 +1,7 @@
-"""MindCV's names for the weights of the residual networks, their import, and how its networks differ.
+"""Import of MindCV's weights of the residual networks: their names, and how its networks differ. Pure NumPy.
 
-MindCV here is the package of that name that MindSpore's community publishes (https://github.com/mindspore-lab/mindcv,
-version 0.3.0; these networks are unchanged in 0.5.0). Its checkpoints are MindSpore's `.ckpt` files. Pure NumPy;
-reading them is another matter.
+MindCV is the package of MindSpore's community (https://github.com/mindspore-lab/mindcv, version 0.3.0; these networks
+are unchanged in 0.5.0). Its checkpoints are MindSpore's `.ckpt` files.
 """
 
 from __future__ import annotations
@@ -36,7 +35,7 @@ _RESNET_RULES = [
     (r"\.shortcut\.conv\.", ".down_sample.0."),
     (r"\.shortcut\.bn\.", ".down_sample.1."),
 ]
-# The SE networks are a class of their own, which names stem and shortcut otherwise.
+# The SE networks are another class, which names stem and shortcut differently.
 _SENET_RULES = [
     (r"^stem\.conv\.", "layer0.0."),
     (r"^stem\.bn\.", "layer0.1."),
@@ -46,19 +45,19 @@ _SENET_RULES = [
     (r"\.attention\.expand\.", ".se_module.conv_expand."),
 ]
 
-# What MindCV's training stores beside the weights: one array for a weight, under one of these and the weight's name ...
+# Stored by MindCV's training beside the weights: arrays per weight, named by one of these and the weight's name ...
 _STATE_OF_A_WEIGHT = re.compile(
     r"(moments?|moment[123]|accum|stat|vhat|mean_grad|mean_square|prev_gradient|adam_[mv]|lion_m|nadam_[mv]|lamb_[mv]|"
     r"ema|swap|grad_accumulation)\.(?P<weight>.+)"
 )
-# ... and values of the optimizer, the loss scale, the running average, and those MindSpore's ModelCheckpoint appends.
+# ... and values of the optimizer, the loss scale, the running average and MindSpore's ModelCheckpoint.
 _STATE = re.compile(
     r"global_step|learning_rate(_group_\d+)?|momentum|beta[12]_power|mu_schedule|weight_decay|scale_sense|updates|"
     r"accumulation_step|current_iterator_step|last_overflow_iterator_step|epoch_num|step_num|lr|loss_scale"
 )
 
 _SAME_POOL = {"stem_pool": "same"}
-# Keywords of create_model that make MindCV's network of that name.
+# Keywords of create_model that build MindCV's network of that name.
 _VARIANTS: dict[str, dict[str, Any]] = {
     "resnet18": _SAME_POOL,
     "resnet34": _SAME_POOL,
@@ -73,30 +72,30 @@ _VARIANTS: dict[str, dict[str, Any]] = {
     "skresnet18": _SAME_POOL,
     "skresnet34": _SAME_POOL,
     "skresnet50": {**_SAME_POOL, "first_act": False},
-    # Despite its name without groups: the branches are dense 3x3 convolutions of 64 to 512 channels.
+    # Without groups, despite its name: the branches are dense 3x3 convolutions of 64 to 512 channels.
     "skresnext50_32x4d": {**_SAME_POOL, "first_act": False, "groups": 1, "base_width": 64},
 }
 
 
 def is_mindcv(names: Iterable[str]) -> bool:
-    """Whether these are names of one of MindCV's residual networks; False for those of timm and of this package."""
+    """Return whether these are names of one of MindCV's residual networks, not of timm's or this package's."""
     return any(re.fullmatch(r"layer\d+\.\d+\..+\.moving_mean", name) for name in names)
 
 
 def mindcv_variant(model: str, weights: Mapping[str, np.ndarray]) -> dict[str, Any]:
-    """The keywords with which `create_model(model, **keywords)` is MindCV's network of that name.
+    """Return the keywords for which `create_model(model, **keywords)` is MindCV's network of that name.
 
-    What they say of the network: every max pooling is padded "same"; the bottlenecks with selective kernels have no
-    ReLU after their first convolution; and skresnext50_32x4d has no groups. Else MindCV's networks are this package's.
+    MindCV's networks differ from this package's in three points: max pooling is padded "same", bottlenecks with
+    selective kernels have no ReLU after their first convolution, and skresnext50_32x4d has no groups.
 
     Args:
         model: a name of `list_models()`.
         weights: MindCV's, by its names; only names and shapes are read.
     Returns:
-        Plain values that JSON can hold.
+        JSON-compatible values.
     Raises:
-        ValueError: if MindCV has no network of that name, if these are not MindCV's names, or if the shapes are those
-            of another network than MindCV 0.3.0 to 0.5.0 has under it.
+        ValueError: if MindCV has no network of that name, if these are not MindCV's names, or if the shapes are not
+            those of MindCV 0.3.0 to 0.5.0.
     """
     if not is_mindcv(weights):
         raise ValueError(
@@ -109,7 +108,7 @@ def mindcv_variant(model: str, weights: Mapping[str, np.ndarray]) -> dict[str, A
     if model == "skresnext50_32x4d" and branch is not None and branch.shape != (64, 64, 3, 3):
         raise ValueError(
             "MindCV's skresnext50_32x4d has branches without groups, whose first weight is (64, 64, 3, 3); in these "
-            f"weights it is {branch.shape}, and what else differs in their network is not known."
+            f"weights it is {branch.shape}: their network is unknown."
         )
     return dict(_VARIANTS[model])
 
@@ -118,8 +117,7 @@ def mindcv_names(names: Iterable[str]) -> dict[str, str]:
     """Map the parameter names of one network to those of the same network in MindCV.
 
     Args:
-        names: all of a network's names; what a name becomes depends on its neighbours (MindCV names the convolutions
-            of a network with selective kernels differently, for example).
+        names: all names of a network, since the rules depend on the kind of network.
     Returns:
         Our name -> MindCV's, in the given order.
     """
@@ -134,16 +132,16 @@ def from_mindcv(weights: Mapping[str, np.ndarray], network: nn.Cell) -> dict[str
     """Rename MindCV's weights for a network of this package.
 
     Args:
-        weights: the entries of a MindCV checkpoint as arrays. What its training stores beside the weights (the
-            optimizer's state, counters, the running average `ema.*`) is passed over.
+        weights: the entries of a MindCV checkpoint as arrays. Training state (of the optimizer, counters, the running
+            average `ema.*`) is ignored.
         network: the same architecture here, built with the keywords of `mindcv_variant`; only its names are read.
     Returns:
-        Every parameter and running statistic of `network` by name. Shapes are as they came, so
-        `checkpoint.load_exact` can compare them.
+        Every parameter and running statistic of `network` by name. Shapes are unchanged; `checkpoint.load_exact`
+        compares them.
     Raises:
         ValueError: if a name on either side has no counterpart; the message lists both.
     """
-    from mindcv.checkpoint import weight_parameters  # here: imports MindSpore, which the catalog need not wait for
+    from mindcv.checkpoint import weight_parameters  # here: imports MindSpore
 
     names = mindcv_names(weight_parameters(network))
     given = {name: array for name, array in weights.items() if not _is_training_state(name, weights)}

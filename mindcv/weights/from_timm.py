@@ -1,7 +1,4 @@
-"""timm's names and shapes for the weights of the residual networks, and their import.
-
-Pure NumPy; reading files is another matter.
-"""
+"""Import of timm's weights of the residual networks: their names and shapes. Pure NumPy."""
 
 from __future__ import annotations
 
@@ -22,7 +19,7 @@ _RULES: list[Rule] = [
     (r"\.moving_mean$", ".running_mean"),
     (r"\.moving_variance$", ".running_var"),
     (r"^classifier\.", "fc."),
-    # timm's deep stem counts convolution, norm and ReLU in one sequence, whose last norm stands outside it.
+    # timm's deep stem numbers convolution, norm and ReLU in one sequence; the last norm is outside it.
     (r"^stem\.2\.bn\.", "bn1."),
     (r"^stem\.([012])\.(conv|bn)\.", lambda m: f"conv1.{3 * int(m[1]) + (m[2] == 'bn')}."),
     (r"^stem\.conv\.", "conv1."),
@@ -35,13 +32,13 @@ _RULES: list[Rule] = [
     (r"\.attention\.reduce\.", ".se.fc1."),
     (r"\.attention\.expand\.", ".se.fc2."),
 ]
-# Blocks without selective kernels have no layer of their own for a convolution and its norm.
+# Blocks without selective kernels have no common layer for a convolution and its norm.
 _PLAIN_BLOCK_RULES = [
     (r"^(layer\d+\.\d+)\.conv(\d)\.conv\.", r"\1.conv\2."),
     (r"^(layer\d+\.\d+)\.conv(\d)\.bn\.", r"\1.bn\2."),
 ]
 _SHORTCUT_RULES = [(r"\.shortcut\.conv\.", ".downsample.0."), (r"\.shortcut\.bn\.", ".downsample.1.")]
-# Where shortcuts average first, the pooling (or nothing, at stride 1) comes before the convolution in all of them.
+# In networks with averaging shortcuts, all shortcuts have a pooling (or identity) before the convolution.
 _AVERAGED_SHORTCUT_RULES = [
     (r"\.shortcut\.(1\.)?conv\.", ".downsample.1."),
     (r"\.shortcut\.(1\.)?bn\.", ".downsample.2."),
@@ -52,8 +49,7 @@ def timm_names(names: Iterable[str]) -> dict[str, str]:
     """Map the parameter names of one network to those of the same network in timm.
 
     Args:
-        names: all of a network's names; what a name becomes depends on its neighbours (timm names the convolutions of
-            a block with a selective kernel differently, for example).
+        names: all names of a network, since the rules depend on the kind of network.
     Returns:
         Our name -> timm's, in the given order.
     """
@@ -69,15 +65,15 @@ def from_timm(timm_weights: Mapping[str, np.ndarray], network: nn.Cell) -> dict[
     """Rename timm's weights for a network of this package.
 
     Args:
-        timm_weights: a model's state dict as arrays. `num_batches_tracked` is passed over.
+        timm_weights: a model's state dict as arrays. `num_batches_tracked` is ignored.
         network: the same architecture here; only its names and shapes are read.
     Returns:
         Every parameter and running statistic of `network` by name. timm's 1x1 convolutions that are dense layers here,
-        (h, C, 1, 1), become (h, C); other shapes are as they came, so `checkpoint.load_exact` can compare them.
+        (h, C, 1, 1), become (h, C); other shapes are unchanged, and `checkpoint.load_exact` compares them.
     Raises:
         ValueError: if a name on either side has no counterpart; the message lists both.
     """
-    from mindcv.checkpoint import weight_parameters  # here: imports MindSpore, which the catalog need not wait for
+    from mindcv.checkpoint import weight_parameters  # here: imports MindSpore
 
     shapes = {name: parameter.shape for name, parameter in weight_parameters(network).items()}
     given = {name: array for name, array in timm_weights.items() if not name.endswith("num_batches_tracked")}

@@ -1,4 +1,4 @@
-"""Weights from any file this package reads, and their exact loading into a network."""
+"""Reading weights from any supported file, and loading them exactly into a network."""
 
 import logging
 from collections.abc import Callable, Iterable, Mapping
@@ -28,7 +28,7 @@ from mindcv.weights.torch_file import read_torch_file
 
 _LOG = logging.getLogger("mindcv")
 
-# Checkpoint.names -> how a list of our parameter names reads there, and how such weights become ours.
+# Checkpoint.names -> a function that translates our parameter names, and one that imports such weights.
 _Names = Callable[[Iterable[str]], Mapping[str, str]]
 _Import = Callable[[Mapping[str, np.ndarray], nn.Cell], dict[str, np.ndarray]]
 _DIALECTS: dict[str, tuple[_Names, _Import]] = {
@@ -40,18 +40,20 @@ _CLASSIFIER = ("classifier.weight", "classifier.bias")
 
 
 def read_weights(path: str | Path) -> Checkpoint:
-    """Read a `.ckpt` of this package or of MindCV, a `.safetensors`, or a `.pth`; its content decides which it is.
+    """Read a `.ckpt` of this package or of MindCV, a `.safetensors`, or a `.pth`, recognised by its content.
 
     Returns:
-        The weights under the names that the file has, without a prefix that a wrapper gave to all of them (that is
-        logged in a line); `Checkpoint.names` says whose names they are.
+        The weights under the file's names, without a prefix that a wrapper added to all of them (which is logged);
+        `Checkpoint.names` is the naming scheme.
     Raises:
-        ValueError: if there is no such file (the nearest names are given), or it is damaged or of another kind.
+        ValueError: if there is no such file (the nearest names are given), or it is damaged or of another format.
     """
     path = Path(path)
     check_checkpoint_path(path)
     if is_exported(path):
-        raise ValueError(f"{path} is an exported network: validate.py and infer.py run it, but its weights stay in it.")
+        raise ValueError(
+            f"{path} is an exported network: validate.py and infer.py run it, but cannot load its weights."
+        )
     with named_in_errors(path), path.open("rb") as file:
         start = file.read(9)
     if start[8:] == b"{":
@@ -63,18 +65,18 @@ def read_weights(path: str | Path) -> Checkpoint:
     if not checkpoint.info:
         names, prefix = without_prefix(checkpoint.weights)
         if prefix:
-            _LOG.warning("weights of %s: the prefix %s is taken off their names", path, prefix)
+            _LOG.warning("weights of %s: the prefix %s is removed from their names", path, prefix)
             checkpoint = replace(checkpoint, weights=dict(zip(names, checkpoint.weights.values(), strict=True)))
-    return replace(checkpoint, names=_whose(checkpoint))
+    return replace(checkpoint, names=_naming_scheme(checkpoint))
 
 
 def read_published(record: WeightRecord) -> Checkpoint:
-    """Download published weights, unless they are here already, and read them.
+    """Read published weights, downloading them if necessary.
 
     Returns:
         The weights, described like a checkpoint of this package: model, classes and preprocessing.
     Raises:
-        ValueError: if they cannot be had, or their hash is not the published one.
+        ValueError: if they are not available, or their hash is not the published one.
     """
     checkpoint = read_weights(fetch_weights(record))
     preprocessing = {
@@ -96,10 +98,10 @@ def read_published(record: WeightRecord) -> Checkpoint:
 
 
 def variant(checkpoint: Checkpoint, model: str) -> dict[str, Any]:
-    """The keywords with which `create_model(model, **keywords)` builds the network that the weights were made for.
+    """Return the keywords for which `create_model(model, **keywords)` builds the network of the weights.
 
     Raises:
-        ValueError: if it cannot be built here; the message says why.
+        ValueError: if it cannot be built; the message says why.
     """
     if checkpoint.names == "mindcv":
         return mindcv_variant(model, checkpoint.weights)
@@ -109,22 +111,22 @@ def variant(checkpoint: Checkpoint, model: str) -> dict[str, Any]:
 def load_weights(
     network: nn.Cell, checkpoint: Checkpoint, *, adapt: bool = False, new_classifier: bool = False
 ) -> None:
-    """Copy weights into a network; what is not copied as it is was asked for, and is logged in a line.
+    """Copy weights into a network; the exceptions that the arguments allow are logged in a line.
 
     Args:
-        network: built with the keywords that `variant` gives.
+        network: built with the keywords from `variant`.
         checkpoint: from `read_weights` or `read_published`.
-        adapt: let the network have another number of classes (its classifier stays as it is) or of input channels
-            (see `adapt_input_channels`).
-        new_classifier: leave the network's classifier as it is even if it has the size of the checkpoint's.
+        adapt: allow another number of classes (the network keeps its classifier) or of input channels (see
+            `adapt_input_channels`).
+        new_classifier: keep the network's classifier even if the checkpoint's has the same size.
     Raises:
         ValueError: for any other difference in names, shapes or dtypes, listing both sides, and for NaN or infinity;
-            the network is then unchanged.
+            the network is unchanged.
     """
     own = {name: parameter.asnumpy() for name, parameter in weight_parameters(network).items()}
     read_names, import_weights = _DIALECTS[checkpoint.names]
     weights, remarks = dict(checkpoint.weights), []
-    if adapt and _CLASSIFIER[0] not in own:  # a network without a classifier: features only
+    if adapt and _CLASSIFIER[0] not in own:  # a feature extractor
         dropped = read_names([*own, *_CLASSIFIER])
         for name in _CLASSIFIER:
             weights.pop(dropped[name], None)
@@ -156,10 +158,10 @@ def load_weights(
 
 
 def num_classes(checkpoint: Checkpoint) -> int:
-    """How many classes the weights tell apart.
+    """Return the number of classes of the weights.
 
     Raises:
-        ValueError: if they have no classifier, or are not those of a network of this package.
+        ValueError: if they have no classifier, or are not of a network of this package.
     """
     name = _DIALECTS[checkpoint.names][0](_CLASSIFIER)["classifier.bias"]
     if name in checkpoint.weights:
@@ -171,17 +173,17 @@ def num_classes(checkpoint: Checkpoint) -> int:
             f"{', '.join(unknown[:3]) or 'nothing'}; expected names like layer1.0.conv1.weight (timm, MindCV) or "
             "stages.0.0.conv1.conv.weight (this package)."
         )
-    unknown = f"; unknown: {', '.join(unknown[:3])}" if unknown else ""
+    others = f"; unknown: {', '.join(unknown[:3])}" if unknown else ""
     raise ValueError(
-        f"{checkpoint.path} has no classifier ({name} is missing{unknown}): its weights can start a training."
+        f"{checkpoint.path} has no classifier ({name} is missing{others}): its weights can start a training."
     )
 
 
 def adapt_input_channels(weight: np.ndarray, channels: int) -> np.ndarray:
-    """A first convolution for another number of input channels: (C_out, I, k, k) -> (C_out, channels, k, k).
+    """Adapt a first convolution to another number of input channels: (C_out, I, k, k) -> (C_out, channels, k, k).
 
-    For one channel the kernels are summed over I, so that a grey image gives what I equal copies of it gave. For more,
-    they are repeated in turn and scaled by I / channels, which keeps the size of the sum. As timm does.
+    As in timm: for one channel the kernels are summed over I, so that a grey image gives the same result as I copies
+    of it; for more, they are repeated in turn and scaled by I / channels, which preserves the sum.
     """
     its_channels = weight.shape[1]
     if channels == 1:
@@ -190,8 +192,8 @@ def adapt_input_channels(weight: np.ndarray, channels: int) -> np.ndarray:
     return (weight[:, turns] * (its_channels / channels)).astype(weight.dtype)
 
 
-def _whose(checkpoint: Checkpoint) -> str:
-    """Whose names these weights have: a key of _DIALECTS."""
+def _naming_scheme(checkpoint: Checkpoint) -> str:
+    """Return the naming scheme of these weights, a key of `_DIALECTS`."""
     names = checkpoint.weights.keys()
     if checkpoint.info:
         return "mindcv-sk"

@@ -1,4 +1,4 @@
-"""Weights under another tool's names: what the import tables of the tools share. Pure NumPy."""
+"""Renaming of weights from another tool, shared by the import tables. Pure NumPy."""
 
 import re
 from collections.abc import Callable, Iterable, Mapping
@@ -10,7 +10,7 @@ Rule = tuple[str, str | Callable[[re.Match], str]]
 
 
 def rename(names: Iterable[str], rules: Iterable[Rule]) -> dict[str, str]:
-    """Map each name to what the rules, applied in their order, make of it."""
+    """Map each name to its translation by the rules, applied in order."""
     rules = list(rules)
     renamed = {}
     for name in names:
@@ -21,10 +21,10 @@ def rename(names: Iterable[str], rules: Iterable[Rule]) -> dict[str, str]:
 
 
 def take(weights: Mapping[str, np.ndarray], names: Mapping[str, str], tool: str) -> dict[str, np.ndarray]:
-    """The weights under our names.
+    """Return the weights under our names.
 
     Args:
-        weights: by the tool's names, nothing else among them.
+        weights: by the tool's names, without other entries.
         names: our name -> the tool's.
         tool: whose weights they are, for the message.
     Raises:

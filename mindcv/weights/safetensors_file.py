@@ -1,11 +1,9 @@
 """Reader for safetensors files: the length of a JSON table, the table, then raw little-endian numbers.
 
-Format: https://huggingface.co/docs/safetensors. The `safetensors` package would be a dependency for one page of code,
-and its NumPy interface knows no bfloat16.
+Format: https://huggingface.co/docs/safetensors. The NumPy interface of the `safetensors` package lacks bfloat16.
 """
 
 import json
-import mmap
 import os
 from math import prod
 from pathlib import Path
@@ -36,12 +34,12 @@ def read_safetensors(path: str | Path) -> dict[str, np.ndarray]:
     """Read every tensor of a safetensors file.
 
     Args:
-        path: a file of at most some gigabytes: all of it is read into memory.
+        path: the file, which is read into memory completely.
     Returns:
-        Name -> array of the shape and dtype in the file, in the order of its table; bfloat16 comes as float32, which
-        holds each of its values exactly. The arrays own their memory.
+        Name -> array of the shape and dtype in the file, in the order of its table; bfloat16 is widened to float32,
+        exactly. The arrays own their memory.
     Raises:
-        ValueError: if the file is damaged, cut off, of another format, or holds numbers NumPy has no dtype for.
+        ValueError: if the file is damaged, cut off, of another format, or has numbers for which NumPy has no dtype.
         OSError, MemoryError: if there is no such file, or it cannot be read.
     """
     try:
@@ -51,35 +49,35 @@ def read_safetensors(path: str | Path) -> dict[str, np.ndarray]:
         raise ValueError(f"{path} is refused: {error}") from None
 
 
-def load_file(path: str | Path) -> mmap.mmap:
-    """The bytes of a file, in memory of the process: a mapped file on a failing disk would kill it (SIGBUS)."""
+def load_file(path: str | Path) -> bytes:
+    """Read a file into memory; a mapped file on a failing disk would crash the process (SIGBUS)."""
     with open(path, "rb") as file:
         size = os.fstat(file.fileno()).st_size
         if not size:
             raise ValueError("it is empty (0 bytes).")
-        data = mmap.mmap(-1, size)
-        if file.readinto(data) != size:
-            raise ValueError("it was cut while it was read.")
+        data = file.read(size)
+        if len(data) != size:
+            raise ValueError("it was truncated while it was read.")
         return data
 
 
 def item_size(kind: str) -> int:
-    """Bytes that one number takes in a file. `kind` is "bfloat16" or the name of a NumPy dtype."""
+    """Return the bytes of one number in a file. `kind` is "bfloat16" or the name of a NumPy dtype."""
     return 2 if kind == "bfloat16" else np.dtype(kind).itemsize
 
 
-def numbers(data: mmap.mmap, start: int, count: int, kind: str, *, big_endian: bool = False) -> np.ndarray:
+def numbers(data: bytes, start: int, count: int, kind: str, *, big_endian: bool = False) -> np.ndarray:
     """Copy numbers out of a file.
 
     Args:
-        start: byte of `data` at which they begin, at any alignment; all of them must be inside.
+        start: first byte in `data`, of any alignment; all numbers must be inside.
         kind: "bfloat16" or the name of a NumPy dtype.
     Returns:
         (count,) in this machine's byte order; float32 for bfloat16.
     """
-    if not count:  # `np.frombuffer` wants at least one byte
+    if not count:  # `np.frombuffer` needs at least one byte
         return np.empty(0, np.float32 if kind == "bfloat16" else kind)
-    if kind == "bool":  # a byte other than 0 and 1 is no legal np.bool_
+    if kind == "bool":  # only the bytes 0 and 1 are legal in np.bool_
         return np.frombuffer(data, np.uint8, count, start) != 0
     in_file = np.dtype("uint16" if kind == "bfloat16" else kind).newbyteorder(">" if big_endian else "<")
     raw = np.frombuffer(data, in_file, count, start)
@@ -91,7 +89,7 @@ def numbers(data: mmap.mmap, start: int, count: int, kind: str, *, big_endian: b
 
 
 def checked_shape(shape: object) -> tuple[int, ...]:
-    """Raise ValueError unless these are sizes that NumPy can have, be the product zero or not."""
+    """Return a shape as a tuple; raise ValueError unless NumPy could have it, even with nonzero sizes only."""
     if not isinstance(shape, list | tuple) or len(shape) > 32:
         raise ValueError("a tensor has no shape of at most 32 sizes.")
     if not all(type(n) is int and 0 <= n < 2**40 for n in shape) or prod(n or 1 for n in shape) >= 2**48:
@@ -99,15 +97,15 @@ def checked_shape(shape: object) -> tuple[int, ...]:
     return tuple(shape)
 
 
-def _tensors(data: mmap.mmap) -> dict[str, np.ndarray]:
+def _tensors(data: bytes) -> dict[str, np.ndarray]:
     length = int.from_bytes(data[:8], "little")
     if length > _LARGEST_HEADER or data[8:9] != b"{":
-        raise ValueError(f"it is no safetensors file (it begins with {data[:12]!r}).")
+        raise ValueError(f"it is not a safetensors file (it begins with {data[:12]!r}).")
     first = 8 + length
     if first > len(data):
         raise ValueError(f"it is cut off: its table takes {first:,} bytes, the file has {len(data):,}.")
     entries = {name: _entry(name, entry) for name, entry in _table(data[8:first]).items() if name != "__metadata__"}
-    # Every byte must belong to exactly one tensor: a gap or an overlap means that the table is not this file's.
+    # Every byte must belong to exactly one tensor.
     position = 0
     for name, (_, _, begin, end) in sorted(entries.items(), key=lambda item: item[1][2:]):
         if begin != position:
@@ -139,7 +137,7 @@ def _without_duplicates(pairs: list[tuple[str, object]]) -> dict[str, object]:
 
 
 def _entry(name: str, entry: object) -> tuple[str, tuple[int, ...], int, int]:
-    """Check one line of the table: kind of number, shape, first byte and the byte after the last."""
+    """Check one entry of the table; return kind of number, shape, first byte and one past the last."""
     if not isinstance(entry, dict) or entry.keys() != {"dtype", "shape", "data_offsets"}:
         raise ValueError(f"tensor {name!r} is not described by dtype, shape and data_offsets.")
     dtype, offsets = entry["dtype"], entry["data_offsets"]
@@ -147,8 +145,8 @@ def _entry(name: str, entry: object) -> tuple[str, tuple[int, ...], int, int]:
         raise ValueError(f"tensor {name!r} has numbers of type {str(dtype)[:40]!r}; legal ones: {', '.join(_KINDS)}.")
     kind, shape = _KINDS[dtype], checked_shape(entry["shape"])
     if not (isinstance(offsets, list) and len(offsets) == 2 and all(type(n) is int and n >= 0 for n in offsets)):
-        raise ValueError(f"tensor {name!r} has no two data_offsets.")
+        raise ValueError(f"tensor {name!r} does not have two data_offsets.")
     begin, end = offsets
     if end - begin != prod(shape) * item_size(kind):
-        raise ValueError(f"tensor {name!r} of shape {list(shape)} and {dtype} cannot fill {end - begin} bytes.")
+        raise ValueError(f"tensor {name!r} of shape {list(shape)} and {dtype} does not have {end - begin} bytes.")
     return kind, shape, begin, end

@@ -1,11 +1,10 @@
-"""Reader for PyTorch's weight files (`.pth`, `.pt`, `.bin`) that needs no PyTorch and runs nothing of the file.
+"""Reader for PyTorch's weight files (`.pth`, `.pt`, `.bin`) that needs no PyTorch and executes nothing in the file.
 
-`torch.save` writes a zip archive: a pickle, and one entry for each storage. Before version 1.6 it wrote one stream:
-some pickles, then the storages one after another. How the pickles are read is in `torch_pickle.py`.
+`torch.save` writes a zip archive of a pickle and one entry per storage. Before version 1.6 it wrote a stream: pickles,
+then the storages. The pickles are read by `torch_pickle.py`.
 """
 
 import logging
-import mmap
 import re
 import struct
 import zipfile
@@ -25,7 +24,7 @@ from mindcv.weights.torch_pickle import Ignored, Storage, Storages, Tensor, read
 
 _LOG = logging.getLogger("mindcv")
 
-# What a training checkpoint may call its weights, the average of them first (timm's order).
+# Keys of the weights in a training checkpoint, their average first (timm's order).
 WEIGHT_KEYS = ("state_dict_ema", "model_ema", "state_dict", "model")
 
 _STREAM_START = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19."  # the pickle of PyTorch's magic number
@@ -36,15 +35,14 @@ def read_torch_file(path: str | Path) -> dict[str, np.ndarray]:
     """Read the state dict in a file of `torch.save`, of either format.
 
     Args:
-        path: holds a state dict, or a training checkpoint with one as "state_dict_ema", "model_ema", "state_dict" or
-            "model" (the first of these is taken; that is logged if there are several).
+        path: a file with a state dict, or with a training checkpoint that has one under "state_dict_ema", "model_ema",
+            "state_dict" or "model" (the first of these is used, which is logged if there are several).
     Returns:
-        Name -> array, in the order of the file. Shapes and dtypes are the file's; bfloat16 comes as float32, which
-        holds each of its values exactly. The arrays are read-only: as in PyTorch, tensors that share a storage or
-        repeat numbers (`expand`) share memory here.
+        Name -> array, in the order of the file, with its shapes and dtypes; bfloat16 is widened to float32, exactly.
+        The arrays are read-only because, as in PyTorch, tensors may share memory or repeat numbers (`expand`).
     Raises:
-        ValueError: if the file is damaged, cut off or of another format; if it names anything that is no tensor or
-            plain container; if there is no state dict in it.
+        ValueError: if the file is damaged, cut off or of another format, contains anything but tensors and plain
+            containers, or has no state dict.
         OSError, MemoryError: if there is no such file, or it cannot be read.
     """
     try:
@@ -63,15 +61,15 @@ def read_torch_file(path: str | Path) -> dict[str, np.ndarray]:
         raise ValueError(f"{path} is refused: {error}") from None
 
 
-def _read_zip(data: mmap.mmap) -> tuple[object, Callable[[Storage], np.ndarray]]:
-    """The object in an archive, and the function that reads one of its storages."""
+def _read_zip(data: bytes) -> tuple[object, Callable[[Storage], np.ndarray]]:
+    """Return the object in an archive, and a function that reads one of its storages."""
     try:
-        entries = {entry.filename: entry for entry in zipfile.ZipFile(data).infolist()}
+        entries = {entry.filename: entry for entry in zipfile.ZipFile(BytesIO(data)).infolist()}
     except (zipfile.BadZipFile, NotImplementedError, struct.error, OverflowError, ValueError) as error:
         raise ValueError(f"its table of contents is damaged or cut off ({error}).") from None
     roots = [match[1] for name in entries if (match := re.fullmatch(r"([^/]+/)data\.pkl", name))]
     if len(roots) != 1:
-        raise ValueError(f"it is a zip archive, but not one of torch.save: {len(roots)} folders in it have a data.pkl.")
+        raise ValueError(f"it is a zip archive, but not of torch.save: {len(roots)} folders in it have a data.pkl.")
 
     def find(name: str) -> tuple[int, int]:
         if roots[0] + name not in entries:
@@ -96,7 +94,7 @@ def _read_zip(data: mmap.mmap) -> tuple[object, Callable[[Storage], np.ndarray]]
             raise ValueError(
                 f"storage {storage.key[:40]!r} has {end - start:,} bytes for {storage.count:,} {storage.kind}."
             )
-        left -= end - start  # entries that lie upon each other would add up to more than the file
+        left -= end - start  # overlapping entries would add up to more than the file
         if left < 0:
             raise ValueError("its entries overlap.")
         return numbers(data, start, storage.count, storage.kind, big_endian=order == b"big")
@@ -104,13 +102,13 @@ def _read_zip(data: mmap.mmap) -> tuple[object, Callable[[Storage], np.ndarray]]
     return saved, load
 
 
-def _entry_bounds(data: mmap.mmap, entry: zipfile.ZipInfo) -> tuple[int, int]:
-    """First byte of an entry's contents and the byte after its last, once they are found to be intact."""
+def _entry_bounds(data: bytes, entry: zipfile.ZipInfo) -> tuple[int, int]:
+    """Return the first byte of an entry's contents and one past the last, after verifying its checksum."""
     if entry.compress_type != zipfile.ZIP_STORED or entry.compress_size != entry.file_size or entry.flag_bits & 1:
         raise ValueError(f"{entry.filename[:80]!r} in it is compressed or encrypted, which torch.save never does.")
     header = data[entry.header_offset : entry.header_offset + 30]
     if len(header) != 30 or header[:4] != b"PK\x03\x04":
-        raise ValueError(f"{entry.filename[:80]!r} in it is not where its table of contents says.")
+        raise ValueError(f"{entry.filename[:80]!r} is not where its table of contents says.")
     start = entry.header_offset + 30 + sum(struct.unpack("<2H", header[26:]))
     end = start + entry.file_size
     if not 0 <= start <= end <= len(data) or zlib.crc32(memoryview(data)[start:end]) != entry.CRC:
@@ -118,19 +116,20 @@ def _entry_bounds(data: mmap.mmap, entry: zipfile.ZipInfo) -> tuple[int, int]:
     return start, end
 
 
-def _read_stream(data: mmap.mmap) -> tuple[object, Callable[[Storage], np.ndarray]]:
-    """The object in a file of the older format, and the function that reads one of its storages."""
-    data.seek(len(_STREAM_START))
+def _read_stream(data: bytes) -> tuple[object, Callable[[Storage], np.ndarray]]:
+    """Return the object in a file of the older format, and a function that reads one of its storages."""
+    stream = BytesIO(data)  # shares the memory of `data`
+    stream.seek(len(_STREAM_START))
     storages = Storages(len(data))
-    version = read_pickle(data, storages)
+    version = read_pickle(stream, storages)
     if version != _STREAM_VERSION:
         raise ValueError(f"its format is not version {_STREAM_VERSION} of the stream.")
-    read_pickle(data, storages)  # the machine that wrote it; its byte order does not matter, all wrote little-endian
-    saved = read_pickle(data, storages)
-    keys = read_pickle(data, storages)
+    read_pickle(stream, storages)  # the machine that wrote it; the numbers are little-endian on all
+    saved = read_pickle(stream, storages)
+    keys = read_pickle(stream, storages)
     if not isinstance(keys, list) or not all(isinstance(key, str) for key in keys):
         raise ValueError("it has no list of storages.")
-    position = data.tell()
+    position = stream.tell()
     starts: dict[str, int] = {}
     for key in keys:
         if key not in storages or key in starts:
@@ -157,17 +156,17 @@ def _view(tensor: Tensor, storage: np.ndarray) -> np.ndarray:
     if not prod(tensor.shape):
         return np.empty(tensor.shape, storage.dtype)
     size = storage.itemsize
-    # Along an axis of one element PyTorch may have any stride.
+    # Along an axis of one element PyTorch allows any stride.
     strides = [size * step if n > 1 else 0 for n, step in zip(tensor.shape, tensor.strides, strict=True)]
     return np.ndarray(tensor.shape, storage.dtype, storage, size * tensor.offset, strides)
 
 
 def _state_dict(saved: object, path: str | Path) -> dict[str, Tensor]:
-    """The weights in what was saved."""
+    """Return the weights in the saved object."""
     if isinstance(saved, dict):
         found = [key for key in WEIGHT_KEYS if isinstance(saved.get(key), dict)]
         if len(found) > 1:
-            _LOG.warning("weights of %s: taken from its entry %r, not %s", path, found[0], " or ".join(found[1:]))
+            _LOG.warning("weights of %s: read from its entry %r, not %s", path, found[0], " or ".join(found[1:]))
         saved = saved[found[0]] if found else saved
     if not isinstance(saved, dict):
         raise ValueError(f"it holds a {_kind(saved)}, not a dictionary of tensors.")
@@ -178,7 +177,7 @@ def _state_dict(saved: object, path: str | Path) -> dict[str, Tensor]:
     ]
     if others:
         raise ValueError(
-            f"these of its entries are no tensors with a name: {listed(others, 5)}. Expected a state dict, or a "
+            f"these of its entries are not named tensors: {listed(others, 5)}. Expected a state dict, or a "
             f"checkpoint that has one under any of {', '.join(WEIGHT_KEYS)}."
         )
     return saved

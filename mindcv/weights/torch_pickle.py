@@ -1,12 +1,11 @@
-"""The pickles in PyTorch's weight files, read without running them.
+"""Reader for the pickles in PyTorch's weight files that executes nothing.
 
-A pickle is a program for a stack machine. `pickle.Unpickler` runs it and calls what it names; overriding `find_class`
-only narrows what those calls can reach. The interpreter below has no call to narrow: it knows the opcodes that
-`torch.save` needs for containers, text and numbers, and a name in the file is compared with lists here, never imported.
-Nothing is sized by a number that the file's own length does not cover.
+A pickle is a program for a stack machine. `pickle.Unpickler` runs it and calls the functions it names; overriding
+`find_class` only restricts those calls. The interpreter below makes no calls: it knows the opcodes that `torch.save`
+needs for containers, text and numbers, and compares names in the file with lists instead of importing them. No memory
+is allocated for a number that exceeds the file's length.
 """
 
-import mmap
 import pickletools
 import re
 from dataclasses import dataclass
@@ -35,11 +34,11 @@ _CALLS = {
     "torch._utils._rebuild_tensor_v2",
     "torch._utils._rebuild_parameter",
 }
-# Beside the weights of a training checkpoint there may be these; what is in them is passed over.
+# May occur beside the weights in a training checkpoint; their contents are ignored.
 _IGNORED_CALLS = {"argparse.Namespace", "torch.device"}
 _DTYPES = {f"torch.{kind}" for kind in _STORAGES.values()}
 
-# Protocol 2, which torch.save uses unless told otherwise, without what only other objects need.
+# Protocol 2, the default of torch.save, without the opcodes that only other objects need.
 _OPCODE_NAMES = """
     PROTO STOP MARK NONE NEWTRUE NEWFALSE BININT BININT1 BININT2 LONG1 BINFLOAT BINUNICODE EMPTY_LIST APPEND APPENDS
     EMPTY_TUPLE TUPLE TUPLE1 TUPLE2 TUPLE3 EMPTY_DICT SETITEM SETITEMS BINGET LONG_BINGET BINPUT LONG_BINPUT GLOBAL
@@ -47,27 +46,27 @@ _OPCODE_NAMES = """
 """
 _OPCODES = {op.code.encode("latin-1"): op for op in pickletools.opcodes if op.name in _OPCODE_NAMES.split()}
 _ANY_OPCODE = {op.code.encode("latin-1"): op.name for op in pickletools.opcodes}
-_LARGEST_PICKLE = 1 << 23  # bytes; that of a network with an optimizer of two moments takes some 0.5 kB per parameter
-_LARGEST_REPEAT = 1 << 24  # elements of a tensor that shows numbers of its storage more than once (`expand`)
+_LARGEST_PICKLE = 1 << 23  # bytes; a network with an optimizer of two moments takes about 0.5 kB per parameter
+_LARGEST_REPEAT = 1 << 24  # elements of a tensor that repeats numbers of its storage (`expand`)
 
 
 @dataclass(frozen=True)
 class _Name:
-    """A function, class or dtype that the file names. It stands for nothing but its text."""
+    """A function, class or dtype named in the file, kept as text."""
 
     text: str
 
 
 @dataclass(frozen=True)
 class Ignored:
-    """An object that is no weight."""
+    """An object that is not a weight."""
 
     kind: str
 
 
 @dataclass(frozen=True)
 class Storage:
-    """Numbers in the file that tensors are views of."""
+    """Numbers in the file, of which tensors are views."""
 
     key: str
     kind: str
@@ -85,10 +84,10 @@ class Tensor:
 
 
 class Storages(dict[str, Storage]):
-    """The storages a pickle refers to, by key.
+    """The storages that a pickle refers to, by key.
 
     Args:
-        limit: bytes of the file, which no storage can exceed.
+        limit: size of the file in bytes, which no storage can exceed.
     """
 
     def __init__(self, limit: int) -> None:
@@ -96,26 +95,26 @@ class Storages(dict[str, Storage]):
         self.limit = limit
 
     def refer(self, identity: object) -> Storage:
-        """What a persistent id stands for."""
+        """Return the storage of a persistent id."""
         match identity:
             case ("storage", _Name(name), str(key), str(), int(count)) if name in _STORAGES:
                 pass
             case ("storage", _Name(name), str(key), str(), int(count), None) if name in _STORAGES:
                 pass
             case _:
-                raise ValueError("it refers to something that is no storage of numbers.")
+                raise ValueError("it refers to something that is not a storage of numbers.")
         storage = Storage(key, _STORAGES[name], count)
         if not 0 <= count * item_size(storage.kind) <= self.limit:
             raise ValueError(
-                f"storage {key[:40]!r} is to hold {count:,} numbers, more than the file has; is it cut off?"
+                f"storage {key[:40]!r} should hold {count:,} numbers, more than the file has; is it cut off?"
             )
         if self.setdefault(key, storage) != storage:
-            raise ValueError(f"storage {key[:40]!r} is described in two ways.")
+            raise ValueError(f"storage {key[:40]!r} has two different descriptions.")
         return storage
 
 
-def read_pickle(stream: BytesIO | mmap.mmap, storages: Storages) -> object:
-    """Interpret one pickle; the stream then stands behind it."""
+def read_pickle(stream: BytesIO, storages: Storages) -> object:
+    """Interpret one pickle, leaving the stream after it."""
     start = stream.tell()
     try:
         return _interpret(stream, storages)
@@ -123,23 +122,23 @@ def read_pickle(stream: BytesIO | mmap.mmap, storages: Storages) -> object:
         raise ValueError(f"the pickle at byte {start} of it is damaged.") from None
 
 
-def _interpret(stream: BytesIO | mmap.mmap, storages: Storages) -> object:
+def _interpret(stream: BytesIO, storages: Storages) -> object:
     start = stream.tell()
     stack: list = []
-    below: list[list] = []  # what was on the stack at each open mark
-    memo: dict[int, object] = {}
+    below: list[list] = []  # the stack at each open mark
+    memo: dict[object, object] = {}
     while stream.tell() - start < _LARGEST_PICKLE:
         code = stream.read(1)
         if code not in _OPCODES:
             raise ValueError(_unknown_opcode(code))
         opcode = _OPCODES[code]
-        argument = opcode.arg.reader(stream) if opcode.arg and opcode.name != "GLOBAL" else None
+        argument: object = opcode.arg.reader(stream) if opcode.arg and opcode.name != "GLOBAL" else None
         match opcode.name:
             case "BINUNICODE" | "BININT" | "BININT1" | "BININT2" | "BINFLOAT":
                 stack.append(argument)
             case "LONG1":
-                if argument.bit_length() > 64:
-                    raise ValueError("it has a whole number of more than 64 bits.")
+                if isinstance(argument, int) and argument.bit_length() > 64:
+                    raise ValueError("it has an integer of more than 64 bits.")
                 stack.append(argument)
             case "NONE" | "NEWTRUE" | "NEWFALSE":
                 stack.append({"NONE": None, "NEWTRUE": True, "NEWFALSE": False}[opcode.name])
@@ -156,8 +155,8 @@ def _interpret(stream: BytesIO | mmap.mmap, storages: Storages) -> object:
                 items = [stack.pop() for _ in range(int(opcode.name[-1]))]
                 stack.append(tuple(reversed(items)))
             case "TUPLE":
-                items, stack = tuple(stack), below.pop()
-                stack.append(items)
+                items, stack = stack, below.pop()
+                stack.append(tuple(items))
             case "EMPTY_LIST":
                 stack.append([])
             case "APPEND":
@@ -181,12 +180,12 @@ def _interpret(stream: BytesIO | mmap.mmap, storages: Storages) -> object:
             case "REDUCE" | "NEWOBJ":
                 arguments, function = stack.pop(), stack.pop()
                 stack.append(_call(function, arguments))
-            case "BUILD":  # attributes of a Namespace, or the versions of layers that a state dict carries
+            case "BUILD":  # attributes of a Namespace, or the versions of layers in a state dict
                 stack.pop()
                 _require(stack[-1], dict | Ignored)
             case "PROTO":
                 if argument != 2:
-                    raise ValueError(f"it uses pickle protocol {argument}. Save it with torch.save's own, which is 2.")
+                    raise ValueError(f"it uses pickle protocol {argument}. Save it with torch.save's default, 2.")
             case "STOP":
                 return stack.pop()
     raise ValueError(f"a pickle in it is longer than {_LARGEST_PICKLE >> 20} MB.")
@@ -196,7 +195,7 @@ def _unknown_opcode(code: bytes) -> str:
     if not code:
         return "it is cut off."
     what = f"opcode {_ANY_OPCODE[code]}" if code in _ANY_OPCODE else f"byte {code!r}"
-    return f"its pickle has {what}, which torch.save has no use for. It is damaged, or made to do harm."
+    return f"its pickle has {what}, which torch.save never writes. It is damaged or malicious."
 
 
 def _require(value: Any, kind: Any) -> Any:
@@ -206,34 +205,31 @@ def _require(value: Any, kind: Any) -> Any:
 
 
 def _set_items(target: object, items: list) -> None:
-    _require(target, dict)
+    mapping = _require(target, dict)
     if len(items) % 2 or not all(isinstance(key, str | int) for key in items[::2]):
-        raise ValueError("a dictionary in it has keys that are neither text nor whole numbers.")
-    target.update(zip(items[::2], items[1::2], strict=True))
+        raise ValueError("a dictionary in it has keys that are neither text nor integers.")
+    mapping.update(zip(items[::2], items[1::2], strict=True))
 
 
 def _name(module: bytes, attribute: bytes) -> _Name:
-    """The stand-in for what two lines of the file name, if it is harmless.
-
-    (`pickletools` would read them as escaped text, unlike `pickle`.)
-    """
+    """Return the name in two lines of the file, if it is harmless. (`pickletools` would unescape it.)"""
     if not attribute.endswith(b"\n"):
         raise ValueError("it is cut off.")
     name = (module[:-1] + b"." + attribute[:-1]).decode(errors="backslashreplace")
     if name in _STORAGES or name in _CALLS or name in _IGNORED_CALLS or name in _DTYPES:
         return _Name(name)
     if re.fullmatch(r"torch\.\w+Storage", name):
-        raise ValueError(f"it has numbers of {name}; those it can have are {', '.join(_STORAGES.values())}.")
+        raise ValueError(f"it has numbers of {name}; legal: {', '.join(_STORAGES.values())}.")
     raise ValueError(
-        f"it asks for {name[:200]!r}, which is neither a tensor nor a plain container. Nothing of the file was run. "
-        "Weights need nothing of the kind: do not load the file by other means, unless you know who wrote it; they "
-        "can save the `state_dict()` alone."
+        f"it asks for {name[:200]!r}, which is neither a tensor nor a plain container. Nothing in the file was "
+        "executed. Weights do not need this: do not load the file by other means unless you trust its author, who can "
+        "save the `state_dict()` alone."
     )
 
 
 def _call(function: object, arguments: object) -> object:
-    """What a call in the file would return. Nothing is called: each legal name has its meaning here."""
-    name = function.text if isinstance(function, _Name) else "what is no function"
+    """Return the result of a call in the file without calling it: the legal calls are listed here."""
+    name = function.text if isinstance(function, _Name) else "something that is not a function"
     if isinstance(arguments, tuple):
         match name, arguments:
             case "collections.OrderedDict", ():
@@ -252,14 +248,18 @@ def _call(function: object, arguments: object) -> object:
 
 
 def _tensor(storage: Storage, offset: object, shape: object, strides: object) -> Tensor:
-    """Check that a view stays inside its storage."""
-    shape = checked_shape(shape)
-    steps = (offset, *strides) if isinstance(strides, tuple) else ()
-    if len(steps) != 1 + len(shape) or not all(type(step) is int and step >= 0 for step in steps):
-        raise ValueError("a tensor has no whole-numbered offset and strides.")
-    last = offset + sum((n - 1) * step for n, step in zip(shape, strides, strict=True))
-    if prod(shape) and last >= storage.count:
-        raise ValueError(f"a tensor of shape {list(shape)} reaches beyond its storage of {storage.count:,} numbers.")
-    if prod(shape) > max(storage.count, _LARGEST_REPEAT):
-        raise ValueError(f"a tensor of shape {list(shape)} repeats {storage.count:,} numbers.")
-    return Tensor(storage, offset, shape, strides)
+    """Return a view, after checking that it stays inside its storage."""
+    sizes = checked_shape(shape)
+    if not (
+        type(offset) is int
+        and isinstance(strides, tuple)
+        and len(strides) == len(sizes)
+        and all(type(step) is int and step >= 0 for step in (offset, *strides))
+    ):
+        raise ValueError("a tensor has no integer offset and strides.")
+    last = offset + sum((n - 1) * step for n, step in zip(sizes, strides, strict=True))
+    if prod(sizes) and last >= storage.count:
+        raise ValueError(f"a tensor of shape {list(sizes)} exceeds its storage of {storage.count:,} numbers.")
+    if prod(sizes) > max(storage.count, _LARGEST_REPEAT):
+        raise ValueError(f"a tensor of shape {list(sizes)} repeats {storage.count:,} numbers.")
+    return Tensor(storage, offset, sizes, strides)

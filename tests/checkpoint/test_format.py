@@ -1,4 +1,4 @@
-"""MindSpore's format: read and written to the bit as MindSpore does, but for what it would misread."""
+"""MindSpore's format: read and written bit-identically to MindSpore, except for files that it would misread."""
 
 import io
 import json
@@ -38,7 +38,7 @@ SHAPES = [(), (1,), (5,), (2, 3), (1,) * 8]
 
 
 def numbers(kind, shape):
-    """Every byte at random, so infinities and NaN with payloads too."""
+    """Return random bytes as numbers, which include infinities and NaN with payloads."""
     rng = np.random.default_rng(len(shape))
     if kind == "bool":
         return rng.integers(0, 2, shape).astype(bool)
@@ -53,7 +53,7 @@ EXTRA = {"epoch": 3, "lr": 0.5, "done": True, "text": "h\u00e9\u732b"}
 
 
 @pytest.mark.parametrize("crc", [False, True])
-def test_what_mindspore_writes_is_read_as_mindspore_reads_it(tmp_path, crc):
+def test_files_of_mindspore_are_read_as_by_mindspore(tmp_path, crc):
     path = tmp_path / "x.ckpt"
     entries = [{"name": name, "data": ms.Tensor(array)} for name, array in arrays_of_every_kind().items()]
     ms.save_checkpoint(entries, str(path), append_dict=EXTRA, crc_check=crc)
@@ -74,7 +74,7 @@ def test_bfloat16_is_widened_exactly(tmp_path):
     assert_same(arrays, {name: value.astype(ms.float32).asnumpy() for name, value in loaded.items()})
 
 
-def test_what_is_written_is_what_mindspore_writes(tmp_path):
+def test_written_files_are_those_of_mindspore(tmp_path):
     arrays = arrays_of_every_kind()
     entries = [{"name": name, "data": ms.Tensor(array)} for name, array in arrays.items()]
     ms.save_checkpoint(entries, str(tmp_path / "x.ckpt"), append_dict={"text": EXTRA["text"]})
@@ -92,12 +92,12 @@ def test_arrays_of_any_layout_and_byte_order_are_written_as_their_values():
 
 
 @pytest.mark.parametrize("values", [np.zeros(2, complex), np.zeros((0, 3), np.float32), np.array(["a"])])
-def test_what_the_format_cannot_hold_is_an_error(values):
+def test_arrays_that_the_format_cannot_hold_are_errors(values):
     with pytest.raises(ValueError, match=r"w cannot be saved: .* got"):
         list(encode({"w": values}, {}))
 
 
-def test_mindspore_reads_what_this_package_writes(tmp_path):
+def test_mindspore_reads_files_of_this_package(tmp_path):
     arrays = arrays_of_every_kind()
     save_checkpoint(tmp_path / "x.ckpt", arrays, {"epoch": 3})
     loaded = ms.load_checkpoint(str(tmp_path / "x.ckpt"))
@@ -129,7 +129,7 @@ def test_a_file_that_shrinks_while_it_is_read_is_damaged(monkeypatch):
     file = io.BytesIO(array())
     entries = format_module._entries
     monkeypatch.setattr(format_module, "_entries", lambda *a: (entries(*a), file.truncate(12))[0])
-    with pytest.raises(DamagedError, match="cut while it was read"):
+    with pytest.raises(DamagedError, match="truncated while it was read"):
         read_arrays(file)
 
 
@@ -144,18 +144,18 @@ def test_a_file_that_shrinks_while_it_is_read_is_damaged(monkeypatch):
         (array() + field(14, b"x"), "a field 14"),
         (field(15, bytes(32)), "a field 15"),
         (field(15, bytes(32)) + array(), "a field 15"),
-        (array(dims=[3]), r"'w' of shape \[3\] and Float32 takes 12 bytes, but 8 are there"),
+        (array(dims=[3]), r"'w' of shape \[3\] and Float32 needs 12 bytes, but 8 are there"),
         (array(dims=[2**28, 8]), "but 8 are there"),
         (array(dims=[2**31]), "impossible shape"),
         (array(dims=[-2]), "impossible shape"),
         (array(dims=[0, 2]), "impossible shape"),
         (array(dims=[1] * 33), "more than 32 dimensions"),
-        (array(dims=[0]), "takes 4 bytes, but 8 are there"),
-        (array(content=bytes(7)), "takes 8 bytes, but 7 are there"),
-        (array(content=bytes(12)), "takes 8 bytes, but 12 are there"),
-        (array(content=b""), "takes 8 bytes, but 0 are there"),
-        (array() + array(), "takes 8 bytes, but 16 are there"),
-        (array(dims=[4]) + array(dims=[5]), "described in two ways"),
+        (array(dims=[0]), "needs 4 bytes, but 8 are there"),
+        (array(content=bytes(7)), "needs 8 bytes, but 7 are there"),
+        (array(content=bytes(12)), "needs 8 bytes, but 12 are there"),
+        (array(content=b""), "needs 8 bytes, but 0 are there"),
+        (array() + array(), "needs 8 bytes, but 16 are there"),
+        (array(dims=[4]) + array(dims=[5]), "have different descriptions"),
         (array() + array(b"v") + array(), "'w' occurs twice"),
         (array(kind=b"Float99"), "numbers of type 'Float99'; legal ones: Bool"),
         (array(kind=b"str", content=b"abc"), "the text 'w' is cut"),
@@ -165,12 +165,12 @@ def test_a_file_that_shrinks_while_it_is_read_is_damaged(monkeypatch):
         (field(1, field(1, b"w")), r"has fields \[1\] instead of \[1, 2\]"),
         (field(1, field(1, b"w") + field(3, b"")), r"has fields \[1, 3\]"),
         (field(1, field(1, b"w") * 2 + field(2, b"")), r"has fields \[1, 1, 2\]"),
-        (field(1, field(1, b"w") + field(2, field(1, 2))), "not described by its type and its numbers"),
-        (field(1, field(1, b"w") + field(2, field(2, b"str") * 2)), "has twice"),
-        (field(1, field(1, b"w") + field(2, field(4, b"x"))), "a field 4"),
+        (field(1, field(1, b"w") + field(2, field(1, 2))), "lacks its type or its numbers"),
+        (field(1, field(1, b"w") + field(2, field(2, b"str") * 2)), "repeated field 2"),
+        (field(1, field(1, b"w") + field(2, field(4, b"x"))), "field 4"),
     ],
 )
-def test_what_mindspore_would_misread_or_fail_at_is_refused(content, reason):
+def test_files_that_mindspore_would_misread_are_damaged(content, reason):
     with pytest.raises(DamagedError, match=reason):
         check(content)
 
@@ -182,13 +182,13 @@ def test_damage_is_reported_with_the_file_its_size_and_the_reason(tmp_path):
         read_checkpoint(tmp_path / "x.ckpt")
 
 
-def test_mindspore_itself_fills_up_what_is_missing(tmp_path):
+def test_mindspore_pads_missing_bytes(tmp_path):
     (tmp_path / "x.ckpt").write_bytes(array(dims=[1000], content=b"\1" * 8))
     weights = ms.load_checkpoint(str(tmp_path / "x.ckpt"))["w"].asnumpy()
     assert weights.shape == (1000,), "MindSpore has learnt to check: the docstring of format.py is out of date"
 
 
-def test_every_cut_between_fields_or_inside_one_is_refused_or_leaves_whole_arrays():
+def test_a_file_cut_anywhere_is_an_error_or_has_complete_arrays():
     content = array() + array(b"v", [1, 2]) + array(b"u", [], content=bytes(4))
     ends = {len(array()), len(array() + array(b"v", [1, 2]))}
     for length in range(1, len(content)):

@@ -1,4 +1,4 @@
-"""A checkpoint that cannot be read for want of memory, permission or a working disk is not damaged: it stays."""
+"""A checkpoint that cannot be read for lack of memory, permission or a working disk is not called damaged."""
 
 import errno
 import os
@@ -25,7 +25,7 @@ SHORTAGES = {
 
 @pytest.fixture
 def store(tmp_path):
-    """Last, previous and best of a run."""
+    """A run's folder with last, previous and best."""
     store = CheckpointStore(tmp_path, "m")
     for epoch in (1, 2):
         info = {"epoch": epoch, "metrics": {}, "training": {"progress": {"epoch": epoch}}}
@@ -34,7 +34,7 @@ def store(tmp_path):
 
 
 def without(monkeypatch, what, path):
-    """Let reading one file fail."""
+    """Make reading one file fail."""
     read = checkpoint_file.read_arrays
 
     def fail(file):
@@ -46,7 +46,7 @@ def without(monkeypatch, what, path):
 
 
 @pytest.mark.parametrize("what", SHORTAGES)
-def test_a_run_does_not_go_on_from_an_older_checkpoint_for_want_of(what, store, monkeypatch):
+def test_a_run_does_not_resume_from_an_older_checkpoint_for_lack_of(what, store, monkeypatch):
     without(monkeypatch, what, store.last)
     with pytest.raises((OSError, MemoryError), match=rf"read {store.last}") as caught:
         store.newest()
@@ -54,7 +54,7 @@ def test_a_run_does_not_go_on_from_an_older_checkpoint_for_want_of(what, store, 
 
 
 @pytest.mark.parametrize("what", SHORTAGES)
-def test_no_checkpoint_is_renamed_for_want_of(what, store, monkeypatch):
+def test_no_checkpoint_is_renamed_for_lack_of(what, store, monkeypatch):
     start = store.newest()[0]
     before = sorted(os.listdir(store.folder))
     without(monkeypatch, what, store.best)
@@ -63,7 +63,7 @@ def test_no_checkpoint_is_renamed_for_want_of(what, store, monkeypatch):
     assert sorted(os.listdir(store.folder)) == before
 
 
-def test_memory_taken_by_cached_files_does_not_keep_a_checkpoint_from_being_saved_and_read(tmp_path, monkeypatch):
+def test_memory_used_by_cached_files_does_not_prevent_saving_and_reading(tmp_path, monkeypatch):
     sysconf = os.sysconf
     monkeypatch.setattr(os, "sysconf", lambda name: 1 if name == "SC_AVPHYS_PAGES" else sysconf(name))
     save_checkpoint(tmp_path / "m.ckpt", {"w": np.ones(10_000, np.float32)}, {"epoch": 1})  # MindSpore's loader refuses
@@ -71,7 +71,7 @@ def test_memory_taken_by_cached_files_does_not_keep_a_checkpoint_from_being_save
 
 
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="the limit is set by what Linux reports")
-def test_a_process_at_its_limits_leaves_intact_checkpoints_alone(tmp_path):
+def test_a_process_at_its_limits_does_not_change_intact_checkpoints(tmp_path):
     code = """
         import os, resource, sys
         from pathlib import Path

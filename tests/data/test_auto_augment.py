@@ -1,4 +1,4 @@
-"""Automatic augmentation and the independence of what is drawn: effect, determinism, and refusals by their words."""
+"""Automatic augmentation: effect, determinism, independence of the random numbers, and error messages."""
 
 import io
 
@@ -18,7 +18,7 @@ RAMP = np.stack([_ACROSS, _DOWN, np.full((32, 32), 90)], 2).astype(np.uint8)
 
 
 def pixels(image, count, **options):
-    """`count` copies of an image, augmented: (count, C, H, W) in grey levels."""
+    """Return `count` augmented copies of an image: (count, C, H, W) in grey levels."""
     many = ArrayDataset("x", "train", ["a"], np.repeat(image[None], count, 0), np.zeros(count), [("x", count)])
     options = {**STILL, **RAW, "image_resize": image.shape[0], **options}
     transforms = create_transforms(is_training=True, encoded=False, channels=image.shape[2], **options)
@@ -44,8 +44,8 @@ def test_policies_are_reproducible_and_change_images(kind, policy, tmp_path):
     np.testing.assert_array_equal(first, batch(1, auto_augment=policy))
     assert (first != batch(2, auto_augment=policy)).any()
     changed = (first != batch(1)).any(axis=(1, 2, 3)).sum()
-    assert changed >= 8  # "identity" and what a picture does not show are among the operations
-    np.testing.assert_array_equal(first, batch(1, auto_augment=policy, color_jitter=0.9))  # which it replaces
+    assert changed >= 8  # some operations ("identity") do not change this image
+    np.testing.assert_array_equal(first, batch(1, auto_augment=policy, color_jitter=0.9))  # color_jitter is replaced
 
 
 @pytest.mark.parametrize("policy", POLICIES)
@@ -59,7 +59,7 @@ def test_policies_work_on_encoded_images(policy):
 
 
 @pytest.mark.parametrize("policy", POLICIES)
-def test_grey_images_stay_grey_and_one_channel_is_given_for_one(policy):
+def test_grey_images_stay_grey_and_one_channel_stays_one(policy):
     grey = RAMP[..., :1]
     result = pixels(grey, 200, auto_augment=policy, mean=(0.2, 0.5, 0.1), std=(1 / 255,))
     result = result / 255 + np.array([51, 127.5, 25.5]).reshape(1, 3, 1, 1)
@@ -81,7 +81,7 @@ def test_strength_grows_with_m_and_operations_with_n():
     assert abs(two - one**2) < 0.04  # the operations of an image are independent
 
 
-def test_names_of_timm_and_mindcv_mean_the_same():
+def test_policy_names_of_timm_and_mindcv_are_equivalent():
     for name, other in (("rand-m7-n1-inc1-mstd0", "randaug-m7-n1"), ("trivialaugwide", "trivialaug"),
                         ("randaug", "randaug-n2-m9")):  # fmt: skip
         np.testing.assert_array_equal(pixels(RAMP, 40, auto_augment=name), pixels(RAMP, 40, auto_augment=other))
@@ -100,25 +100,25 @@ def test_uncovered_parts_have_the_mean_colour():
         ("randaugment", "unknown auto_augment 'randaugment'. Did you mean 'randaug'"),
         ("augmix", "unknown auto_augment 'augmix'.*Legal: randaug, randaug-m9-n2"),
         ("", "unknown auto_augment ''"),
-        ("rand-m9-mstd0.5-inc1", "'mstd0.5' cannot be done: MindData applies one strength"),
-        ("randaug-inc0", "'inc0' cannot be done"),
+        ("rand-m9-mstd0.5-inc1", "'mstd0.5' is not supported: MindData applies one strength"),
+        ("randaug-inc0", "'inc0' is not supported"),
         ("randaug-m11", "m=11, n=2 is out of range"),
         ("randaug-n0", "m=9, n=0 is out of range"),
-        ("randaug-m9.5", "'m9.5' is not known"),
+        ("randaug-m9.5", "'m9.5' is unknown"),
         ("randaug-m9-m9", "has two parts 'm'"),
-        ("randaug-w0", "'w0' is not known or cannot be done"),
-        ("randaug-", "'' is not known"),
+        ("randaug-w0", "'w0' is unknown or not supported"),
+        ("randaug-", "'' is unknown"),
         ("autoaug-mstd0.5", "autoaug has no settings; got 'mstd0.5'"),
         ("trivialaug-m9", "trivialaug has no settings"),
     ],
 )
-def test_what_cannot_be_honoured_is_refused(policy, message):
+def test_unsupported_policies_are_errors(policy, message):
     with pytest.raises(ValueError, match=message):
         create_transforms(is_training=True, auto_augment=policy)
 
 
 def share_flipped(images, channel, axis):
-    """Which of the ramp's copies were mirrored."""
+    """Return which of the ramp's copies were mirrored."""
     ramp = images[:, channel]
     low, high = (ramp[:, 16, 10], ramp[:, 16, 20]) if axis == 1 else (ramp[:, 10, 16], ramp[:, 20, 16])
     return low > high
@@ -134,7 +134,7 @@ def test_flips_are_independent_of_each_other():
 def test_flips_are_independent_of_the_padded_crops_shift():
     images = pixels(RAMP, 2000, hflip=0.5, random_crop_padding=4)
     flipped = share_flipped(images, 0, 1)
-    middle = images[:, 1, 16, 16]  # the ramp's height there tells the vertical shift
+    middle = images[:, 1, 16, 16]  # the ramp's value there gives the vertical shift
     sideways = np.where(flipped, images[:, 0, 16, 15], images[:, 0, 16, 16])
     for shift in (middle, sideways):
         assert len(np.unique(shift)) == 9

@@ -1,4 +1,4 @@
-"""Images that cannot be read: they end the run by name, or are skipped without disturbing anything else."""
+"""Unreadable images: they end the run with their name, or are skipped without changing anything else."""
 
 import errno
 import io
@@ -35,7 +35,7 @@ def png(width, height, body=b"") -> bytes:
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", body) + chunk(b"IEND", b"")
 
 
-UNDECODABLE = png(40, 40, zlib.compress(bytes(500)))  # only the C++ decoder notices
+UNDECODABLE = png(40, 40, zlib.compress(bytes(500)))  # noticed by the C++ decoder only
 
 
 def saved(fmt, **options) -> bytes:
@@ -88,7 +88,7 @@ CASES = {
 
 
 def write_good(root, split="train"):
-    """Image k is grey with the level 20 * k, and the only one of class k."""
+    """Write images: number k is grey with level 20 * k and the only one of class k."""
     for k in range(COUNT):
         folder = root / split / f"{k:02d}"
         folder.mkdir(parents=True)
@@ -113,7 +113,7 @@ def loader_of(dataset, is_training, **options):
 
 
 def read_all(loader, epoch=0, start=0):
-    """(labels, images) of an epoch; every image must be the one of its label."""
+    """Return (labels, images) of an epoch, and check that every image matches its label."""
     batches = list(loader.epoch(epoch, start))
     labels = np.concatenate([labels for _, labels in batches])
     images = np.concatenate([images for images, _ in batches])
@@ -125,7 +125,7 @@ def read_all(loader, epoch=0, start=0):
 
 
 def replaced(bad, epoch=0, count=COUNT):
-    """The labels of an epoch with every bad one replaced by the next good one of the order."""
+    """Return the labels of an epoch with every bad one replaced by the next good one of the order."""
     order = np.random.default_rng((SEED, epoch)).permutation(count).tolist()
     return [next(k for k in order[place:] + order[:place] if k not in bad) for place in range(count)]
 
@@ -160,7 +160,7 @@ def test_evaluation_marks_a_bad_image_and_gives_every_good_one_once(case, tmp_pa
 
 @pytest.mark.parametrize("is_training", [True, False])
 @pytest.mark.parametrize("case", CASES)
-def test_stopping_names_the_image_and_the_way_out(case, is_training, tmp_path, monkeypatch):
+def test_stopping_reports_the_image_and_the_alternatives(case, is_training, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     dataset = write_good(tmp_path)
     spoil(case, path_of(tmp_path, BAD))
@@ -172,10 +172,10 @@ def test_stopping_names_the_image_and_the_way_out(case, is_training, tmp_path, m
     assert CASES[case][1] in message and "on_bad_image=skip" in message and "--check_data" in message
     assert caught.value.__cause__ is None and caught.value.__context__ is None  # with --debug: no other tracebacks
     assert loader.bad_images == {}
-    assert os.listdir(tmp_path) == ["train"]  # where the decoder would leave a copy of what it cannot read
+    assert os.listdir(tmp_path) == ["train"]  # the decoder would leave a copy of an unreadable image here
 
 
-def test_a_file_that_may_not_be_read_is_skipped(tmp_path, monkeypatch):
+def test_a_file_without_read_permission_is_skipped(tmp_path, monkeypatch):
     dataset = write_good(tmp_path)
     read = np.fromfile
 
@@ -198,12 +198,12 @@ def test_a_file_that_disappears_during_the_run_is_skipped_from_then_on(tmp_path)
     assert read_all(loader, 1)[0] == replaced({BAD}, 1)
     write_good(tmp_path / "again")
     (tmp_path / "again" / "train" / f"{BAD:02d}" / "image.png").rename(path_of(tmp_path, BAD))
-    assert read_all(loader, 2)[0] == replaced({BAD}, 2)  # as long as this run lasts
+    assert read_all(loader, 2)[0] == replaced({BAD}, 2)  # until the end of the run
 
 
 @pytest.mark.parametrize("workers", sorted({1, min(2, os.cpu_count())}))
 @pytest.mark.parametrize("bad", [{BAD}, {0, 1, 2, BAD, 11}])
-def test_images_that_only_the_decoder_refuses_disturb_no_other_batch(bad, workers, tmp_path, monkeypatch):
+def test_images_that_only_the_decoder_rejects_do_not_change_other_batches(bad, workers, tmp_path, monkeypatch):
     monkeypatch.setattr("mindcv.data.loader.SEGMENT", 4)
     dataset = write_good(tmp_path)
     for k in bad:
@@ -236,7 +236,7 @@ def test_more_bad_images_than_the_limit_end_the_run_with_advice(content, is_trai
     assert message.count(str(tmp_path)) == 4 and "--check_data" in message
 
 
-def test_threads_that_find_more_bad_images_than_the_limit_give_the_same_message(tmp_path):
+def test_all_threads_over_the_bad_image_limit_give_the_same_message(tmp_path):
     dataset = write_good(tmp_path)
     bad_images = ExampleReader(dataset, "skip", 3, replace=True)
     messages = []
@@ -249,7 +249,7 @@ def test_threads_that_find_more_bad_images_than_the_limit_give_the_same_message(
     assert messages[0].startswith("4 images cannot be read, more than bad_image_limit=3")
 
 
-def test_a_split_without_any_good_image_is_refused_in_training(tmp_path):
+def test_training_on_a_split_without_good_images_is_an_error(tmp_path):
     dataset = write_good(tmp_path)
     for k in range(COUNT):
         path_of(tmp_path, k).write_bytes(b"")

@@ -1,4 +1,4 @@
-"""Built-in data sets: contents against what was written, and every message for what can be wrong."""
+"""Built-in data sets: contents compared with the written files, and every error message."""
 
 import gzip
 import pickle
@@ -52,7 +52,7 @@ def test_synthetic_images_depend_on_split_and_index_only():
     assert first[0][0].shape == (16, 16, 3)
     assert first.labels.tolist() == [0, 1, 2, 0, 1, 2, 0]
     assert len(create_dataset("synthetic")) == 256
-    with pytest.raises(ValueError, match="made, not downloaded"):
+    with pytest.raises(ValueError, match="generated, not downloaded"):
         create_dataset("synthetic", download=True)
     with pytest.raises(ValueError, match="num_samples must be at least 1"):
         create_dataset("synthetic", num_samples=0)
@@ -98,7 +98,7 @@ def test_cifar_label_outside_the_classes_names_file_and_record(tmp_path):
         create_dataset("cifar10", tmp_path)
 
 
-def test_cifar_refuses_a_part_of_a_record(tmp_path):
+def test_an_incomplete_cifar_record_is_an_error(tmp_path):
     path = fixtures_data.write_cifar10(tmp_path, 8, 4) / "data_batch_1.bin"
     path.write_bytes(path.read_bytes()[:-1])
     with pytest.raises(ValueError, match=r"data_batch_1\.bin has 12291 bytes.*records of 3073 bytes"):
@@ -108,7 +108,7 @@ def test_cifar_refuses_a_part_of_a_record(tmp_path):
         create_dataset("cifar10", tmp_path)
 
 
-def test_cifar_missing_names_what_is_expected_and_found(tmp_path):
+def test_missing_cifar_is_an_error_that_shows_the_expected_and_found_files(tmp_path):
     (tmp_path / "something.txt").touch()
     with pytest.raises(ValueError, match=r"(?s)cifar10 is not in.*Expected: data_batch_.*\.bin.*Found: something\.txt"):
         create_dataset("cifar10", tmp_path)
@@ -143,7 +143,7 @@ def test_mnist_gives_the_written_pixels_and_labels(compress, inner, tmp_path):
     assert test[2][0].shape == (28, 28, 1)
 
 
-def test_mnist_broken_files_are_told_apart(tmp_path):
+def test_each_kind_of_broken_mnist_file_has_its_message(tmp_path):
     folder = fixtures_data.write_mnist(tmp_path, 12, 5)
     images = folder / "train-images-idx3-ubyte"
     content = images.read_bytes()
@@ -166,7 +166,7 @@ def test_mnist_broken_files_are_told_apart(tmp_path):
         create_dataset("mnist", tmp_path, "test")
 
 
-def test_mnist_missing_names_the_files(tmp_path):
+def test_missing_mnist_is_an_error_that_names_the_files(tmp_path):
     with pytest.raises(ValueError, match=r"(?s)mnist is not in.*train-images-idx3-ubyte.*Found: nothing"):
         create_dataset("mnist", tmp_path / "absent")
 
@@ -188,7 +188,7 @@ def test_num_samples_is_a_seeded_choice_that_mixes_classes(tmp_path):
         part[200]
 
 
-def test_fewer_classes_than_the_data_has_are_refused():
+def test_fewer_classes_than_the_data_has_is_an_error():
     with pytest.raises(ValueError, match=r"num_classes=9 is too few: data set 'digits' has 10 classes"):
         create_dataset("digits", num_classes=9)
     assert len(create_dataset("digits", num_classes=11).class_names) == 10

@@ -1,4 +1,4 @@
-"""Downloads and archives, from a server in this process: success, every failure, and nothing left behind."""
+"""Downloads and archives from a server in this process: success, every failure, and no files left."""
 
 import gc
 import hashlib
@@ -67,7 +67,7 @@ def server(monkeypatch):
 
 
 def pin(monkeypatch, content: bytes):
-    """Make `content` the archive that CIFAR-10 expects."""
+    """Make `content` the expected archive of CIFAR-10."""
     file = RemoteFile("http://127.0.0.1:9/unused", ARCHIVE, hashlib.sha256(content).hexdigest())
     monkeypatch.setattr(Cifar10, "archive", file)
 
@@ -91,7 +91,7 @@ def test_archive_is_downloaded_extracted_and_not_fetched_again(server, archive, 
 
 
 @pytest.mark.parametrize("failure", ["404", "wrong hash", "truncated", "offline"])
-def test_failed_download_says_what_to_do_and_leaves_nothing(failure, server, archive, tmp_path, monkeypatch):
+def test_a_failed_download_says_what_to_do_and_leaves_no_file(failure, server, archive, tmp_path, monkeypatch):
     pin(monkeypatch, archive)
     server.contents[ARCHIVE] = archive
     url = server.url
@@ -102,12 +102,12 @@ def test_failed_download_says_what_to_do_and_leaves_nothing(failure, server, arc
     elif failure == "truncated":
         server.cut.add(ARCHIVE)
     else:
-        url = "http://127.0.0.1:9"  # the discard port: nothing listens
+        url = "http://127.0.0.1:9"  # the discard port, where nothing listens
         monkeypatch.setenv(MIRROR_VARIABLE, url)
     with pytest.raises(ValueError) as caught:
         create_dataset("cifar10", tmp_path, download=True)
     message = str(caught.value)
-    with warnings.catch_warnings():  # pooch does not close the response of an error; forget it here
+    with warnings.catch_warnings():  # pooch does not close the response of an error
         warnings.simplefilter("ignore", ResourceWarning)
         del caught
         gc.collect()
@@ -142,14 +142,14 @@ def test_pinned_files_are_fetched_over_https_with_full_hashes(monkeypatch):
         assert len(bytes.fromhex(file.sha256)) == 32
 
 
-def test_an_archive_put_by_hand_is_extracted_and_kept(archive, tmp_path, monkeypatch):
+def test_an_archive_placed_by_hand_is_extracted_and_kept(archive, tmp_path, monkeypatch):
     pin(monkeypatch, archive)
     (tmp_path / ARCHIVE).write_bytes(archive)
     assert len(create_dataset("cifar10", tmp_path)) == 10
     assert {path.split("/")[0] for path in tree(tmp_path)} == {fixtures_data.CIFAR10_FOLDER, ARCHIVE}
 
 
-def test_an_archive_put_by_hand_is_compared_with_the_published_hash_before_it_is_opened(archive, tmp_path, monkeypatch):
+def test_an_archive_placed_by_hand_is_checked_against_the_published_hash(archive, tmp_path, monkeypatch):
     pin(monkeypatch, archive)
     monkeypatch.setattr(tarfile, "open", lambda *_, **__: pytest.fail("opened"))
     (tmp_path / ARCHIVE).write_bytes(archive + b"\0")
@@ -208,11 +208,11 @@ def test_cut_archive_is_refused(archive, tmp_path, monkeypatch):
     assert tree(tmp_path) == [ARCHIVE]
 
 
-def test_a_kill_while_extracting_leaves_no_half_data_set(archive, tmp_path, monkeypatch):
+def test_a_kill_while_extracting_leaves_no_partial_data_set(archive, tmp_path, monkeypatch):
     pin(monkeypatch, archive)
     (tmp_path / ARCHIVE).write_bytes(archive)
     pid = os.fork()
-    if pid == 0:  # dies between extraction and rename, without any clean-up
+    if pid == 0:  # dies between extraction and rename, without clean-up
         monkeypatch.setattr(Path, "rename", lambda *_: os._exit(9))
         create_dataset("cifar10", tmp_path)
         os._exit(0)
@@ -221,7 +221,7 @@ def test_a_kill_while_extracting_leaves_no_half_data_set(archive, tmp_path, monk
     assert len(create_dataset("cifar10", tmp_path)) == 10
 
 
-def test_extraction_accepts_what_another_process_finished_first(archive, tmp_path):
+def test_extraction_accepts_a_folder_that_another_process_made_first(archive, tmp_path):
     (tmp_path / ARCHIVE).write_bytes(archive)
     theirs = fixtures_data.write_cifar10(tmp_path, 6, 2)
     download.extract_archive(tmp_path / ARCHIVE, tmp_path, theirs.name)

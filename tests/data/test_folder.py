@@ -1,4 +1,4 @@
-"""Image folders: what is found, in which order, and the message for every wrong layout."""
+"""Image folders: the images found, their order, and the message for every wrong layout."""
 
 import os
 import time
@@ -24,7 +24,7 @@ def test_labels_follow_the_sorted_folder_names(tmp_path):
     assert content.tobytes() == (tmp_path / "train" / "ant" / "001.png").read_bytes()
 
 
-def test_hidden_and_foreign_files_are_passed_over_and_nested_and_linked_images_found(tmp_path):
+def test_nested_and_linked_images_are_found_and_other_files_passed_over(tmp_path):
     split = fixtures_data.write_image_folder(tmp_path, "train", ["a", "b"], 1)
     image = (split / "a" / "000.png").read_bytes()
     (split / ".cache").mkdir()
@@ -46,7 +46,7 @@ def test_the_folder_may_be_below_the_data_sets_name(tmp_path):
     assert len(create_dataset("imagenet", tmp_path, "val")) == 2
 
 
-def test_wrong_layouts_show_what_is_expected_and_found(tmp_path):
+def test_a_wrong_layout_is_an_error_that_shows_the_expected_and_found_files(tmp_path):
     def message(root, split="train", name="flowers"):
         with pytest.raises(ValueError) as caught:
             create_dataset(name, root, split)
@@ -75,7 +75,7 @@ def test_wrong_layouts_show_what_is_expected_and_found(tmp_path):
     assert "Did you mean 'cifar10'" in message(tmp_path / "absent", name="cifar1O")
 
 
-def test_folders_cannot_be_downloaded(tmp_path):
+def test_downloading_image_folders_is_an_error(tmp_path):
     with pytest.raises(ValueError, match="'imagenet' cannot be downloaded; only cifar10, cifar100 and mnist can"):
         create_dataset("imagenet", tmp_path, download=True)
 
@@ -115,7 +115,7 @@ def test_every_pixel_mode_decodes_to_rgb(fmt, modes, tmp_path):
 
 
 @pytest.mark.parametrize("content", [b"", b"no image", b"\xff\xd8\xff\xe0"])
-def test_unreadable_image_names_its_path(content, tmp_path):
+def test_an_unreadable_image_is_an_error_with_its_path(content, tmp_path):
     path = tmp_path / "broken.jpg"
     path.write_bytes(content)
     with pytest.raises(ValueError, match=rf"cannot read the image {path}"):
@@ -124,7 +124,7 @@ def test_unreadable_image_names_its_path(content, tmp_path):
         read_image_file(str(tmp_path / "absent.jpg"))
 
 
-def test_a_jpeg_cut_anywhere_in_its_header_is_refused_before_the_decoder_sees_it(tmp_path):
+def test_a_jpeg_cut_in_its_header_is_an_error_before_decoding(tmp_path):
     path = tmp_path / "cut.jpg"
     Image.fromarray(np.random.default_rng(0).integers(0, 256, (40, 50, 3), np.uint8)).save(path)
     content = path.read_bytes()
@@ -135,7 +135,7 @@ def test_a_jpeg_cut_anywhere_in_its_header_is_refused_before_the_decoder_sees_it
             read_image_file(str(path))
 
 
-def test_jpegs_with_more_in_them_than_one_picture_are_accepted(tmp_path):
+def test_jpegs_with_several_pictures_are_accepted(tmp_path):
     import mindspore.dataset.vision as vision
 
     image, other = Image.new("RGB", (40, 24), "red"), Image.new("RGB", (40, 24), "blue")
@@ -151,8 +151,8 @@ def test_jpegs_with_more_in_them_than_one_picture_are_accepted(tmp_path):
         assert np.abs(decoded.astype(int) - [254, 0, 0]).max() <= 3, name
 
 
-def test_a_file_that_is_damaged_after_it_was_read_is_found(tmp_path):
-    """Also if its size and its time of modification stay."""
+def test_damage_after_the_first_read_is_noticed(tmp_path):
+    """Even if its size and modification time are unchanged."""
     path = fixtures_data.write_image_folder(tmp_path, "train", 1, 1, "jpg") / "class0" / "000.jpg"
     dataset = create_dataset("folder", tmp_path)
     content = dataset[0][0]

@@ -1,4 +1,4 @@
-"""One folder per class without train and val: a division that is stratified, repeatable, and stays."""
+"""One folder per class without train and val: the division is stratified, reproducible and stable."""
 
 import math
 from pathlib import Path
@@ -53,7 +53,7 @@ def test_the_division_depends_on_names_and_seed_only(flat, tmp_path):
     assert moved == [path.replace("/flat/", "/moved/") for path in first]
 
 
-def test_images_added_or_removed_later_move_none_to_the_other_side(flat):
+def test_adding_or_removing_images_moves_no_other_image(flat):
     train, val = both(flat)
     for number in range(40):
         (flat / "a" / f"new{number}.png").write_bytes((flat / "a" / "000.png").read_bytes())
@@ -85,15 +85,15 @@ def test_a_class_of_one_image_is_an_error(flat, tmp_path):
         create_dataset("x", flat)
 
 
-def test_the_division_is_told(flat):
+def test_the_division_is_reported(flat):
     train, val = both(flat)
     line = f"{flat} (3 classes, 'a', 'b', 'c') is not divided into train and val: 13 images to train, 4 held out"
     assert train.remarks == val.remarks == [f"{line} to validate (val_fraction=0.2, seed=42)"]
 
 
-def test_everything_may_be_held_out_to_measure_but_not_to_train(flat):
+def test_everything_may_be_held_out_for_validation_but_not_for_training(flat):
     dataset = create_dataset("x", flat, "val", val_fraction=1.0)
-    assert len(dataset) == 17 and "all 17 images are validated on" in dataset.remarks[0]
+    assert len(dataset) == 17 and "all 17 images are used to validate" in dataset.remarks[0]
     with pytest.raises(ValueError, match="val_fraction=1 leaves no image"):
         create_dataset("x", flat, val_fraction=1.0)
     for fraction in (0.0, 1.5, math.nan):
@@ -101,7 +101,7 @@ def test_everything_may_be_held_out_to_measure_but_not_to_train(flat):
             create_dataset("x", flat, val_fraction=fraction)
 
 
-def test_splits_may_have_any_names_if_they_are_asked_for(tmp_path):
+def test_requested_splits_may_have_any_name(tmp_path):
     for split in ("2012", "2013"):
         fixtures_data.write_image_folder(tmp_path, split, ["a", "b"], 3)
     assert create_dataset("x", tmp_path, "2013").class_names == ("a", "b")
@@ -121,7 +121,7 @@ def test_a_folder_with_train_only_is_divided_if_a_fraction_is_given(tmp_path):
     assert (len(train), len(val)) == (16, 4)
 
 
-def test_a_fraction_has_no_effect_beside_folders_of_splits_and_that_is_said(tmp_path):
+def test_a_fraction_has_no_effect_beside_split_folders_and_is_reported(tmp_path):
     for split in ("train", "val"):
         fixtures_data.write_image_folder(tmp_path, split, ["a", "b"], 4)
     train, val = (create_dataset("x", tmp_path, split, val_fraction=0.5) for split in ("train", "val"))
@@ -134,7 +134,7 @@ def test_the_undivided_folder_may_be_below_the_data_sets_name(flat):
 
 
 @pytest.mark.parametrize("splits", [["Train", "Val"], ["training_set", "test_set"], ["flowers/train", "pets/train"]])
-def test_splits_of_other_names_and_data_sets_side_by_side_are_no_classes(splits, tmp_path):
+def test_other_split_names_and_neighbouring_data_sets_are_not_classes(splits, tmp_path):
     for split in splits:
         fixtures_data.write_image_folder(tmp_path, split, ["a", "b"], 3)
     with pytest.raises(ValueError, match="has no folder 'train'"):
@@ -146,7 +146,7 @@ def test_a_class_may_be_called_train(tmp_path):
     assert create_dataset("x", tmp_path / "vehicles").class_names == ("bus", "train")
 
 
-def test_another_folder_stands_for_val_where_there_is_none(tmp_path):
+def test_another_folder_is_used_if_there_is_no_val(tmp_path):
     for split in ("train", "test"):
         fixtures_data.write_image_folder(tmp_path, split, ["a", "b"], 1)
     assert default_splits("x", tmp_path) == ("train", "test")
@@ -155,7 +155,7 @@ def test_another_folder_stands_for_val_where_there_is_none(tmp_path):
     assert default_splits("x", tmp_path) == ("train", "val")
 
 
-def test_an_accent_written_in_two_ways_stays_on_its_side():
+def test_an_accent_in_either_encoding_keeps_its_part():
     composed, decomposed = "M\u00f6we", "Mo\u0308we"
     images = {composed: [f"{composed}{k}.jpg" for k in range(10)]}
     holdout = Holdout.choose(images, 0.5, 0)

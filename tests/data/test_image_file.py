@@ -1,4 +1,4 @@
-"""Reading image files: colours are Pillow's whatever the mode, and no pixel is decoded that need not be."""
+"""Reading image files: colours are Pillow's in every mode, and no pixels are decoded needlessly."""
 
 import io
 import os
@@ -51,7 +51,7 @@ KINDS = {
     "alpha.tif": (with_alpha("RGB"), {}),
     "grey_alpha.tif": (with_alpha("L"), {}),
     "cmyk.tif": (COLOUR.convert("CMYK"), {"compression": "tiff_lzw"}),
-    # Compressed: Pillow 12.3, the last one for Python 3.10, does not read the uncompressed one that it writes.
+    # Compressed: Pillow 12.3, the last for Python 3.10, cannot read its own uncompressed files.
     "ycbcr.tif": (COLOUR.convert("YCbCr"), {"compression": "tiff_lzw"}),
     "fax.tif": (COLOUR.convert("1"), {"compression": "group4"}),
     "palette.gif": (COLOUR.convert("P"), {}),
@@ -68,7 +68,7 @@ def test_every_mode_has_pillows_colours(name, tmp_path):
         expected = np.asarray(opened.convert("RGB")).astype(int)
     np.testing.assert_array_equal(decoded(tmp_path / name), expected)
     if image.mode not in ("1", "L", "LA", "P") and "alpha" not in name:
-        assert np.abs(expected - PIXELS).mean() < 4  # and they are the right ones
+        assert np.abs(expected - PIXELS).mean() < 4  # and Pillow's are right
 
 
 def test_a_cmyk_jpeg_has_the_right_colours_with_and_without_adobes_marker(tmp_path):
@@ -82,7 +82,7 @@ def test_a_cmyk_jpeg_has_the_right_colours_with_and_without_adobes_marker(tmp_pa
 
 
 @pytest.mark.parametrize("name", ["deep.png", "deep.tif", "deep.ppm"])
-def test_16_bits_become_8_by_leaving_out_the_lower_ones(name, tmp_path):
+def test_16_bits_are_truncated_to_8(name, tmp_path):
     deep = (X * 1000 + Y).astype(np.uint16)
     Image.fromarray(deep).save(tmp_path / name)
     np.testing.assert_array_equal(decoded(tmp_path / name), np.repeat(deep[..., np.newaxis] >> 8, 3, axis=2))
@@ -112,7 +112,7 @@ def test_pixels_of_32_bits_are_refused(mode, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["rgb.jpg", "grey.png", "palette.bmp"])
-def test_what_the_decoder_reads_well_goes_to_it_as_it_is(name, tmp_path):
+def test_formats_of_the_decoder_are_passed_on_unchanged(name, tmp_path):
     image, options = KINDS[name]
     image.save(tmp_path / name, **options)
     assert read_image_file(tmp_path / name).tobytes() == (tmp_path / name).read_bytes()
@@ -128,8 +128,8 @@ def test_a_run_length_encoded_bmp_is_accepted(tmp_path):
     assert (decoded(tmp_path / "rle.bmp") == (10, 20, 30)).all()
 
 
-def test_more_pixels_than_pillow_is_easy_about_are_read_in_silence(tmp_path):
-    """In a process of its own, since pytest undoes filters of warnings."""
+def test_large_images_give_no_pillow_warning(tmp_path):
+    """Run in a separate process: pytest resets warning filters."""
     buffer = io.BytesIO()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -141,7 +141,7 @@ def test_more_pixels_than_pillow_is_easy_about_are_read_in_silence(tmp_path):
     assert ended.returncode == 0 and "DecompressionBomb" not in ended.stderr
 
 
-def test_a_pipe_is_refused_instead_of_waited_for(tmp_path):
+def test_a_pipe_is_an_error_instead_of_blocking(tmp_path):
     os.mkfifo(tmp_path / "pipe.png")
     files = ImageFiles([tmp_path / "pipe.png"], [vision.Decode()])
-    assert list(files) == [] and files.unreadable == {0: "it is no regular file"}
+    assert list(files) == [] and files.unreadable == {0: "it is not a regular file"}

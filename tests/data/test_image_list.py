@@ -1,4 +1,4 @@
-"""Unlabelled images: what is found, that they are read as in validation, and that no file can end the run."""
+"""Unlabelled images: finding them, reading them as in validation, and surviving broken files."""
 
 import errno
 import os
@@ -43,25 +43,25 @@ def names(found) -> list[str]:
     return [path.as_posix() for path in found]
 
 
-def test_a_folder_stands_for_the_images_below_it(tree):
+def test_a_folder_gives_the_images_below_it(tree):
     expected = ["photos/a.JPG", "photos/b.png", "photos/f[1].png", "photos/sub/c.webp", "photos/sub/deep/d.png"]
     assert names(find_images("photos")) == expected
     assert find_images(Path("photos")) == find_images("photos/") == [Path(name) for name in expected]
 
 
-def test_a_wildcard_stands_for_the_files_that_match_it(tree):
+def test_a_wildcard_gives_the_matching_files(tree):
     assert names(find_images("photos/*.png")) == ["photos/b.png", "photos/f[1].png"]
     assert names(find_images("photos/**/*.png")) == ["photos/b.png", "photos/f[1].png", "photos/sub/deep/d.png"]
     assert names(find_images("photos/[mn]*")) == ["photos/notes.txt"]
 
 
-def test_a_named_file_is_taken_whatever_its_name(tree):
+def test_a_single_file_may_have_any_name(tree):
     assert names(find_images("photos/notes.txt")) == ["photos/notes.txt"]
     assert names(find_images("photos/f[1].png")) == ["photos/f[1].png"]
     assert names(find_images("photos/.hidden.png")) == ["photos/.hidden.png"]
 
 
-def test_several_patterns_keep_their_order_and_every_file_counts_once(tree):
+def test_several_patterns_keep_their_order_without_duplicates(tree):
     found = find_images(["photos/sub", "photos/b.png", "./photos/*.png"])
     assert names(found) == ["photos/sub/c.webp", "photos/sub/deep/d.png", "photos/b.png", "photos/f[1].png"]
 
@@ -71,7 +71,7 @@ def test_a_home_folder_is_expanded(tree, monkeypatch):
     assert find_images("~/photos/b.png") == [tree / "photos" / "b.png"]
 
 
-def test_nothing_found_says_what_is_there(tree):
+def test_a_pattern_without_files_is_an_error_that_shows_what_is_there(tree):
     def message(pattern):
         with pytest.raises(ValueError) as caught:
             find_images(pattern)
@@ -83,8 +83,8 @@ def test_nothing_found_says_what_is_there(tree):
     assert "no file matches photos/*.gif. Found in photos: a.JPG" in message("photos/*.gif")
     assert "the folder photos/folder.png has no images (.jpg, " in message("photos/folder.png")
     assert "Found in photos/folder.png: nothing" in message("photos/folder.png")
-    assert "no images are named" in message("")
-    assert "no images are named" in message([])
+    assert "no images are given" in message("")
+    assert "no images are given" in message([])
     assert "no file or folder absent" in message(["photos", "absent"])
 
 
@@ -129,7 +129,7 @@ def save(path, mode=None, **options):
 
 
 def write_odd_but_good(folder: Path) -> None:
-    """Image files whose pixels are not simply RGB of 8 bits."""
+    """Write image files whose pixels are not 8-bit RGB."""
     save(folder / "cmyk.jpg", "CMYK")
     save(folder / "grey.jpg", "L")
     save(folder / "progressive.jpg", progressive=True)
@@ -151,7 +151,7 @@ def write_odd_but_good(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("in_channels", [3, 1])
-def test_every_kind_of_image_becomes_one_of_the_wanted_channels(in_channels, tmp_path):
+def test_every_kind_of_image_gets_the_requested_channels(in_channels, tmp_path):
     write_odd_but_good(tmp_path)
     files, batches = read_all(find_images(tmp_path), in_channels=in_channels)
     assert files.unreadable == {}
@@ -162,11 +162,11 @@ def test_every_kind_of_image_becomes_one_of_the_wanted_channels(in_channels, tmp
     for name in ("rgb16.png", "alpha.png", "plain.bmp", "plain.ppm", "wrong_suffix.jpg"):
         np.testing.assert_array_equal(got[name], got["plain.tif"], err_msg=name)
     difference = np.abs(got["grey16.png"] - got["plain.tif"]).max()
-    assert difference > 0.5  # another picture, so the comparison above can fail
+    assert difference > 0.5  # another picture: the comparison above can fail
 
 
 def write_broken(folder: Path) -> dict[str, str]:
-    """Files that are no usable images -> a part of the reason."""
+    """Write unusable image files and return name -> part of the reason."""
     save(folder / "whole.jpg")
     save(folder / "whole.png")
     save(folder / "whole.tif", compression="tiff_lzw")
@@ -194,12 +194,12 @@ def write_broken(folder: Path) -> dict[str, str]:
         "float.tif": "pixels of 32 bits",
         "strip.png": "1 x 5000 pixels",
         "to_nowhere.png": "No such file",
-        "pipe.png": "no regular file",
+        "pipe.png": "not a regular file",
     }
 
 
 @pytest.mark.parametrize("workers", [1, 3])
-def test_broken_files_are_named_with_the_reason_and_the_others_read(workers, tmp_path):
+def test_broken_files_are_reported_with_a_reason_and_the_others_read(workers, tmp_path):
     reasons = write_broken(tmp_path)
     paths = [*find_images(tmp_path), tmp_path / "vanished.jpg", tmp_path]
     files, batches = read_all(paths, batch_size=2, workers=workers)
@@ -211,10 +211,10 @@ def test_broken_files_are_named_with_the_reason_and_the_others_read(workers, tmp
         assert got[name] and "\n" not in got[name] and str(tmp_path) not in got[name]
     read = [files.paths[position].name for positions, _ in batches for position in positions]
     assert read == ["whole.jpg", "whole.png", "whole.tif"]
-    assert [len(images) for _, images in batches] == [2, 1]  # batches are filled up behind a broken file
+    assert [len(images) for _, images in batches] == [2, 1]  # batches are filled up after a broken file
 
 
-def test_a_file_that_may_not_be_read_is_named(tmp_path, monkeypatch):
+def test_a_file_without_read_permission_is_reported(tmp_path, monkeypatch):
     save(tmp_path / "secret.png")
 
     def refuse(path, dtype):  # as the system does, except for root
@@ -225,7 +225,7 @@ def test_a_file_that_may_not_be_read_is_named(tmp_path, monkeypatch):
     assert (files.unreadable, batches) == ({0: "Permission denied"}, [])
 
 
-def test_a_file_that_disappears_while_reading_is_named(tmp_path):
+def test_a_file_that_disappears_while_reading_is_reported(tmp_path):
     for number in range(40):
         save(tmp_path / f"{number:02d}.png")
     files = ImageFiles(find_images(tmp_path), transforms(), 2, 1)
@@ -237,7 +237,7 @@ def test_a_file_that_disappears_while_reading_is_named(tmp_path):
     assert files.unreadable == {39: "No such file or directory"}
 
 
-def test_any_error_of_an_operation_concerns_that_image_alone(tmp_path):
+def test_an_error_in_a_transform_affects_only_its_image(tmp_path):
     write_odd_but_good(tmp_path)
 
     def fail_on_black(image):
@@ -253,7 +253,7 @@ def test_any_error_of_an_operation_concerns_that_image_alone(tmp_path):
     assert set(files.unreadable.values()) == {"'black'"}
 
 
-def test_a_second_iteration_starts_afresh_and_leaving_early_ends_the_threads(tmp_path):
+def test_a_second_iteration_starts_again_and_leaving_early_ends_the_threads(tmp_path):
     write_broken(tmp_path)
     files, first = read_all(find_images(tmp_path), 1)
     unreadable = files.unreadable
@@ -269,7 +269,7 @@ def test_a_second_iteration_starts_afresh_and_leaving_early_ends_the_threads(tmp
     assert time.perf_counter() - start < 5
 
 
-def test_a_batch_is_no_larger_than_there_are_files_and_numbers_are_checked(tmp_path):
+def test_the_batch_size_is_limited_to_the_number_of_files_and_checked(tmp_path):
     save(tmp_path / "a.png")
     assert ImageFiles([tmp_path / "a.png"], transforms(), 64).batch_size == 1
     assert len(ImageFiles([tmp_path / "a.png"] * 5, transforms(), 2)) == 3

@@ -1,4 +1,4 @@
-"""Whatever is in an image file, reading it gives pixels or a reason: the process does not die, hang or complain."""
+"""Reading any image file gives pixels or a reason: the process does not crash, hang or print warnings."""
 
 import os
 import re
@@ -30,5 +30,5 @@ def test_damaged_image_files_give_pixels_or_a_reason(tmp_path):
     print("\n".join(f"{fmt} {outcome}: {number}" for (fmt, outcome), number in sorted(outcomes.items())))  # with -s
     for fmt in ("JPEG", "PNG", "BMP", "TIFF", "GIF", "WEBP"):
         assert outcomes[fmt, "pixels"] and outcomes[fmt, "refused"]
-    assert outcomes["PNG", "undecodable"]  # what the loader must find by itself was among them
+    assert outcomes["PNG", "undecodable"]  # damage that only the loader can find was among them
     assert os.listdir(tmp_path) == ["damaged"]

@@ -1,4 +1,4 @@
-"""The loader: order, determinism, shards, short batches, broken images, and what it leaves behind."""
+"""The loader: order, determinism, shards, short batches, broken images, and clean-up."""
 
 import os
 import random
@@ -19,7 +19,7 @@ CORES = os.cpu_count()
 
 
 def numbered(count):
-    """A data set whose image i is filled with i, of which the label is i as well (PLAIN gives i / 255)."""
+    """Return a data set whose image i is filled with i and has label i (PLAIN gives i / 255)."""
     images = np.zeros((count, 4, 4, 1), np.uint8) + np.arange(count, dtype=np.uint8).reshape(-1, 1, 1, 1)
     return ArrayDataset("numbered", "train", [str(i) for i in range(count)], images, np.arange(count), [("x", count)])
 
@@ -42,7 +42,7 @@ def labels_of(loader, epoch=0):
     return [label for _, labels in loader.epoch(epoch) for label in labels.tolist()]
 
 
-def test_every_image_comes_once_with_its_own_label():
+def test_every_image_is_given_once_with_its_label():
     loader = numbered_loader(50, 8)
     seen = []
     for images, labels in loader.epoch(0):
@@ -120,7 +120,7 @@ def test_dropping_shards_have_the_same_number_of_batches():
     assert [len(list(loader.epoch(0))) for loader in loaders] == [len(loader) for loader in loaders] == [1, 1]
 
 
-def test_batches_that_are_kept_stay_as_they_were():
+def test_kept_batches_are_not_overwritten():
     loader = numbered_loader(200, 4)
     kept = list(loader.epoch(0))
     assert all(shows(images, labels) for images, labels in kept)
@@ -134,7 +134,7 @@ def test_batch_transforms_are_applied_in_order_and_seeded_per_batch():
         return images + 1, labels
 
     def double(images, labels, rng):
-        return images * 2, np.eye(16, dtype=np.float32)[labels]  # a transform may change the labels, too
+        return images * 2, np.eye(16, dtype=np.float32)[labels]  # a transform may change the labels
 
     loader = numbered_loader(16, 8, batch_transforms=[add_one, double])
     for images, labels in loader.epoch(0):
@@ -181,7 +181,7 @@ def test_leaving_an_epoch_midway_ends_its_threads_and_files(tmp_path, monkeypatc
     assert os.listdir(tmp_path) == []
 
 
-def test_an_epoch_leaves_other_random_states_and_settings_alone():
+def test_an_epoch_restores_random_states_and_settings():
     random.seed(5)
     np.random.seed(5)
     before = random.getstate(), np.random.get_state()[1].tolist(), ds.config.get_seed(), ds.config.get_prefetch_size()
@@ -202,7 +202,7 @@ def test_image_folders_give_batches(fmt, is_training, tmp_path):
     assert shapes == [((5, 3, 16, 16), (5,))] * 2 + [((2, 3, 16, 16), (2,))]
 
 
-def test_an_error_that_is_not_an_images_fault_is_passed_on():
+def test_an_error_unrelated_to_an_image_is_raised():
     def fail(image):
         raise RuntimeError("a transform of our own failed")
 

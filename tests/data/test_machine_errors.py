@@ -1,4 +1,4 @@
-"""An image or data file that cannot be read because the machine fails is not bad: the run ends, and says why."""
+"""If the machine fails, no image or data file is called bad: the run ends and reports the reason."""
 
 import errno
 import gzip
@@ -28,7 +28,7 @@ FAILURES = {
 
 @pytest.fixture(params=FAILURES)
 def failing(request, tmp_path, monkeypatch):
-    """One image of a data set that the machine fails to read, and how that must be reported."""
+    """An image that the machine fails to read, and the expected error."""
     fixtures_data.write_image_folder(tmp_path, "train", 2, 3, size=16)
     bad, read = tmp_path / "train" / "class1" / "001.png", np.fromfile
     error = FAILURES[request.param]
@@ -51,7 +51,7 @@ def test_reading_an_image_reports_the_failure_and_the_file(failing):
 
 
 @pytest.mark.parametrize("is_training", [True, False])
-def test_a_run_that_skips_bad_images_skips_none(failing, tmp_path, is_training):
+def test_skipping_bad_images_does_not_skip_machine_errors(failing, tmp_path, is_training):
     dataset = create_dataset("own", tmp_path, "train")
     loader = fixtures_data.open_loader(
         dataset, is_training=is_training, on_bad_image="skip", batch_size=2, image_resize=16
@@ -61,12 +61,12 @@ def test_a_run_that_skips_bad_images_skips_none(failing, tmp_path, is_training):
     assert loader.bad_images == {}
 
 
-def test_check_data_lists_no_image(failing, tmp_path):
+def test_check_data_does_not_list_machine_errors(failing, tmp_path):
     with failing[1]:
         check_dataset(create_dataset("own", tmp_path, "train"), 1)
 
 
-def test_a_prediction_counts_no_image_as_unreadable(failing, tmp_path):
+def test_prediction_does_not_count_machine_errors_as_unreadable(failing, tmp_path):
     paths = sorted(tmp_path.rglob("*.png"))
     files = ImageFiles(paths, create_transforms(is_training=False, image_resize=16), 2, 1)
     with failing[1]:
@@ -99,7 +99,7 @@ def test_an_image_too_large_for_the_memory_left_is_not_called_damaged(tmp_path):
     assert run.stdout == "MemoryError: not enough memory to decode an image\n", run.stdout + run.stderr
 
 
-def test_a_disk_that_fails_does_not_make_an_archive_incomplete(tmp_path, monkeypatch):
+def test_a_failing_disk_is_not_reported_as_an_incomplete_archive(tmp_path, monkeypatch):
     fixtures_data.write_mnist(tmp_path, compress=True)
 
     def fail(self, *_):
@@ -111,12 +111,12 @@ def test_a_disk_that_fails_does_not_make_an_archive_incomplete(tmp_path, monkeyp
 
 
 @pytest.mark.parametrize("number", [errno.ENOENT, errno.EACCES, errno.EISDIR, errno.ELOOP])
-def test_what_concerns_one_file_is_not_the_machines_failure(number):
+def test_errors_of_one_file_are_not_machine_errors(number):
     assert not is_machine_error(OSError(number, os.strerror(number)))
 
 
 @pytest.mark.parametrize("error", [OSError("image file is truncated"), ValueError("out of memory"), KeyError("x")])
-def test_what_a_broken_image_provokes_is_not_the_machines_failure(error):
+def test_errors_from_broken_images_are_not_machine_errors(error):
     assert not is_machine_error(error)
 
 
@@ -124,5 +124,5 @@ def test_what_a_broken_image_provokes_is_not_the_machines_failure(error):
     "error",
     [MemoryError(), OSError("out of memory error when reading image file"), RuntimeError("(-4:Insufficient memory) x")],
 )
-def test_want_of_memory_is_recognised_in_every_form(error):
+def test_out_of_memory_is_recognised_in_every_form(error):
     assert is_out_of_memory(error) and is_machine_error(error)

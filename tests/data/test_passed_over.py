@@ -1,4 +1,4 @@
-"""Files that are no images and what systems and tools leave: neither used nor passed over without a word."""
+"""Files that are not images, or are left by systems and tools: not used, and reported."""
 
 from collections import Counter
 from pathlib import Path
@@ -24,7 +24,7 @@ def leave(folder: Path, image: bytes) -> None:
         (folder / name).write_bytes(image)
 
 
-def test_the_suffixes_are_pillows_for_the_formats_that_are_read():
+def test_the_suffixes_are_pillows_for_the_supported_formats():
     read = {s for s, kind in Image.registered_extensions().items() if kind in (*image_file._FORMATS, "MPO")}
     assert set(IMAGE_SUFFIXES) == read - {".pfm"}
 
@@ -49,7 +49,7 @@ def test_a_pgm_of_16_bits_keeps_its_grey_levels(tmp_path):
     assert (vision.Decode()(read_image_file(tmp_path / "x.pgm")) == 60000 >> 8).all()
 
 
-def test_files_passed_over_are_counted_by_suffix_in_one_line_a_split(tmp_path):
+def test_files_passed_over_are_counted_by_suffix_in_one_line_per_split(tmp_path):
     split = fixtures_data.write_image_folder(tmp_path, "train", ["a", "b"], 2)
     fixtures_data.write_image_folder(tmp_path, "val", ["a", "b"], 1)
     for name in ("a/1.HEIC", "a/2.heic", "b/deep/3.heic", "b/x.txt", "README", "beside.jpg"):
@@ -61,26 +61,26 @@ def test_files_passed_over_are_counted_by_suffix_in_one_line_a_split(tmp_path):
     assert create_dataset("x", tmp_path, "val").remarks == []
 
 
-def test_many_suffixes_are_shortened_and_one_file_is_singular():
+def test_many_suffixes_are_abbreviated_and_one_file_is_singular():
     assert describe_passed_over("x", Counter({".txt": 1})) == ["x: 1 file was passed over: 1 .txt"]
     (remark,) = describe_passed_over("x", Counter({f".{k}": 12 - k for k in range(10)}))
     assert remark.startswith("x: 75 files were passed over: 12 .0, ") and remark.endswith("5 .7, 7 others")
 
 
-def test_what_tools_leave_is_neither_used_nor_counted(tmp_path):
+def test_files_left_by_tools_are_neither_used_nor_counted(tmp_path):
     split = fixtures_data.write_image_folder(tmp_path, "train", ["a", "b"], 2)
     leave(split / "a", (split / "a" / "000.png").read_bytes())
     dataset = create_dataset("x", tmp_path)
     assert len(dataset) == 4 and dataset.remarks == []
 
 
-def test_folders_of_tools_beside_the_classes_are_no_classes_and_named(tmp_path):
+def test_folders_left_by_tools_are_not_classes_and_are_reported(tmp_path):
     split = fixtures_data.write_image_folder(tmp_path, "train", ["a", "b"], 2)
     leave(split, (split / "a" / "000.png").read_bytes())
     dataset = create_dataset("x", tmp_path)
     assert dataset.class_names == ("a", "b") and len(dataset) == 4
     (remark,) = dataset.remarks
-    assert remark.startswith(f"{split}: no classes, since hidden or left by a tool: $RECYCLE.BIN, .hidden, .ipynb")
+    assert remark.startswith(f"{split}: not classes, because hidden or left by a tool: $RECYCLE.BIN, .hidden, .ipynb")
     assert remark.endswith("@eaDir, __MACOSX, lost+found")
 
 
@@ -93,17 +93,17 @@ def test_unlabelled_images_are_found_by_the_same_rules(tmp_path):
     assert remarks == [f"{split}: 1 file was passed over: 1 .heic"]
     assert len(find_images(f"{split}/**/*.png")) == 2
     assert [path.name for path in find_images(f"{split}/**/*")] == ["000.png", "001.png", "x.heic"]
-    assert len(find_images(f"{split}/@eaDir/**/*.png")) == 1  # asked for by name
+    assert len(find_images(f"{split}/@eaDir/**/*.png")) == 1  # requested by name
 
 
-def test_a_copy_beside_cifars_files_is_not_used_as_another_part(tmp_path):
+def test_a_copy_beside_cifars_files_is_not_read(tmp_path):
     folder = fixtures_data.write_cifar10(tmp_path, 20, 10)
     for name in ("data_batch_1 (1).bin", "data_batch_1 copy.bin", "._data_batch_1.bin"):
         (folder / name).write_bytes((folder / "data_batch_1.bin").read_bytes())
     assert len(create_dataset("cifar10", tmp_path)) == 20
 
 
-def test_images_below_counts_nothing_twice_through_a_link(tmp_path):
+def test_images_below_counts_linked_files_once(tmp_path):
     split = fixtures_data.write_image_folder(tmp_path, "train", ["a"], 1)
     (split / "a" / "x.txt").touch()
     (split / "a" / "round").symlink_to(split / "a")

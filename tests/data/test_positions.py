@@ -1,4 +1,4 @@
-"""An epoch begun anywhere gives the same bits as from its beginning, and reads only what that takes."""
+"""An epoch started at any batch is bit-identical to the whole one, and reads only what it needs."""
 
 import os
 import time
@@ -36,7 +36,7 @@ def assert_equal(batches, expected):
 
 @pytest.mark.parametrize("workers", sorted({1, min(2, os.cpu_count())}))
 @pytest.mark.parametrize("kind", ["array", "jpg", "png"])
-def test_an_epoch_begun_anywhere_gives_the_bits_of_the_whole_one(kind, workers, tmp_path):
+def test_an_epoch_started_anywhere_is_bit_identical_to_the_whole_one(kind, workers, tmp_path):
     if kind == "array":
         dataset = create_dataset("digits", num_samples=46)
     else:
@@ -50,8 +50,8 @@ def test_an_epoch_begun_anywhere_gives_the_bits_of_the_whole_one(kind, workers, 
     assert (whole[0][0] != next(loader.epoch(3))[0]).any()
 
 
-def test_short_epochs_are_drawn_from_seed_epoch_and_shard_alone():
-    """An epoch of one segment is one pipeline, seeded without the segment's number."""
+def test_short_epochs_depend_on_seed_epoch_and_shard_alone():
+    """The first segment's seed does not contain the segment's number."""
     dataset = create_dataset("digits", num_samples=16)
     loader = fixtures_data.open_loader(
         dataset, is_training=True, image_resize=16, batch_size=4, num_parallel_workers=1, seed=5
@@ -76,7 +76,7 @@ def test_segments_augment_the_same_image_differently():
 
 
 class Counted(ArrayDataset):
-    """Notes which examples are asked for."""
+    """Records which examples are read."""
 
     def __init__(self, count):
         images = np.zeros((count, 4, 4, 1), np.uint8)
@@ -89,7 +89,7 @@ class Counted(ArrayDataset):
 
 
 @pytest.mark.parametrize(("start", "first_read"), [(0, 0), (3, 0), (4, 8), (7, 8), (11, 16), (12, None)])
-def test_whole_segments_are_passed_over_without_reading(start, first_read):
+def test_whole_segments_are_skipped_without_reading(start, first_read):
     dataset = Counted(24)
     operations = create_transforms(is_training=False, image_resize=4, in_channels=1, encoded=False, channels=1)
     loader = Loader(dataset, operations, is_training=False, batch_size=2, num_parallel_workers=1)
@@ -97,7 +97,7 @@ def test_whole_segments_are_passed_over_without_reading(start, first_read):
     assert dataset.asked == ([] if first_read is None else list(range(first_read, 24)))
 
 
-def test_a_start_outside_the_epoch_is_refused_at_once():
+def test_a_start_outside_the_epoch_is_an_error_at_once():
     loader = augmenting(create_dataset("digits", num_samples=16), 1)
     for start in (-1, 5):
         with pytest.raises(ValueError, match=f"start must be from 0 to 4, the number of batches; got {start}"):

@@ -1,4 +1,4 @@
-"""Transforms: evaluation against a NumPy and PIL reference, augmentation by its properties, arguments by messages."""
+"""Transforms: evaluation against a NumPy and PIL reference, properties of augmentation, error messages."""
 
 import io
 
@@ -61,7 +61,7 @@ def test_evaluation_equals_resize_centre_crop_normalise(encoded, size, crop_pct,
 
 @pytest.mark.parametrize("encoded", [False, True])
 @pytest.mark.parametrize(("size", "crop_pct", "resized"), [(56, 0.875, 64), (48, 0.95, 50)])  # 48 / 0.95 = 50.5
-def test_bicubic_evaluation_is_pillows_to_the_last_bit_also_where_it_shrinks(encoded, size, crop_pct, resized):
+def test_bicubic_evaluation_is_bit_identical_to_pillow_when_downscaling(encoded, size, crop_pct, resized):
     noise = np.random.default_rng(4).integers(0, 256, (150, 200, 3), np.uint8)
     image = np.asarray(Image.fromarray(noise // 4 + smooth_image(150, 200) // 2))
     buffer = io.BytesIO()
@@ -122,7 +122,7 @@ def no_augmentation(**changes):
     return create_transforms(is_training=True, encoded=False, **{**options, **RAW, **changes})
 
 
-def test_training_without_augmentation_is_evaluation_without_margin():
+def test_training_without_augmentation_equals_evaluation_with_crop_pct_1():
     image = smooth_image(40, 60)
     evaluation = create_transforms(is_training=False, image_resize=32, crop_pct=1.0, encoded=False, **RAW)
     assert (apply(no_augmentation(image_resize=32), image) == apply(evaluation, image)).all()
@@ -151,7 +151,7 @@ def test_flip_happens_as_often_as_its_probability_says():
 
 
 def test_random_resized_crop_stays_within_its_areas_and_ratios():
-    side = 128  # a ramp in x and one in y: the corner values of a crop tell its position and size
+    side = 128  # a ramp in x and one in y: a crop's corner values give its position and size
     x, y = np.meshgrid(np.arange(side), np.arange(side))
     image = np.stack([x * 2, y * 2, x * 0], axis=2).astype(np.uint8)
     images = batches(no_augmentation(image_resize=64, scale=(0.25, 0.5), ratio=(0.5, 2.0)), image, 500) * 255 / 2
@@ -239,7 +239,7 @@ def test_erasing_touches_one_rectangle_of_legal_size():
     labels = np.arange(400, dtype=np.int32)
     erased, same = RandomErasing(0.5, (0.1, 0.3), (0.5, 2.0))(images, labels, np.random.default_rng(0))
     assert same is labels
-    assert images.min() == 1  # the input is left alone
+    assert images.min() == 1  # the input is unchanged
     touched = 0
     for image in erased:
         hole = image == 0
@@ -270,6 +270,6 @@ def test_erasing_with_noise_has_the_moments_of_a_standard_normal():
         ({"re_prob": 0.5, "re_value": "const"}, "re_value must be 0 or 'random'; got 'const'"),
     ],
 )
-def test_illegal_erasing_is_refused(change, message):
+def test_illegal_erasing_arguments_are_errors(change, message):
     with pytest.raises(ValueError, match=message):
         create_batch_transforms(**change)

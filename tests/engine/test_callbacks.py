@@ -1,4 +1,4 @@
-"""What is printed and written after each epoch."""
+"""Output after each epoch on the console and in files."""
 
 import csv
 import dataclasses
@@ -47,7 +47,7 @@ def test_epoch_log_fits_a_hundred_columns(capsys):
     assert len(capsys.readouterr().out) <= 101
 
 
-def test_a_resumed_run_forgets_the_rows_of_epochs_it_will_see_again(tmp_path):
+def test_a_resumed_run_drops_the_rows_of_epochs_it_repeats(tmp_path):
     path = tmp_path / "metrics.csv"
     file = MetricsFile(path)
     for epoch in (1, 2, 3):

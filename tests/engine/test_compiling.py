@@ -1,4 +1,4 @@
-"""The time that compiling takes is shown and left out of rates."""
+"""Compilation time is shown and excluded from rates."""
 
 import time
 
@@ -14,11 +14,11 @@ from mindcv.runtime import setup_runtime
 
 @pytest.fixture
 def shown(monkeypatch):
-    """What `console.status` is asked to show."""
+    """The texts passed to `console.status`."""
     texts = []
     monkeypatch.setattr(console, "status", texts.append)
     monkeypatch.setattr(compiling, "_TICK_SECONDS", 0.01)
-    monkeypatch.setattr(compiling, "_AT_ONCE_SECONDS", 0.05)
+    monkeypatch.setattr(compiling, "_SHOW_AFTER_SECONDS", 0.05)
     return texts
 
 
@@ -27,7 +27,7 @@ def compile_slowly(monkeypatch, seconds=0.3):
     monkeypatch.setattr(nn.Cell, "compile", lambda cell, *inputs: (time.sleep(seconds), plain(cell, *inputs))[1])
 
 
-def test_the_clock_stands_still_while_a_network_is_compiled(monkeypatch, shown):
+def test_the_clock_stops_while_a_network_is_compiled(monkeypatch, shown):
     setup_runtime(device_target="CPU")
     compile_slowly(monkeypatch)
     network, images = nn.Dense(3, 2), Tensor(np.ones((4, 3), np.float32))
@@ -39,7 +39,7 @@ def test_the_clock_stands_still_while_a_network_is_compiled(monkeypatch, shown):
     assert shown[-1] == ""
 
 
-def test_without_a_terminal_compiling_is_said_once(monkeypatch, shown, capsys):
+def test_without_a_terminal_compiling_is_printed_once(monkeypatch, shown, capsys):
     setup_runtime(device_target="CPU")
     compile_slowly(monkeypatch)
     with compiling_shown(kept=False):
@@ -48,7 +48,7 @@ def test_without_a_terminal_compiling_is_said_once(monkeypatch, shown, capsys):
     assert capsys.readouterr().out == f"compiling the network, {compiling.USUAL}\n"
 
 
-def test_a_graph_from_the_cache_is_said_to_be_loaded(monkeypatch, shown):
+def test_a_graph_from_the_cache_is_shown_as_loading(monkeypatch, shown):
     setup_runtime(device_target="CPU")
     plain = nn.Cell.compile
 
@@ -63,7 +63,7 @@ def test_a_graph_from_the_cache_is_said_to_be_loaded(monkeypatch, shown):
     assert {text.partition(":")[0] for text in shown} == {"loading the compiled network", ""}
 
 
-def test_mindspores_compile_is_put_back_after_an_error():
+def test_mindspores_compile_is_restored_after_an_error():
     plain = nn.Cell.compile
     with pytest.raises(KeyError), compiling_shown(kept=True):
         raise KeyError

@@ -1,4 +1,4 @@
-"""Every example counts once; a network that says nothing scores nothing."""
+"""Evaluation counts every example once; ties and non-finite logits are wrong."""
 
 from dataclasses import astuple
 
@@ -13,7 +13,7 @@ from mindcv.engine.evaluator import cross_entropy, label_ranks
 
 
 class ArrayLoader:
-    """Batches of given arrays; what the evaluator needs of a loader."""
+    """A loader of given arrays."""
 
     def __init__(self, images, labels, batch_size):
         self.images, self.labels, self.batch_size = images, labels, batch_size
@@ -57,7 +57,7 @@ def test_examples_without_a_label_are_left_out(batch_size):
     assert result.loss == pytest.approx(log_loss(good_labels, probabilities, labels=range(8)), rel=1e-5)
 
 
-def test_processes_that_share_a_split_measure_what_one_would():
+def test_several_processes_give_the_result_of_one():
     rng = np.random.default_rng(7)
     logits, labels = rng.standard_normal((37, 8)), rng.integers(0, 8, 37).astype(np.int32)
     network, images = logits_network(logits), numbered_images(37)
@@ -70,13 +70,13 @@ def test_processes_that_share_a_split_measure_what_one_would():
     assert shared.loss == pytest.approx(alone.loss, rel=1e-12)
 
 
-def test_a_split_without_any_good_image_is_no_result():
+def test_a_split_without_readable_images_is_an_error():
     loader = ArrayLoader(numbered_images(5), np.full(5, -1, np.int32), 2)
-    with pytest.raises(ValueError, match="not one of the 5 images can be read"):
+    with pytest.raises(ValueError, match="none of the 5 images can be read"):
         evaluate(logits_network(np.zeros((5, 8))), loader)
 
 
-def test_batch_size_does_not_change_a_networks_score(tiny_network):
+def test_the_batch_size_does_not_change_the_result(tiny_network):
     rng = np.random.default_rng(0)
     images = rng.standard_normal((10, 3, 8, 8)).astype(np.float32)
     labels = rng.integers(0, 10, 10).astype(np.int32)
@@ -86,28 +86,28 @@ def test_batch_size_does_not_change_a_networks_score(tiny_network):
     assert results[0].loss == pytest.approx(results[1].loss, rel=1e-5)
 
 
-def test_constant_logits_score_nothing():
+def test_constant_logits_give_zero_accuracy():
     assert np.all(label_ranks(np.zeros((4, 3)), np.array([0, 1, 2, 0])) == 2)
 
 
-def test_logits_that_are_not_numbers_score_nothing():
+def test_nan_logits_give_zero_accuracy():
     logits = np.array([[np.nan, 0.0, 1.0], [np.inf, np.nan, 0.0]])
     assert np.all(label_ranks(logits, np.array([0, 0])) > 0)
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
-def test_examples_whose_logits_are_not_finite_are_counted_and_wrong(bad):
+def test_examples_with_non_finite_logits_are_counted_as_wrong(bad):
     logits = np.array([[3.0, 0.0], [bad, 0.0], [0.0, bad], [3.0, 0.0]])  # two classes: any finite rank is in the top 5
     result = evaluate(logits_network(logits), ArrayLoader(numbered_images(4), np.zeros(4, np.int32), 4))
     assert (result.num_not_finite, result.top1, result.top5) == (2, 50.0, 50.0)
 
 
-def test_cross_entropy_survives_huge_logits():
+def test_cross_entropy_is_exact_for_huge_logits():
     losses = cross_entropy(np.array([[1e4, 0.0], [-1e4, 1e4]]), np.array([1, 1]))
     np.testing.assert_allclose(losses, [1e4, 0.0])
 
 
-def test_evaluation_restores_the_training_flag_and_leaves_statistics_alone(tiny_network):
+def test_evaluation_restores_the_training_flag_and_does_not_change_statistics(tiny_network):
     network = tiny_network()
     network.set_train(True)
     before = {p.name: p.asnumpy().copy() for p in network.get_parameters()}

@@ -1,4 +1,4 @@
-"""The first signal lets the step finish and the second ends the process, whatever MindSpore is doing meanwhile."""
+"""The first signal lets the step finish and the second ends the process, also inside MindSpore."""
 
 import fcntl
 import os
@@ -18,15 +18,15 @@ from mindcv.engine import interrupt
 from mindcv.engine.interrupt import SIGNALS, Interruption
 
 ROOT = Path(__file__).parent.parent.parent
-# The module alone: `import mindcv.engine` would bring MindSpore, seconds per process.
+# The module alone: `import mindcv.engine` imports MindSpore, which takes seconds per process.
 LOAD = f"""
 import hashlib, importlib.util, os, signal, sys, time
 spec = importlib.util.spec_from_file_location("interrupt", {str(ROOT / "mindcv/engine/interrupt.py")!r})
 interrupt = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(interrupt)
 """
-LONG_C_CALL = "hashlib.pbkdf2_hmac('sha256', b'', b'', 2 * 10**9)"  # half an hour without a Python handler
-SENTENCE = "finishing the current step, then saving; once more ends the process at once"
+LONG_C_CALL = "hashlib.pbkdf2_hmac('sha256', b'', b'', 2 * 10**9)"  # half an hour without Python code
+SENTENCE = "finishing the current step, then saving; another signal ends the process at once"
 
 SETUP = f"""
 import select, sys
@@ -79,7 +79,7 @@ STORM = (
     SETUP
     + """
 from mindcv.engine import interrupt
-interrupt.SAME_REQUEST_SECONDS = float("inf")  # however many there are, they are one request
+interrupt.SAME_REQUEST_SECONDS = float("inf")  # any number of signals is one request
 images, labels = next(iter(Loader(digits, transforms, is_training=True, batch_size=16).epoch(0)))
 with Interruption(computes_here=sys.argv[1] == "1"):
     step(Tensor(images), Tensor(labels))
@@ -98,8 +98,8 @@ def start(code, *arguments, **options):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [0, 1], ids=["graph", "pynative"])
-def test_training_hears_both_signals_in_steps_and_compilation_and_mindspore_neither_meddles_nor_speaks(number):
-    # MindSpore installs a SIGINT handler of its own when it has compiled: the first signal comes after that.
+def test_both_signals_work_in_steps_and_compilation_despite_mindspores_handler(number):
+    # MindSpore installs its SIGINT handler after compiling: the first signal comes after that.
     with start(TRAIN, number) as process:
         read = process.stdout.readline
         for where, sent in [("step", 2), ("compile", 15), ("step", 15), ("compile", 2)]:
@@ -120,8 +120,8 @@ def test_training_hears_both_signals_in_steps_and_compilation_and_mindspore_neit
 
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [0, 1], ids=["graph", "pynative"])
-def test_however_many_signals_come_training_goes_on_unharmed(number):
-    # A handler on the thread that computes corrupts the heap in Pynative mode: without the mask every run crashed.
+def test_many_signals_do_not_corrupt_training(number):
+    # A handler on the computing thread corrupts the heap in Pynative mode: without the mask every run crashed.
     with start(STORM, number, stdin=subprocess.PIPE) as process:
         assert process.stdout.readline() == "storm\n"
         for _ in range(300):
@@ -131,7 +131,7 @@ def test_however_many_signals_come_training_goes_on_unharmed(number):
     assert process.returncode == 0
 
 
-def test_the_mask_is_that_of_before_afterwards_and_in_a_forked_child():
+def test_the_signal_mask_is_restored_afterwards_and_in_a_forked_child():
     before = signal.pthread_sigmask(signal.SIG_BLOCK, ())
     with Interruption(computes_here=True):
         assert set(SIGNALS) <= signal.pthread_sigmask(signal.SIG_BLOCK, ())
@@ -150,7 +150,7 @@ def wait_for(condition):
 
 
 @pytest.mark.parametrize("signum", SIGNALS)
-def test_the_first_signal_raises_nothing_and_is_announced_before_anybody_asks(signum, capsys):
+def test_the_first_signal_raises_nothing_and_is_reported_at_once(signum, capsys):
     with Interruption() as interruption:
         assert interruption.signum is None
         os.kill(os.getpid(), signum)
@@ -159,14 +159,14 @@ def test_the_first_signal_raises_nothing_and_is_announced_before_anybody_asks(si
     assert capsys.readouterr() == ("", f"{signum.name}: {SENTENCE}\n")
 
 
-def test_a_signal_in_the_last_instant_is_known_after_the_context(capsys):
+def test_a_signal_at_the_last_moment_is_known_after_the_context(capsys):
     for _ in range(50):
         with Interruption() as interruption:
             os.kill(os.getpid(), signal.SIGTERM)
         assert interruption.signum == signal.SIGTERM
 
 
-def test_what_was_there_before_is_there_again():
+def test_earlier_handlers_are_restored():
     receiver, sender = os.pipe()
     os.set_blocking(sender, False)
     inherited = signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job ignores it
@@ -203,7 +203,7 @@ def test_the_second_signal_ends_the_process_even_inside_a_long_c_call(first, sec
         assert process.stdout.read() == ""
 
 
-def test_one_request_that_arrives_twice_is_one(capsys):
+def test_a_signal_that_arrives_twice_is_one_request(capsys):
     """`timeout` signals the process and its group."""
     with Interruption() as interruption:
         os.kill(os.getpid(), signal.SIGTERM)
@@ -213,7 +213,7 @@ def test_one_request_that_arrives_twice_is_one(capsys):
     assert capsys.readouterr().err.count("SIGTERM") == 1
 
 
-def test_other_signals_stay_what_they_were(capsys):
+def test_other_signals_are_unchanged(capsys):
     seen = []
     before = signal.signal(signal.SIGUSR1, lambda *_: seen.append(1))
     try:
@@ -225,7 +225,7 @@ def test_other_signals_stay_what_they_were(capsys):
         signal.signal(signal.SIGUSR1, before)
 
 
-def test_a_handler_that_a_library_installs_underneath_is_replaced_again(capsys):
+def test_a_handler_that_a_library_installs_is_replaced(capsys):
     with Interruption() as interruption:
         ours = interrupt._get_action(signal.SIGINT)
         interrupt._set_action(signal.SIGINT, bytes(interrupt._ACTION_SIZE))  # SIG_DFL: would kill pytest
@@ -250,7 +250,7 @@ def test_outside_the_main_thread_it_does_nothing():
 
 
 def test_a_forked_childs_signals_are_its_own():
-    # The reader is a thread, and Python 3.12 warns of every fork beside one. This child only sleeps.
+    # Python 3.12 warns of a fork beside other threads, such as the reader.
     code = f"""{LOAD}
 import warnings
 warnings.filterwarnings("ignore", "This process .* is multi-threaded", DeprecationWarning)
@@ -297,5 +297,5 @@ with interrupt.Interruption() as interruption, tqdm(range(10), file=sys.stderr) 
     screen = os.read(leader, 65536).decode()
     os.close(leader)
     before, _, after = screen.partition(f"SIGINT: {SENTENCE}")
-    assert "0/10" in before and before.endswith("\r") and not before.split("\r")[-2].strip()  # its line is wiped clean
-    assert after.startswith("\r\n") and "3/10" in after  # and the bar goes on below
+    assert "0/10" in before and before.endswith("\r") and not before.split("\r")[-2].strip()  # its line is cleared
+    assert after.startswith("\r\n") and "3/10" in after  # and the bar continues below

@@ -1,4 +1,4 @@
-"""Memory that runs out is explained, and memory of a long training stays what it was."""
+"""Out-of-memory errors are explained, and memory does not grow in a long training."""
 
 import importlib.util
 import subprocess
@@ -15,8 +15,8 @@ _spec = importlib.util.spec_from_file_location("memory_benchmark", ROOT / "bench
 benchmark = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(benchmark)
 
-# What a run of this length may seem to grow per step. MindSpore 2.10 itself loses about a kilobyte per matrix product,
-# cast or sum in Pynative mode, 26 KB in a step of this network, and fills caches in the first hundreds of steps.
+# Largest apparent growth per step. MindSpore 2.10 itself leaks about a kilobyte per matrix product, cast or sum in
+# Pynative mode, 26 KB per step of this network, and fills caches in the first hundreds of steps.
 WARMUP, MOST_KB, LEAK_KB = 120, {0: 30, 1: 70}, 64  # the first evaluation, at step 100, compiles
 
 SHORT_OF_MEMORY = f"""
@@ -62,7 +62,7 @@ run_out(lambda: np.ones((600, 1 << 20)), 300)
 
 @pytest.mark.slow
 @pytest.mark.parametrize("mode", [0, 1], ids=benchmark.MODES)
-def test_real_shortage_in_step_loader_and_numpy_is_explained(mode):
+def test_out_of_memory_in_step_loader_and_numpy_is_explained(mode):
     line = [sys.executable, "-c", SHORT_OF_MEMORY, str(mode)]
     run = subprocess.run(line, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=100)
     step, loader, numpy = run.stdout.splitlines()
@@ -91,7 +91,7 @@ def test_real_shortage_in_step_loader_and_numpy_is_explained(mode):
     ],
     ids=lambda error: str(error)[:40],
 )
-def test_texts_of_all_devices_are_recognised(error):
+def test_messages_of_all_devices_are_recognised(error):
     explained = explain_out_of_memory(error, 48)
     assert isinstance(explained, ValueError)
     for part in ("batch_size=48", "--batch_size", "--gradient_accumulation_steps", "--image_resize", "--num_parallel_"):
@@ -110,15 +110,15 @@ def test_texts_of_all_devices_are_recognised(error):
     ],
     ids=lambda error: type(error).__name__,
 )
-def test_another_error_is_none_of_its_business(error):
+def test_other_errors_are_not_explained(error):
     assert explain_out_of_memory(error, 48) is None
 
 
-def test_the_slope_and_its_error_are_those_of_the_regression():
+def test_the_slope_and_its_error_are_the_regressions():
     step = np.arange(20, 2001, 20)
     noise = np.random.default_rng(0).standard_normal(len(step)) * 50
     samples = np.stack([step, 5000 + 3 * step + noise], axis=1)
-    samples[step < 200, 1] = 0  # the warm-up does not count
+    samples[step < 200, 1] = 0  # the warm-up is excluded
     value, error = benchmark.slope(samples, 200)
     kept = step >= 200
     coefficients, covariance = np.polyfit(step[kept], samples[kept, 1], 1, cov="unscaled")
@@ -135,7 +135,7 @@ def test_memory_does_not_grow_with_training_and_validation(mode, steps):
 
 
 @pytest.mark.slow
-def test_a_leak_of_one_array_per_step_would_be_noticed():
+def test_a_leak_of_one_array_per_step_is_noticed():
     samples, _ = benchmark.measure(0, validate=False, steps=240, leak_kb=LEAK_KB)
     assert benchmark.slope(samples, WARMUP)[0] > MOST_KB[0]
 

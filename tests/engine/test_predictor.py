@@ -1,4 +1,4 @@
-"""Predictions: the right classes for every image, and no made-up ones."""
+"""Predictions: the right classes for every image, and failures with their reasons."""
 
 from pathlib import Path
 
@@ -17,7 +17,7 @@ NAMES = [f"class {letter}" for letter in "abcdefgh"]
 
 
 class ArrayBatches:
-    """Batches of images that hold their own number, of which some files are unreadable."""
+    """Batches of images that contain their number; some files are unreadable."""
 
     def __init__(self, count, batch_size, unreadable=()):
         self.paths = [Path(f"{k}.png") for k in range(count)]
@@ -55,7 +55,7 @@ def test_every_file_is_predicted_or_a_failure_with_its_reason():
     assert [p.path.name for p in result.predictions] == ["0.png", "5.png"]
     assert [path.name for path, _ in result.failures] == ["1.png", "2.png", "3.png", "4.png"]
     assert [reason for _, reason in result.failures][::2] == ["cut", "cut"]
-    assert all("not finite" in reason for _, reason in result.failures[1::2])
+    assert all("NaN or infinite" in reason for _, reason in result.failures[1::2])
 
 
 def test_files_that_are_all_unreadable_give_no_prediction():
@@ -77,7 +77,7 @@ def test_logits_far_below_the_best_keep_their_order():
     assert [c.probability for c in result.predictions[0].candidates] == [0.5, 0.5, 0, 0, 0, 0, 0, 0]
 
 
-def test_more_candidates_than_classes_means_all_classes_and_fewer_than_one_is_refused():
+def test_topk_is_limited_to_all_classes_and_at_least_one():
     network = logits_network(np.zeros((1, 8)))
     assert len(predict(network, ArrayBatches(1, 1), NAMES, topk=99).predictions[0].candidates) == 8
     with pytest.raises(ValueError, match="topk must be at least 1; got 0"):
@@ -87,17 +87,17 @@ def test_more_candidates_than_classes_means_all_classes_and_fewer_than_one_is_re
 def test_class_names_must_be_those_of_the_network():
     network = logits_network(np.zeros((1, 8)))
     network.set_train(True)
-    with pytest.raises(ValueError, match="tells 8 classes apart, but 2 are named"):
+    with pytest.raises(ValueError, match="the network has 8 classes, but 2 are named"):
         predict(network, ArrayBatches(1, 1), ["cat", "dog"])
     assert network.training
 
 
-def test_softmax_survives_huge_logits():
+def test_softmax_is_exact_for_huge_logits():
     logits = np.array([[1e4, 0.0, -1e4], [1e300, -1e300, 1e300]])
     np.testing.assert_array_equal(softmax(logits), [[1, 0, 0], [0.5, 0, 0.5]])
 
 
-def test_image_files_get_the_answers_of_the_network_in_evaluation_mode(mode, tiny_network, tmp_path):
+def test_image_files_are_predicted_in_evaluation_mode(mode, tiny_network, tmp_path):
     rng = np.random.default_rng(0)
     paths = [tmp_path / f"{k}.png" for k in range(5)]
     for path in paths:

@@ -1,4 +1,4 @@
-"""Checkpoints of a run under way: what is in them, what a failure means, and the way back."""
+"""Checkpoints of a run: contents, failures and rollback."""
 
 import os
 
@@ -57,7 +57,7 @@ def epoch_result(epoch, top1=50.0):
     "options", [{"opt": "momentum"}, {"opt": "sgd", "use_nesterov": True}, {"opt": "adam"}, {"opt": "adamw"}]
 )
 @pytest.mark.parametrize("accumulate_steps", [1, 2])
-def test_a_restored_state_trains_on_to_the_last_bit(tmp_path, tiny_network, mode, options, accumulate_steps):
+def test_training_from_a_restored_state_is_bit_identical(tmp_path, tiny_network, mode, options, accumulate_steps):
     state = build(tiny_network, accumulate_steps=accumulate_steps, **options)
     train(state, 1, 2, 3)
     saver_of(state, tmp_path).save_now(Progress(batch=3))
@@ -70,7 +70,7 @@ def test_a_restored_state_trains_on_to_the_last_bit(tmp_path, tiny_network, mode
     assert_equal(everything(state), everything(other))
 
 
-def test_the_state_names_what_changes_and_leaves_out_the_settings(tiny_network):
+def test_the_state_contains_variables_but_not_settings(tiny_network):
     setup_runtime(mode=0, device_target="CPU")
     state = build(tiny_network)
     names = set(state.arrays())
@@ -80,7 +80,7 @@ def test_the_state_names_what_changes_and_leaves_out_the_settings(tiny_network):
     assert not names & (state.weights().keys() | {"learning_rate", "momentum"})
 
 
-def test_another_optimizers_state_is_refused_and_changes_nothing(tmp_path, tiny_network):
+def test_another_optimizers_state_is_an_error_and_changes_nothing(tmp_path, tiny_network):
     setup_runtime(mode=0, device_target="CPU")
     saver_of(build(tiny_network), tmp_path).save_now(Progress(batch=1))
     other = build(tiny_network, opt="adamw")
@@ -90,7 +90,7 @@ def test_another_optimizers_state_is_refused_and_changes_nothing(tmp_path, tiny_
     assert_equal(everything(other), before)
 
 
-def test_between_epochs_another_accumulation_and_schedule_position_fit(tmp_path, tiny_network):
+def test_between_epochs_another_accumulation_and_schedule_position_are_accepted(tmp_path, tiny_network):
     setup_runtime(mode=0, device_target="CPU")
     state = build(tiny_network, accumulate_steps=2)
     train(state, 1, 2, 3, 4)
@@ -106,7 +106,7 @@ def test_between_epochs_another_accumulation_and_schedule_position_fit(tmp_path,
     assert_equal(other.weights(), state.weights())
 
 
-def test_inside_an_epoch_another_number_of_images_is_refused(tmp_path, tiny_network):
+def test_inside_an_epoch_another_number_of_images_is_an_error(tmp_path, tiny_network):
     setup_runtime(mode=0, device_target="CPU")
     saver = saver_of(build(tiny_network), tmp_path)
     saver.save_now(Progress(batch=1))
@@ -115,7 +115,7 @@ def test_inside_an_epoch_another_number_of_images_is_refused(tmp_path, tiny_netw
         resume(run, saver.state, saver.store, 2, 9)
 
 
-def test_going_back_restores_weights_and_moments_but_not_the_position(tmp_path, tiny_network, mode):
+def test_rollback_restores_weights_and_moments_but_not_the_position(tmp_path, tiny_network, mode):
     state = build(tiny_network, drops=False)
     saver = saver_of(state, tmp_path)
     train(state, 1, 2)
@@ -126,7 +126,7 @@ def test_going_back_restores_weights_and_moments_but_not_the_position(tmp_path, 
     after = everything(state)
     assert after.pop("global_step") == [3] and before.pop("global_step") == [2]
     assert_equal(after, before)
-    train(state, 4)  # the compiled step works on what was restored
+    train(state, 4)  # the compiled step uses the restored values
     other = build(tiny_network, drops=False)
     other.restore(read_checkpoint(tmp_path / "m-last.ckpt"))
     train(other, 4)
@@ -135,7 +135,7 @@ def test_going_back_restores_weights_and_moments_but_not_the_position(tmp_path, 
     assert_equal(one, two)
 
 
-def test_going_back_does_not_repeat_the_masks(tmp_path, tiny_network):
+def test_rollback_does_not_repeat_the_masks(tmp_path, tiny_network):
     setup_runtime(mode=0, device_target="CPU")
     state = build(tiny_network)
     saver = saver_of(state, tmp_path)
@@ -151,7 +151,7 @@ def test_a_state_that_is_saved_already_is_not_saved_again(tmp_path, tiny_network
     saver.save_now(progress)
     progress.end_epoch(epoch_result(1))
     saver.save_epoch(epoch_result(1), progress)
-    saver.save_now(progress)  # as a run does that is stopped at the end of an epoch
+    saver.save_now(progress)  # as a run stopped at the end of an epoch does
     assert read_checkpoint(saver.store.last).info["metrics"]["top1"] == 50.0
     assert read_checkpoint(saver.store.previous).info["training"]["progress"]["batch"] == 1
 
@@ -165,13 +165,13 @@ def test_an_epoch_that_is_not_due_costs_no_copy_of_the_weights(tmp_path, tiny_ne
     assert not saver.store.last.exists()
 
 
-def test_without_a_checkpoint_there_is_no_way_back(tmp_path, tiny_network):
+def test_rollback_without_a_checkpoint_is_an_error(tmp_path, tiny_network):
     setup_runtime(mode=0, device_target="CPU")
-    with pytest.raises(ValueError, match="no checkpoint yet to go back to"):
+    with pytest.raises(ValueError, match="no checkpoint yet to roll back to"):
         saver_of(build(tiny_network), tmp_path).roll_back()
 
 
-def test_going_back_past_a_damaged_checkpoint_is_said(tmp_path, tiny_network, capsys):
+def test_rollback_past_a_damaged_checkpoint_is_a_warning(tmp_path, tiny_network, capsys):
     state = build(tiny_network)
     saver = saver_of(state, tmp_path)
     for epoch in (1, 2):
@@ -181,7 +181,7 @@ def test_going_back_past_a_damaged_checkpoint_is_said(tmp_path, tiny_network, ca
     assert f"warning: {saver.store.last} is damaged" in capsys.readouterr().out
 
 
-def test_weights_that_are_no_numbers_are_never_saved(tmp_path, tiny_network):
+def test_non_finite_weights_are_never_saved(tmp_path, tiny_network):
     setup_runtime(mode=0, device_target="CPU")
     state = build(tiny_network)
     saver = saver_of(state, tmp_path)
@@ -194,9 +194,7 @@ def test_weights_that_are_no_numbers_are_never_saved(tmp_path, tiny_network):
 
 
 @pytest.mark.parametrize("policy", ["stop", "continue"])
-def test_a_save_that_fails_stops_the_run_or_is_told_and_tried_again(
-    tmp_path, tiny_network, monkeypatch, capsys, policy
-):
+def test_a_failed_save_stops_the_run_or_is_a_warning_and_repeated(tmp_path, tiny_network, monkeypatch, capsys, policy):
     setup_runtime(mode=0, device_target="CPU")
     saver = saver_of(build(tiny_network), tmp_path, on_error=policy)
     saver.save_now(Progress(batch=1))
@@ -212,7 +210,7 @@ def test_a_save_that_fails_stops_the_run_or_is_told_and_tried_again(
                 saver.save_now(Progress(batch=2))
         else:
             saver.save_now(Progress(batch=2))
-            assert "Training goes on without this checkpoint" in capsys.readouterr().out
+            assert "Training continues without this checkpoint" in capsys.readouterr().out
     assert "No space left" in saver.problem
     assert os.listdir(tmp_path) == ["m-last.ckpt"]
     assert read_checkpoint(tmp_path / "m-last.ckpt").info["training"]["progress"]["batch"] == 1
@@ -237,13 +235,13 @@ def resume_newest(state, store):
     return resume(run, state, store, 2, 8)
 
 
-def test_the_best_so_far_is_remembered(tmp_path, tiny_network):
+def test_the_best_epoch_is_restored(tmp_path, tiny_network):
     state, store = best_run(tmp_path, tiny_network)
     progress, remarks = resume_newest(state, store)
     assert (progress.best_epoch, progress.best_top1, remarks) == (1, 60.0, [])
 
 
-def test_a_best_that_the_state_does_not_know_of_is_not_overwritten_by_a_worse_one(tmp_path, tiny_network):
+def test_a_best_checkpoint_newer_than_the_state_is_not_overwritten_by_a_worse_one(tmp_path, tiny_network):
     state, store = best_run(tmp_path, tiny_network)
     best = read_checkpoint(store.best)
     metrics = {"top1": 90.0, "top5": 100.0, "loss": 0.1}
@@ -252,18 +250,18 @@ def test_a_best_that_the_state_does_not_know_of_is_not_overwritten_by_a_worse_on
     assert (progress.best_epoch, progress.best_top1) == (3, 90.0)
 
 
-def test_a_best_that_is_gone_is_told_and_its_place_is_free(tmp_path, tiny_network):
+def test_a_missing_best_checkpoint_is_reported_and_replaced(tmp_path, tiny_network):
     state, store = best_run(tmp_path, tiny_network)
     store.best.unlink()
     progress, remarks = resume_newest(state, store)
     assert progress.best_top1 is None and "that of epoch 1 (60.00 %) is lost" in remarks[0]
 
 
-def test_a_best_that_is_gone_comes_back_if_the_run_stands_at_it(tmp_path, tiny_network):
+def test_a_missing_best_checkpoint_is_rewritten_at_its_epoch(tmp_path, tiny_network):
     state, store = best_run(tmp_path, tiny_network)
     weights = read_checkpoint(store.best).weights
     store.best.unlink()
-    store.last.unlink()  # so that the run goes on from the end of epoch 1
+    store.last.unlink()  # so that the run resumes from the end of epoch 1
     progress, remarks = resume_newest(state, store)
     assert (progress.epoch, progress.best_top1) == (1, 60.0) and "it is there again" in remarks[0]
     assert_equal(read_checkpoint(store.best).weights, weights)

@@ -1,4 +1,4 @@
-"""The training step against an optimizer written out in NumPy, and its options against each other."""
+"""The training step compared with an optimizer in NumPy, and its options with each other."""
 
 import mindspore as ms
 import numpy as np
@@ -36,7 +36,7 @@ def weight_after(step, batches) -> tuple[np.ndarray, list[float]]:
 
 
 def gradient(weight, images, labels) -> tuple[float, np.ndarray]:
-    """Loss and gradient of softmax regression, float64."""
+    """Return loss and gradient of softmax regression in float64."""
     logits = images.astype(np.float64) @ weight.T
     shifted = logits - logits.max(axis=1, keepdims=True)
     probabilities = np.exp(shifted) / np.exp(shifted).sum(axis=1, keepdims=True)
@@ -46,7 +46,7 @@ def gradient(weight, images, labels) -> tuple[float, np.ndarray]:
     return loss, probabilities.T @ images / len(labels)
 
 
-def test_three_steps_agree_with_momentum_written_out(mode):
+def test_three_steps_equal_momentum_in_numpy(mode):
     weight, velocity, expected_losses = WEIGHT.astype(np.float64), 0.0, []
     for _ in range(3):
         loss, slope = gradient(weight, IMAGES, LABELS)
@@ -67,7 +67,7 @@ def test_accumulating_k_batches_equals_one_batch_of_all(mode, parts):
     assert len(losses) == 4 * parts
 
 
-def test_accumulation_moves_the_schedule_once_per_update(mode):
+def test_accumulation_advances_the_schedule_once_per_update(mode):
     rates = [0.5, 0.25]
     pieces = list(zip(np.split(IMAGES, 2), np.split(LABELS, 2), strict=True))
     whole, _ = weight_after(make_step(lr=rates), [(IMAGES, LABELS)] * 2)
@@ -90,7 +90,7 @@ def test_clipping_applies_to_the_accumulated_gradient(mode):
     np.testing.assert_allclose(accumulated, whole, rtol=1e-5, atol=1e-6)
 
 
-def test_both_modes_train_an_sk_network_alike(tiny_network):
+def test_both_modes_train_an_sk_network_equally(tiny_network):
     rng = np.random.default_rng(0)
     images = rng.standard_normal((8, 3, 16, 16)).astype(np.float32)
     labels = rng.integers(0, 10, 8).astype(np.int32)
@@ -170,7 +170,7 @@ def small_step(opt="momentum", use_nesterov=False, *, drop_path=0.0, loss=None, 
 
 
 def state_of(step) -> dict[str, np.ndarray]:
-    """Copies of all that a call may change, but for the counters of calls."""
+    """Return copies of everything that a call may change, except the counters of calls."""
     cells = [("network", step.network), ("optimizer", step.optimizer)]
     state = {(part, p.name): p for part, cell in cells for p in cell.get_parameters() if not p.name.endswith("draws")}
     if step.accumulate_steps > 1:
@@ -200,7 +200,7 @@ def test_a_step_returns_a_float32_loss_and_whether_it_was_finite_and_updated(mod
 
 
 class UnguardedStep:
-    """What a training step does where nothing can go wrong: gradients, their average over calls, and the update."""
+    """A training step without checks: gradients, their average over calls, and the update."""
 
     def __init__(self, step: TrainStep) -> None:
         self.network, self.optimizer, self.accumulate_steps = step.network, step.optimizer, step.accumulate_steps
@@ -230,8 +230,8 @@ class UnguardedStep:
     "opt, use_nesterov, options",
     [("sgd", False, {}), ("momentum", False, ALL), ("momentum", True, {}), ("adam", False, ALL), ("adamw", False, {})],
 )
-def test_good_steps_are_those_of_a_step_that_guards_nothing(opt, use_nesterov, options):
-    ms.set_context(mode=ms.PYNATIVE_MODE)  # in which the plain step needs no Cell; both modes go through one construct
+def test_finite_steps_equal_those_without_checks(opt, use_nesterov, options):
+    ms.set_context(mode=ms.PYNATIVE_MODE)  # the plain step needs no Cell here; both modes have the same construct
     try:
         step, plain = small_step(opt, use_nesterov, **options), small_step(opt, use_nesterov, **options)
         start, unguarded = state_of(step), UnguardedStep(plain)
@@ -274,8 +274,8 @@ def test_a_bad_first_step_leaves_the_initial_state(mode):
 
 
 @pytest.mark.parametrize("value", [np.inf, 1e30])
-def test_infinite_statistics_are_found_where_loss_and_gradients_stay_finite(mode, value):
-    """An activation whose square overflows makes the variance infinite, and its normalised value 0."""
+def test_infinite_statistics_are_noticed_with_finite_loss_and_gradients(mode, value):
+    """If an activation's square overflows, the variance is infinite and the normalised value 0."""
     step = small_step()
     before = state_of(step)
     assert run(step, [with_pixel(value)]) == [False]
@@ -285,7 +285,7 @@ def test_infinite_statistics_are_found_where_loss_and_gradients_stay_finite(mode
     assert not np.isfinite(step.network.first.bn.moving_variance.asnumpy()).all()
 
 
-def test_an_infinite_gradient_of_a_finite_loss_is_found(mode):
+def test_an_infinite_gradient_of_a_finite_loss_is_noticed(mode):
     def root(logits, labels):
         return ops.sqrt((logits * logits).sum(axis=1) + labels).mean()
 
@@ -299,7 +299,7 @@ def test_an_infinite_gradient_of_a_finite_loss_is_found(mode):
     assert run(step, [(GOOD[0][0], Tensor(np.ones(4, np.float32)))]) == [True]
 
 
-def test_large_finite_gradients_are_not_taken_for_infinite(mode):
+def test_large_finite_gradients_count_as_finite(mode):
     def loss(logits, labels):
         return logits.mean() * 1e37
 
@@ -319,7 +319,7 @@ def test_a_bad_batch_adds_nothing_to_the_accumulated_gradient(mode, place):
     expected = small_step("adam", accumulate_steps=3, clip_norm=0.1)
     run(expected, GOOD[:5])
     sums = tuple(Tensor(total.asnumpy()) for total in expected.sums)
-    expected.optimizer(ops.clip_by_global_norm(sums, 0.1))  # what the sixth call does after its own batch
+    expected.optimizer(ops.clip_by_global_norm(sums, 0.1))  # as the sixth call does after its batch
     for parameter, want in zip(step.optimizer.parameters, expected.optimizer.parameters, strict=True):
         np.testing.assert_array_equal(parameter.asnumpy(), want.asnumpy())
     assert not any(total.asnumpy().any() for total in step.sums)

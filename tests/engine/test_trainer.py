@@ -1,4 +1,4 @@
-"""The order of the loop, what it reports, how it stops and how it is taken up again."""
+"""The training loop: its order, reports, stopping and resuming."""
 
 import math
 
@@ -8,11 +8,11 @@ from mindspore import Tensor
 
 from mindcv.engine import Callback, Evaluation, Progress, StepReport, StepResult, Trainer
 
-GRADIENT = -1.0  # stands for a step with a finite loss and an infinite gradient
+GRADIENT = -1.0  # means a step with a finite loss and an infinite gradient
 
 
 class FakeStep:
-    """Stands for TrainStep: answers with the next of the given losses."""
+    """Replaces TrainStep: returns the next of the given losses."""
 
     def __init__(self, losses, accumulate_steps=1):
         self.losses, self.accumulate_steps, self.calls = iter(losses), accumulate_steps, 0
@@ -60,7 +60,7 @@ class Recorder(Callback):
 
 
 class FakeSaver:
-    """Remembers what it was told."""
+    """Records its calls."""
 
     def __init__(self):
         self.events = []
@@ -91,7 +91,7 @@ def test_fit_reports_mean_loss_best_epoch_and_last_learning_rate():
     np.testing.assert_allclose([r.lr for r in results], [0.6, 0.1])
 
 
-def test_callbacks_see_every_step_and_those_that_need_none_ignore_them():
+def test_callbacks_receive_every_step_and_need_not_handle_it():
     recorder = Recorder()
     losses = [1.0, math.nan, 3.0, 4.0]
     trainer = Trainer(FakeStep(losses, accumulate_steps=2), None, [Callback(), recorder], on_nan="skip")
@@ -105,7 +105,7 @@ def test_callbacks_see_every_step_and_those_that_need_none_ignore_them():
     ]
 
 
-def test_every_epoch_asks_the_loader_for_its_own_order():
+def test_every_epoch_uses_its_own_order():
     loader = FakeLoader()
     Trainer(FakeStep(np.ones(15)), None).fit(loader, epochs=3, learning_rates=np.ones(15))
     assert loader.epochs == [1, 2, 3]
@@ -127,7 +127,7 @@ def test_equal_scores_keep_the_earlier_best():
     assert [r.is_best for r in recorder.results] == [True, False, True]
 
 
-def test_accumulation_leaves_the_batches_that_fill_no_update():
+def test_accumulation_leaves_out_incomplete_updates():
     step = FakeStep(np.ones(8), accumulate_steps=2)
     results = Trainer(step, None).fit(FakeLoader(), epochs=2, learning_rates=[4.0, 3.0, 2.0, 1.0])
     assert step.calls == 8
@@ -139,10 +139,10 @@ def test_accumulation_leaves_the_batches_that_fill_no_update():
     [
         (np.nan, "loss became nan"),
         (np.inf, "loss became inf"),
-        (GRADIENT, "a gradient or running statistic is not finite"),
+        (GRADIENT, "a gradient or running statistic is NaN or infinite"),
     ],
 )
-def test_a_bad_number_stops_the_run_and_is_named_with_epoch_and_step(bad, quantity):
+def test_a_non_finite_value_stops_the_run_and_is_reported_with_epoch_and_step(bad, quantity):
     step = FakeStep([1, 1, 1, 1, 1, 1, bad, 1])
     with pytest.raises(ValueError, match=rf"{quantity} in epoch 2, step 2 of 5.*intact"):
         Trainer(step, None).fit(FakeLoader(), epochs=2, learning_rates=np.ones(10))
@@ -150,7 +150,7 @@ def test_a_bad_number_stops_the_run_and_is_named_with_epoch_and_step(bad, quanti
 
 
 @pytest.mark.parametrize("policy, expected", [("skip", []), ("rollback", ["back", "back"])])
-def test_bad_steps_are_left_out_counted_and_told(capsys, policy, expected):
+def test_bad_steps_are_skipped_counted_and_reported(capsys, policy, expected):
     saver, progress = FakeSaver(), Progress()
     trainer = Trainer(FakeStep([1, np.nan, 2, GRADIENT, 3]), None, saver=saver, on_nan=policy, nan_limit=2)
     [result] = trainer.fit(FakeLoader(), epochs=1, learning_rates=[5, 4, 3, 2, 1], progress=progress)
@@ -159,10 +159,10 @@ def test_bad_steps_are_left_out_counted_and_told(capsys, policy, expected):
     assert saver.events == [*expected, ("epoch", 1, 0)]
     printed = capsys.readouterr().out
     assert "loss became nan in epoch 1, step 2 of 5" in printed and "(1 of at most 2)" in printed
-    assert "a gradient or running statistic is not finite in epoch 1, step 4 of 5" in printed
+    assert "a gradient or running statistic is NaN or infinite in epoch 1, step 4 of 5" in printed
 
 
-def test_the_rate_shown_is_the_one_applied_when_an_accumulated_update_is_left_out():
+def test_the_shown_learning_rate_is_right_after_a_skipped_accumulated_update():
     step = FakeStep([1, 1, np.nan, np.nan, 1, 1], accumulate_steps=2)
     [result] = Trainer(step, None, on_nan="skip").fit(FakeLoader(6), epochs=1, learning_rates=[3.0, 2.0, 1.0])
     assert step.updates == 2 and result.lr == 2.0
@@ -183,7 +183,7 @@ def test_saves_inside_epochs_count_the_batches_of_the_whole_run():
 
 
 class StopAfter:
-    """True from the n-th question on."""
+    """Returns True from the n-th call on."""
 
     def __init__(self, n):
         self.left = n
@@ -194,7 +194,7 @@ class StopAfter:
 
 
 @pytest.mark.parametrize("questions, position", [(3, (0, 2)), (6, (1, 0)), (7, (1, 0)), (9, (1, 2))])
-def test_a_stopped_run_is_saved_where_it_is_and_goes_on_from_there(questions, position):
+def test_a_stopped_run_is_saved_and_resumes_at_its_position(questions, position):
     losses = np.arange(1.0, 11.0)
     whole = Trainer(FakeStep(losses), scores(50.0, 60.0)).fit(FakeLoader(), epochs=2, learning_rates=losses)
 
@@ -214,7 +214,7 @@ def test_a_stopped_run_is_saved_where_it_is_and_goes_on_from_there(questions, po
         assert loader.epochs == [1, 2, (2, 2)]
 
 
-def test_a_run_stopped_during_validation_goes_on_with_that_validation():
+def test_a_run_stopped_during_validation_resumes_with_that_validation():
     progress, loader, step = Progress(), FakeLoader(), FakeStep(np.ones(5))
     Trainer(step, lambda: None, saver=FakeSaver()).fit(loader, epochs=1, learning_rates=np.ones(5), progress=progress)
     assert (progress.epoch, progress.batch) == (0, 5)
@@ -228,7 +228,7 @@ def test_a_run_stopped_before_its_first_step_saves_nothing():
     assert saver.events == []
 
 
-def test_progress_survives_its_own_description():
+def test_progress_is_restored_from_its_description():
     progress = Progress(epoch=1, batch=2, counted=2, loss_sum=0.1 + 0.2, bad_steps=1)
     Trainer(FakeStep(np.ones(5) / 3), scores(50.0)).fit(
         FakeLoader(), epochs=1, learning_rates=np.ones(5), progress=(other := Progress())

@@ -8,7 +8,7 @@ BLOCK = 4096
 
 
 def flips(content: bytes, *, every: int, rng: random.Random) -> Iterator[bytes]:
-    """The content with one byte changed: every so-manieth, and each of the last 100; one bit or all of them."""
+    """Yield the content with one byte changed, in one bit or in all: every `every`-th, and each of the last 100."""
     places = [*range(rng.randrange(every), len(content), every), *range(len(content) - 100, len(content))]
     damaged = bytearray(content)
     for place in places:
@@ -18,7 +18,7 @@ def flips(content: bytes, *, every: int, rng: random.Random) -> Iterator[bytes]:
 
 
 def message_ends(content: bytes) -> list[int]:
-    """Where the entries of a MindSpore checkpoint end: protobuf fields of number 1, each with its length before it."""
+    """Return the ends of a MindSpore checkpoint's entries: length-delimited protobuf fields of number 1."""
     ends, place = [], 0
     while content[place : place + 1] == b"\n":
         size = shift = 0
@@ -36,7 +36,7 @@ def message_ends(content: bytes) -> list[int]:
 
 
 def ways_to_damage() -> dict[str, Callable[[Path], None]]:
-    """Name -> what does it to a file."""
+    """Return name -> function that damages a file."""
 
     def change(make: Callable[[bytes], bytes]) -> Callable[[Path], None]:
         def damage(path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Kills of a training until it is complete, with a look at its folder each time, and at the end."""
+"""Repeated kills of a training until it is complete, checking its folder each time and at the end."""
 
 import csv
 import hashlib
@@ -32,18 +32,18 @@ SCENARIOS = {
 
 
 def outcome(folder: Path) -> dict[str, Any]:
-    """All that a complete run leaves, without the times it took."""
+    """Return the contents of a complete run's folder, without times."""
     with (folder / "metrics.csv").open(newline="") as file:
         rows = [
             {key: row[key] for key in row if not key.endswith(("seconds", "per_second", "wait"))}
             for row in csv.DictReader(file)
         ]
-    # A lock file whose process is dead blocks nobody; it goes when the folder's next training ends.
+    # A dead process's lock file does not block; the next training in the folder removes it.
     files = sorted(path.name for path in folder.iterdir() if path.name != ".lock")
     found: dict[str, Any] = {"files": files, "metrics.csv": rows}
     for path in sorted(folder.glob("*.ckpt")):
         if path.name.endswith("-previous.ckpt"):
-            continue  # the save before last, whichever that was
+            continue  # depends on the kills
         checkpoint = read_checkpoint(path)
         arrays = {**checkpoint.weights, **{f"state {name}": array for name, array in checkpoint.state.items()}}
         for name, array in arrays.items():
@@ -62,7 +62,7 @@ def _without_times(value: Any) -> Any:
 
 
 def differences(one: dict[str, Any], other: dict[str, Any]) -> list[str]:
-    """What differs between two outcomes, for a message."""
+    """Return the differences between two outcomes, for a message."""
     return [
         f"{key}: {one.get(key)!r} / {other.get(key)!r}"[:600]
         for key in sorted(one.keys() | other.keys())
@@ -71,13 +71,13 @@ def differences(one: dict[str, Any], other: dict[str, Any]) -> list[str]:
 
 
 def check_folder(folder: Path, attempts: list[Attempt], before: tuple[int, int]) -> tuple[int, int]:
-    """Check what a kill left.
+    """Check a folder after a kill.
 
     Args:
         attempts: on this folder so far.
-        before: epoch and batch that could be resumed from before the newest of them.
+        before: epoch and batch to resume from before the newest attempt.
     Returns:
-        Epoch and batch that can be resumed from now.
+        Epoch and batch to resume from now.
     """
     if not folder.exists():
         return before
@@ -99,13 +99,13 @@ def check_folder(folder: Path, attempts: list[Attempt], before: tuple[int, int])
 
 @dataclass
 class Kill:
-    """A plan for one kill.
+    """A planned kill.
 
     Attributes:
         kind: for the count at the end: "before <operation>", "inside a write", "at a random time".
-        fault: at an operation.
-        after: seconds, at a time.
-        misses: how many processes came to their end without it.
+        fault: a kill at an operation.
+        after: a kill after this many seconds.
+        misses: number of processes that ended without it.
     """
 
     kind: str
@@ -116,7 +116,7 @@ class Kill:
 
 @dataclass
 class Count:
-    """What a campaign did."""
+    """Counts of a campaign."""
 
     kills: Counter = field(default_factory=Counter)  # kind -> number
     instants: set = field(default_factory=set)  # pairs of operations between which a kill fell
@@ -138,7 +138,7 @@ class Count:
         return sum(self.kills.values())
 
     def lines(self) -> list[str]:
-        """For people."""
+        """Return a readable summary."""
         return [
             f"{self.total} kills in {self.runs} runs, {self.attempts} processes, {self.seconds:.0f} s; "
             f"{len(self.instants)} different instants between two operations on files",
@@ -147,7 +147,7 @@ class Count:
 
 
 def instants(events: list[str]) -> list[tuple[str, str]]:
-    """The different pairs of operations that follow each other, as patterns; an epoch's number is left open."""
+    """Return the different pairs of consecutive operations, as patterns for any epoch number."""
     pairs = zip(["", *events], events, strict=False)
     return list(dict.fromkeys((_pattern(before), _pattern(event)) for before, event in pairs))
 
@@ -157,7 +157,7 @@ def _pattern(event: str) -> str:
 
 
 def plan(reference: Attempt, resumed: Attempt, rng: random.Random, *, times: int, writes: int) -> list[Kill]:
-    """One kill at each different instant of a run and of a resume; some inside writes and at random times."""
+    """Plan a kill at each different instant of a run and of a resume, and some inside writes and at random times."""
     kills = []
     known = instants(reference.events)
     known += [pair for pair in instants(resumed.events) if pair not in known]
@@ -181,7 +181,7 @@ def plan(reference: Attempt, resumed: Attempt, rng: random.Random, *, times: int
 
 
 def in_the_middle() -> Fault:
-    """A kill in the second epoch of a run."""
+    """Return a kill in the second epoch of a run."""
     return Fault("kill", re.escape(SAVED).replace(r"\ ", " "), skip=7)
 
 
@@ -192,10 +192,10 @@ def _fits(pair: tuple[str, str], before: str, event: str) -> bool:
 def run_campaign(
     runner: Runner, root: Path, options: dict[str, Any], seed: int, *, kills: int, times: int, writes: int
 ) -> Count:
-    """Carry out the kills of a plan, on as many runs as that takes.
+    """Execute the kills of a plan, in as many runs as needed.
 
     Args:
-        kills: at most so many of the plan.
+        kills: largest number of kills.
         times, writes: see `plan`.
 
     Raises:
@@ -223,7 +223,7 @@ def run_campaign(
             said.append(f"{kill}: {attempt.code}\n{attempt.console}")
             try:
                 if attempt.code == 0:
-                    if kill.fault:  # the instant is one of a fresh run, or one of a resume: try it on both
+                    if kill.fault:  # the instant occurs in a new or in a resumed run: try both
                         kill.misses += 1
                         kill.fault.skip = 0
                         assert kill.misses < 5, f"cannot be hit: {kill}"

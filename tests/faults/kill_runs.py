@@ -1,7 +1,7 @@
-"""Small trainings that are killed, or meet errors, at chosen operations on their files.
+"""Small trainings with a kill or an error at chosen file operations.
 
-A server process imports everything once and forks one process per attempt, before MindSpore has run an operator: an
-attempt then costs about a second. Run as a script, this file is that server.
+A server process imports everything once and forks a process per attempt, before MindSpore has run an operator, so that
+an attempt takes about a second. Run as a script, this file is the server.
 """
 
 import json
@@ -22,7 +22,7 @@ ROOT = Path(__file__).resolve().parents[2]
 MODEL = "kill_net"
 HANG_SECONDS = 120  # an attempt takes one or two
 
-# Python's audit events of them, all but "open" -> what they are called here.
+# Python's audit events of file operations, except "open" -> their names here.
 _OPERATIONS = {
     **{"os.rename": "rename", "os.remove": "unlink", "os.link": "link", "os.chmod": "chmod", "os.mkdir": "mkdir"},
     **{"os.rmdir": "rmdir", "os.truncate": "truncate"},
@@ -51,12 +51,12 @@ def command(folder: Path, **options: Any) -> list[str]:
 
 @dataclass(frozen=True)
 class Attempt:
-    """How one process ended.
+    """Result of one process.
 
     Attributes:
-        code: its exit code; minus the number of the signal that killed it.
-        console: what it printed.
-        events: its operations on files below the watched folder, in order, the last one perhaps not carried out.
+        code: exit code, or minus the number of the signal that killed it.
+        console: its output.
+        events: its operations on files below the watched folder, in order; the last one may not have happened.
         seconds: time taken.
     """
 
@@ -68,15 +68,15 @@ class Attempt:
 
 @dataclass
 class Fault:
-    """What happens to a process at its operations on files.
+    """A fault of a process at file operations.
 
     Attributes:
-        action: "kill": SIGKILL. "error": the operation fails. "limit": files cannot grow beyond `size` from there on;
-            "cut": as "limit", but the process dies of it, in the middle of a write.
+        action: "kill": SIGKILL. "error": the operation fails. "limit": from then on, files cannot grow beyond `size`;
+            "cut": as "limit", but the process dies in the middle of a write.
         match: a regular expression for whole events, such as "fsync .*".
-        after: another one for the event before it.
-        skip: so many matching events pass before.
-        count: so many matching events are met; None: all from there on.
+        after: another one for the previous event.
+        skip: number of matching events to skip first.
+        count: number of matching events affected; None: all others.
         errno: of "error".
         size: bytes, of "limit" and "cut".
     """
@@ -91,7 +91,7 @@ class Fault:
 
 
 class Runner:
-    """The server, seen from the test. A context manager."""
+    """The client of the server, a context manager."""
 
     def __enter__(self) -> "Runner":
         self._server = subprocess.Popen(
@@ -107,10 +107,10 @@ class Runner:
     def train(
         self, argv: list[str], watch: Path, *, fault: Fault | None = None, kill_after: float | None = None
     ) -> Attempt:
-        """Run `train.py` with these arguments in a process of its own.
+        """Run `train.py` with these arguments in a separate process.
 
         Args:
-            watch: folder whose files' operations are recorded, and met by the fault.
+            watch: folder for whose files operations are recorded and faults happen.
             kill_after: seconds until a SIGKILL.
         """
         request = {"argv": argv, "watch": str(watch), "fault": fault and vars(fault), "kill_after": kill_after}
@@ -123,7 +123,7 @@ class Runner:
 
 def serve() -> None:
     """Answer one request per line of stdin."""
-    os.environ["OPENBLAS_NUM_THREADS"] = "1"  # a process that forks should have no threads
+    os.environ["OPENBLAS_NUM_THREADS"] = "1"  # no threads in a process that forks
     sys.path[:0] = [str(ROOT)]
 
     # isort: split
@@ -148,7 +148,7 @@ def _register() -> None:
     from mindcv.models.layers import Dropout, DropPath
 
     class KillNet(nn.Cell):
-        """Compiles in a second, and has what makes a training hard to repeat."""
+        """Compiles in a second and has random layers, which are hard to resume."""
 
         default_cfg = IMAGENET
 
@@ -186,7 +186,7 @@ def _attempt(main: Any, argv: list[str], watch: str, fault: Any, kill_after: flo
     while is_open:
         ready, _, _ = select.select(is_open, [], [], max(0.0, deadline - time.monotonic()) if is_alive else None)
         if not ready:
-            os.kill(pid, signal.SIGKILL)  # not yet waited for, so the number is still its own
+            os.kill(pid, signal.SIGKILL)  # not waited for yet, so the pid is still valid
             is_alive = False
         for descriptor in ready:
             block = os.read(descriptor, 1 << 16)
@@ -230,9 +230,9 @@ def _become_run(main: Any, argv: list[str], watch: str, fault: Fault | None, con
 
 @dataclass
 class Watcher:
-    """Sees every operation that changes a file below a folder just before it happens, by Python's audit events.
+    """Receives Python's audit events before every operation that changes a file below a folder.
 
-    What is written to an open file raises no event: that is what limits are for.
+    Writing to an open file raises no event; limits are used for that.
     """
 
     folder: str
@@ -278,7 +278,7 @@ class Watcher:
             resource.setrlimit(resource.RLIMIT_FSIZE, (fault.size, resource.RLIM_INFINITY))
 
     def _name(self, file: Any) -> str | None:
-        """A file's name inside the folder; None if it is elsewhere."""
+        """Return a file's name inside the folder; None if it is elsewhere."""
         path = os.readlink(f"/proc/self/fd/{file}") if isinstance(file, int) else os.fspath(file)
         if not isinstance(path, str) or not f"{path}/".startswith(f"{self.folder}/"):
             return None

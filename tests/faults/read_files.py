@@ -1,6 +1,6 @@
-"""Reads files of weights and networks in a process of its own, which they may kill: `read_files.py FOLDER`.
+"""Reads files of weights and networks in a separate process, which they may crash: `read_files.py FOLDER`.
 
-Prints a line of JSON before and after each file: its name, and what became of it.
+Prints a line of JSON before and after each file: its name and the result.
 """
 
 import json
@@ -23,7 +23,7 @@ def say(**what: object) -> None:
 
 
 def read(path: Path) -> int:
-    """Bytes of the arrays that were read."""
+    """Read a file and return the size of its arrays in bytes."""
     if path.suffix in (".onnx", ".mindir"):
         logits = ExportedNetwork(path)(Tensor(np.zeros((1, 3, 8, 8), np.float32)))
         return logits.asnumpy().nbytes
@@ -43,7 +43,7 @@ def main(folder: Path) -> None:
 
 
 def largest_memory() -> int:
-    """Bytes; unlike `getrusage` without those of the process that started this one."""
+    """Return the peak memory in bytes, unlike `getrusage` without the parent's."""
     line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
     return int(line.split()[1]) * 1024
 

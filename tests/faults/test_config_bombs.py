@@ -1,4 +1,4 @@
-"""Recipes and command lines made to exhaust the machine, or to run something: refused in a short sentence, at once."""
+"""Recipes and command lines that would exhaust the machine or execute code: a short error at once."""
 
 import pytest
 from fuzzing import refusal, time_limit
@@ -33,20 +33,20 @@ def load_bytes(folder, content):
     }.items(),
     ids=lambda pair: pair[0],
 )
-def test_a_bomb_is_refused_within_seconds(tmp_path, content):
+def test_a_bomb_is_an_error_within_seconds(tmp_path, content):
     with time_limit(20):
         cfg, message = load_bytes(tmp_path, content[1])
     assert cfg is None
     assert "fuzz.yaml" in message
 
 
-def test_a_recipe_without_end_is_refused():
+def test_an_endless_recipe_is_an_error():
     with time_limit(5), pytest.raises(ValueError, match="too large for a recipe: more than 200,000 characters"):
         load_config(["-c", "/dev/zero"], prog="train")
 
 
 @pytest.mark.parametrize("shape", ["deep", "wide", "doubling"])
-def test_too_many_bases_are_refused(tmp_path, shape):
+def test_too_many_bases_are_an_error(tmp_path, shape):
     for number in range(100):
         bases = {"deep": [number + 1], "wide": [100] * 60, "doubling": [number + 1, number + 1]}[shape]
         (tmp_path / f"{number}.yaml").write_text("base: [" + ", ".join(f"{base}.yaml" for base in bases) + "]")
@@ -74,7 +74,7 @@ def test_too_many_bases_are_refused(tmp_path, shape):
         "%TAG ! tag:yaml.org,2002:python/\n---\naverage: !object/apply:os.mkdir [{victim}]",
     ],
 )
-def test_a_tag_is_refused_and_nothing_is_made(tmp_path, text):
+def test_a_tag_is_an_error_and_creates_nothing(tmp_path, text):
     victim = tmp_path / "victim"
     cfg, message = load_bytes(tmp_path, text.format(victim=victim).encode())
     assert cfg is None

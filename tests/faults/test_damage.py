@@ -1,4 +1,4 @@
-"""A checkpoint that was damaged after it was written: always noticed, never taken for a good one, never thrown away."""
+"""Checkpoints damaged after writing: damage is always noticed, and the files are kept."""
 
 import random
 import shutil
@@ -22,7 +22,7 @@ def runner():
 
 @pytest.fixture(scope="module")
 def stopped(runner, tmp_path_factory):
-    """The folder of a run that was killed in its second epoch."""
+    """The folder of a run killed in its second epoch."""
     folder = tmp_path_factory.mktemp("stopped")
     assert runner.train(command(folder, **OPTIONS), folder, fault=in_the_middle()).code == -9
     return folder
@@ -65,7 +65,7 @@ def test_every_truncation_is_noticed(content, tmp_path):
         path.write_bytes(content[:size])
         if is_refused(path):
             continue
-        # Cut between two of the first entries, it is a whole MindSpore file of fewer weights, as another tool writes.
+        # Cut between two entries, it is a valid MindSpore file of fewer weights, as another tool may write.
         assert size in ends
         checkpoint = read_checkpoint(path)
         assert not checkpoint.info and not checkpoint.state
@@ -76,7 +76,7 @@ def test_every_truncation_is_noticed(content, tmp_path):
 
 
 @pytest.mark.parametrize("way", ways_to_damage())
-def test_a_damaged_last_checkpoint_falls_back_to_the_previous_one(way, stopped, expected, runner, tmp_path):
+def test_after_a_damaged_last_checkpoint_the_previous_one_is_used(way, stopped, expected, runner, tmp_path):
     folder = tmp_path / "run"
     shutil.copytree(stopped, folder)
     path = folder / f"{MODEL}-last.ckpt"
@@ -94,7 +94,7 @@ def test_a_damaged_last_checkpoint_falls_back_to_the_previous_one(way, stopped, 
     assert not differences(expected, end)
 
 
-def test_with_every_checkpoint_damaged_nothing_is_touched(stopped, runner, tmp_path):
+def test_with_every_checkpoint_damaged_nothing_is_changed(stopped, runner, tmp_path):
     folder = tmp_path / "run"
     shutil.copytree(stopped, folder)
     for path in folder.glob("*.ckpt"):

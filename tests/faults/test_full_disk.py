@@ -1,4 +1,4 @@
-"""A disk that is full, read-only or broken in the middle of a run: the run says so, and what was saved stays."""
+"""A disk that becomes full, read-only or broken during a run: an error, and saved files stay."""
 
 import errno
 import os
@@ -12,7 +12,7 @@ from mindcv.checkpoint import read_checkpoint
 
 OPTIONS = {**SCENARIOS["pynative"], "resume": "auto"}
 LAST = rf"\.{MODEL}-last\.saving"
-# What fails, and how; from the third save on.
+# The failing operation and its error, from the third save on.
 ERRORS = {
     "no space for a file": (rf"open {LAST}\.ckpt", errno.ENOSPC),
     "quota": (rf"open {LAST}\.ckpt", errno.EDQUOT),
@@ -34,7 +34,7 @@ def runner():
 
 @pytest.fixture(scope="module", params=["stop", "continue"])
 def policy(request, runner, tmp_path_factory):
-    """on_save_error, and how an undisturbed run with it ends."""
+    """on_save_error, and the outcome of an undisturbed run with it."""
     folder = tmp_path_factory.mktemp("reference")
     options = {**OPTIONS, "on_save_error": request.param}
     assert runner.train(command(folder, **options), folder).code == 0
@@ -42,7 +42,7 @@ def policy(request, runner, tmp_path_factory):
 
 
 def check_stopped(attempt, folder, reason):
-    """Exit code 2 and one sentence: the file, the reason, what is left."""
+    """Check exit code 2 and the sentence: the file, the reason, the remaining checkpoint."""
     assert attempt.code == 2, attempt.console
     assert "Traceback" not in attempt.console
     message = attempt.console.splitlines()[-1]
@@ -52,13 +52,13 @@ def check_stopped(attempt, folder, reason):
 
 
 def check_tidy(folder):
-    """Whole checkpoints, and none of the temporary files."""
+    """Check that all checkpoints are intact and no temporary files are left."""
     check_folder(folder, [], (0, 0))
     assert not list(folder.glob(".*saving*"))
 
 
 @pytest.mark.parametrize("what", ERRORS)
-def test_errors_end_the_run_or_are_survived_as_on_save_error_says(what, policy, runner, tmp_path):
+def test_errors_end_the_run_or_not_as_set_by_on_save_error(what, policy, runner, tmp_path):
     options, expected = policy
     match, number = ERRORS[what]
     argv = command(tmp_path, **options)
@@ -76,7 +76,7 @@ def test_errors_end_the_run_or_are_survived_as_on_save_error_says(what, policy, 
     assert not differences(expected, outcome(tmp_path))
 
 
-def test_a_file_system_that_turns_read_only(policy, runner, tmp_path):
+def test_a_file_system_that_becomes_read_only(policy, runner, tmp_path):
     options, expected = policy
     argv = command(tmp_path, **options)
     fault = Fault("error", r"(?!unlink \.lock).*", skip=40, errno=errno.EROFS)
@@ -113,7 +113,7 @@ def test_hard_links_are_not_needed(runner, policy, tmp_path):
     assert not differences(expected, outcome(tmp_path))
 
 
-def test_a_run_whose_last_checkpoint_is_missing_does_not_end_well(runner, tmp_path):
+def test_a_run_without_its_last_checkpoint_ends_with_an_error(runner, tmp_path):
     argv = command(tmp_path, **OPTIONS, on_save_error="continue")
     attempt = runner.train(argv, tmp_path, fault=Fault("error", rf"open {LAST}\.ckpt", skip=8, errno=errno.ENOSPC))
     assert attempt.code == 2
@@ -124,7 +124,7 @@ def test_a_run_whose_last_checkpoint_is_missing_does_not_end_well(runner, tmp_pa
     assert again.code == 0 and "resumed from" in again.console
 
 
-def test_the_best_checkpoint_that_a_run_names_is_there(runner, tmp_path):
+def test_the_reported_best_checkpoint_exists(runner, tmp_path):
     options = {**OPTIONS, **SCENARIOS["pynative adamw"], "epoch_size": 2, "on_save_error": "continue", "seed": 1}
     fault = Fault("error", rf"open \.{MODEL}-best\.saving\.ckpt", count=1, errno=errno.ENOSPC)
     attempt = runner.train(command(tmp_path, **options), tmp_path, fault=fault)

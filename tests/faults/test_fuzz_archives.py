@@ -1,4 +1,4 @@
-"""Archives of any content: extracted whole below their folder, or refused in a sentence; nothing is left or outside."""
+"""Archives of any content are extracted completely below their folder or are an error that leaves no files."""
 
 import bz2
 import gzip
@@ -47,7 +47,7 @@ def tar_of(members, layout):
 
 
 def outcome(tmp_path, content):
-    """Extract `content` two folders below `tmp_path`; what must hold for anything is checked here."""
+    """Extract `content` two folders below `tmp_path`, and check what must hold for any content."""
     root = tmp_path / "deep" / "root"
     root.mkdir(parents=True)
     (root / "x.tar").write_bytes(content)
@@ -71,7 +71,7 @@ def outcome(tmp_path, content):
     layout=st.sampled_from([tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT]),
     packer=st.sampled_from(sorted(PACKERS)),
 )
-def test_any_members_are_extracted_inside_or_refused(tmp_path_factory, members, layout, packer):
+def test_any_members_are_extracted_inside_or_an_error(tmp_path_factory, members, layout, packer):
     try:
         content = tar_of(members, layout)
     except ValueError:  # a name that this layout cannot hold
@@ -92,7 +92,7 @@ LONG = ("wanted/" + "\u732b" * 60, tarfile.REGTYPE, b"5", "", 0o644)
     changes=st.lists(st.tuples(st.integers(0, 4000), st.integers(0, 255)), max_size=6),
     noise=st.binary(max_size=20),
 )
-def test_any_damage_is_noticed_or_harmless(tmp_path_factory, layout, packer, before, cut, changes, noise):
+def test_any_damage_is_an_error_or_harmless(tmp_path_factory, layout, packer, before, cut, changes, noise):
     data = tar_of([*GOOD, *([] if layout == tarfile.USTAR_FORMAT else [LONG])], layout)
     if not before:
         data = PACKERS[packer](data)
@@ -117,18 +117,18 @@ def test_random_bytes_are_refused(tmp_path_factory, content, start):
     assert outcome(tmp_path_factory.mktemp("fuzz"), start + content) is not None
 
 
-# Archives made to exhaust the machine, or cut where `tarfile` does not see it
+# Archives that would exhaust the machine, or are cut where `tarfile` does not notice
 
 
 def header(name, size, kind=tarfile.REGTYPE):
-    """A member's header that claims any size."""
+    """Return a member's header with any size."""
     info = tarfile.TarInfo(name)
     info.size, info.type = size, kind
     return info.tobuf(tarfile.GNU_FORMAT)
 
 
 def attributes(**pairs):
-    """A pax header, which changes what the header behind it says."""
+    """Return a pax header, which overrides the header after it."""
     lines = b"".join(b"%d %s" % (len(text) + 3, text) for text in [f"{k}={v}\n".encode() for k, v in pairs.items()])
     return header("x", len(lines), tarfile.XHDTYPE) + lines.ljust(-(-len(lines) // 512) * 512, b"\0")
 
@@ -154,7 +154,7 @@ END = bytes(2 * tarfile.BLOCKSIZE)
     }.items(),
     ids=lambda pair: pair[0],
 )
-def test_a_bomb_is_refused_within_seconds_and_in_little_memory(tmp_path, content):
+def test_an_archive_bomb_is_an_error_within_seconds_and_little_memory(tmp_path, content):
     packed = gzip.compress(content[1], 1)
     del content
     tracemalloc.start()
@@ -170,7 +170,7 @@ def test_a_bomb_is_refused_within_seconds_and_in_little_memory(tmp_path, content
 def test_an_archive_cut_between_its_members_is_broken(tmp_path, packer):
     content = tar_of([*GOOD, ("wanted/b", tarfile.REGTYPE, b"5" * 100, "", 0o644)], tarfile.USTAR_FORMAT)
     second = content.index(b"wanted/b")
-    with tarfile.open(fileobj=io.BytesIO(content[:second])) as cut:  # what it means: no error by itself
+    with tarfile.open(fileobj=io.BytesIO(content[:second])) as cut:  # `tarfile` itself reports no error
         assert cut.getnames() == ["wanted", "wanted/a"]
     message = outcome(tmp_path, PACKERS[packer](content[:second]))
     assert "is broken" in message
@@ -182,7 +182,7 @@ def test_an_archive_with_a_damaged_header_is_broken_not_shorter(tmp_path):
     assert "is broken" in outcome(tmp_path, bytes(content))
 
 
-def test_owner_permissions_and_times_of_an_archive_are_not_taken_over(tmp_path):
+def test_owner_permissions_and_times_of_an_archive_are_ignored(tmp_path):
     members = [("wanted", tarfile.DIRTYPE, b"", "", 0o000), ("wanted/a", tarfile.REGTYPE, b"x", "", 0o6777)]
     assert outcome(tmp_path, tar_of(members, tarfile.USTAR_FORMAT)) is None
     for path in (tmp_path / "deep" / "root" / FOLDER, tmp_path / "deep" / "root" / FOLDER / "a"):

@@ -1,4 +1,4 @@
-"""Any YAML file and any command line: a Config that holds every value given, or a sentence."""
+"""Any YAML file and any command line gives a Config with every value, or a one-sentence error."""
 
 import math
 from pathlib import Path
@@ -19,7 +19,7 @@ RECIPES = [path.read_text(encoding="utf-8") for path in sorted((ROOT / "configs"
 
 
 def load(argv, prog="train"):
-    """The Config or None, and the sentence or None; printing and leaving with code 0 is right only for an answer."""
+    """Return (Config, None) or (None, message); printing and exiting with code 0 is right only for help."""
     try:
         return refusal(lambda: load_config(argv, prog=prog))
     except SystemExit as end:
@@ -62,7 +62,7 @@ yaml_texts = (
 
 @fuzz(400)
 @given(yaml_texts, st.sampled_from(["utf-8", "utf-8-sig", "utf-16", "utf-32", "latin-1"]), st.sampled_from(SCRIPTS))
-def test_any_yaml_gives_a_config_or_a_sentence(tmp_path, text, encoding, prog):
+def test_any_yaml_gives_a_config_or_an_error(tmp_path, text, encoding, prog):
     errors = "replace" if encoding == "latin-1" else "surrogatepass"
     load_bytes(tmp_path, text.encode(encoding, errors), prog)
 
@@ -72,7 +72,7 @@ def test_any_yaml_gives_a_config_or_a_sentence(tmp_path, text, encoding, prog):
     st.binary(max_size=200)
     | st.tuples(st.binary(max_size=9), yaml_texts).map(lambda p: p[0] + p[1].encode("utf-8", "surrogatepass"))
 )
-def test_any_bytes_give_a_config_or_a_sentence(tmp_path, content):
+def test_any_bytes_give_a_config_or_an_error(tmp_path, content):
     load_bytes(tmp_path, content)
 
 
@@ -87,17 +87,17 @@ tokens = (
 
 @fuzz(500)
 @given(argv=st.lists(tokens, max_size=7), prog=st.sampled_from(SCRIPTS))
-def test_any_command_line_gives_a_config_or_a_sentence(argv, prog, tmp_path, monkeypatch, capsys):
+def test_any_command_line_gives_a_config_or_an_error(argv, prog, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     load(argv, prog)
     capsys.readouterr()
 
 
-# No value is lost
+# Every value is kept
 
 
 def spell(option, value, draw):
-    """One of the ways to write a legal value; not what the program itself writes."""
+    """Draw one of the spellings of a legal value."""
     if isinstance(value, bool):
         return draw(st.sampled_from(sorted(TRUE if value else FALSE))).upper()
     if value is None:
@@ -114,7 +114,7 @@ def spell(option, value, draw):
 
 
 def legal(option, kind=None):
-    """Strategy for legal values, from what the option declares."""
+    """Return a strategy for legal values, from the option's declaration."""
     if option.choices:
         return st.sampled_from(option.choices)
     if kind is None:
@@ -150,7 +150,7 @@ def legal(option, kind=None):
 
 @st.composite
 def legal_settings(draw, prog="train"):
-    """Key -> legal value, free of the contradictions that load_config refuses."""
+    """Key -> legal value, without the contradictions that are errors in load_config."""
     names = [name for name, option in OPTIONS.items() if prog in option.scripts]
     chosen = draw(st.lists(st.sampled_from(names), unique=True, max_size=12))
     values = {name: draw(legal(OPTIONS[name])) for name in chosen}
@@ -169,7 +169,7 @@ def legal_settings(draw, prog="train"):
         values["min_lr"] = min(values.get("min_lr", 0.0), values.get("lr", 0.01))
         if values.get("scheduler") == "step_decay" and values.get("decay_epochs") is None:
             values["decay_epochs"] = 3
-        values.pop("resume_opt", None)  # makes a resume of ckpt_path
+        values.pop("resume_opt", None)  # with ckpt_path it would mean a resume
         if values.get("opt", "momentum") not in ("sgd", "momentum") or values.get("momentum", 0.9) == 0:
             values.pop("use_nesterov", None)
     values.setdefault("dataset", "cifar10")  # not digits, for which there is a preset
@@ -177,14 +177,14 @@ def legal_settings(draw, prog="train"):
 
 
 def only_if_together(message):
-    """Legal values may be refused for contradicting each other, not for what each of them is."""
+    """Check that legal values are an error only for contradicting each other."""
     if message:
         assert not any(f"{name}: " in message and option.legal in message for name, option in OPTIONS.items()), message
         reject()
 
 
 def quoted(text):
-    """A YAML scalar for any text, whatever is in it."""
+    """Return a YAML scalar for any text."""
     return '"' + "".join(c if c.isascii() and c.isalnum() else f"\\U{ord(c):08x}" for c in text) + '"'
 
 
@@ -193,7 +193,7 @@ def entry(key, text):
 
 
 def must_hold(cfg, key, text, where):
-    """`text`, given for `key`, is in the Config, or a notice says why not."""
+    """Check that `text`, given for `key`, is in the Config, or a notice says why not."""
     if key in ("resume_opt", "ckpt_path") and cfg.given("resume_opt") and cfg.train.resume:
         return  # the two together are a resume of ckpt_path
     if key in OPTIONS:
@@ -218,7 +218,7 @@ def is_off(text, off):
 
 @fuzz(500)
 @given(st.data())
-def test_every_legal_value_arrives_in_any_spelling_and_the_command_line_wins(tmp_path, data):
+def test_every_legal_value_is_read_in_any_spelling_and_the_command_line_wins(tmp_path, data):
     prog = data.draw(st.sampled_from(SCRIPTS))
     values = data.draw(legal_settings("train"))
     on_line = [key for key in values if prog in OPTIONS[key].scripts and data.draw(st.booleans())]
@@ -251,7 +251,7 @@ def test_every_legal_value_arrives_in_any_spelling_and_the_command_line_wins(tmp
     st.dictionaries(st.sampled_from(config.ALL_NAMES), texts, max_size=2),
     st.sampled_from(["train", "train", *SCRIPTS]),
 )
-def test_a_value_of_any_text_is_in_the_config_or_refused(tmp_path, in_file, on_line, prog):
+def test_any_text_value_is_in_the_config_or_an_error(tmp_path, in_file, on_line, prog):
     path = tmp_path / "fuzz.yaml"
     path.write_text(
         "dataset: cifar10\n" * ("dataset" not in in_file) + "\n".join(map(entry, in_file, in_file.values()))
@@ -270,7 +270,7 @@ def test_a_value_of_any_text_is_in_the_config_or_refused(tmp_path, in_file, on_l
 
 @fuzz(300)
 @given(st.data())
-def test_a_changed_recipe_is_read_as_it_stands_or_refused(tmp_path, data):
+def test_a_changed_recipe_is_read_exactly_or_an_error(tmp_path, data):
     lines = data.draw(st.sampled_from(RECIPES)).splitlines(keepends=True)
     lines = [line for line in lines if not line.startswith("#")]
     for _ in range(data.draw(st.integers(1, 3))):
@@ -309,7 +309,7 @@ def test_a_changed_recipe_is_read_as_it_stands_or_refused(tmp_path, data):
 
 @fuzz(300)
 @given(legal_settings())
-def test_any_config_survives_saving(tmp_path, values):
+def test_any_config_is_the_same_after_saving_and_loading(tmp_path, values):
     cfg, message = refusal(lambda: load_config(["dataset=cifar10"], prog="train").inherit(values))
     only_if_together(message)
     gave_way = {key for key in values for notice in cfg.notices if f"{key}=" in notice and " way to " in notice}
@@ -321,7 +321,7 @@ def test_any_config_survives_saving(tmp_path, values):
     assert again == cfg
 
 
-def test_mindcvs_resume_opt_with_ckpt_path_is_resume_and_survives_saving(tmp_path):
+def test_mindcvs_resume_opt_with_ckpt_path_means_resume_also_after_saving(tmp_path):
     cfg = load_config(["dataset=cifar10", "--resume_opt", "--ckpt_path=run/a.ckpt"], prog="train")
     assert (cfg.train.resume, cfg.model.ckpt_path) == ("run/a.ckpt", "")
     assert not cfg.notices

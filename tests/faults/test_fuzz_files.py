@@ -1,4 +1,4 @@
-"""CIFAR and MNIST files of any content: the data set that they hold, or a sentence with the file's path."""
+"""CIFAR and MNIST files of any content give their data set, or an error with the file's path."""
 
 import gzip
 import os
@@ -28,7 +28,7 @@ def damage(content, changed, cut, added):
 
 
 def opened(name, root, split, *paths):
-    """The data set, or None if it is refused; the message must name one of the files."""
+    """Return the data set, or None for an error, whose message must name one of the files."""
     dataset, message = refusal(lambda: create_dataset(name, root, split))
     if message is not None:
         assert any(str(path) in message for path in paths), message
@@ -37,7 +37,7 @@ def opened(name, root, split, *paths):
 
 @fuzz(150)
 @given(name=st.sampled_from(sorted(LAYOUTS)), data=st.data(), changed=changes, cut=cuts, added=st.binary(max_size=9))
-def test_damaged_cifar_files_are_refused_or_give_what_they_hold(tmp_path_factory, name, data, changed, cut, added):
+def test_damaged_cifar_files_are_errors_or_read_exactly(tmp_path_factory, name, data, changed, cut, added):
     write, label_bytes, classes = LAYOUTS[name]
     folder = write(tmp_path_factory.mktemp("fuzz"), 4, 3)
     path = data.draw(st.sampled_from(sorted(p for p in folder.iterdir() if "train" in p.name or "data" in p.name)))
@@ -58,7 +58,7 @@ def test_damaged_cifar_files_are_refused_or_give_what_they_hold(tmp_path_factory
 
 @fuzz(100)
 @given(name=st.sampled_from(sorted(LAYOUTS)), content=st.binary(max_size=60) | st.text().map(str.encode), keep=cuts)
-def test_damaged_names_of_classes_are_refused(tmp_path_factory, name, content, keep):
+def test_damaged_class_names_are_an_error(tmp_path_factory, name, content, keep):
     write, _, classes = LAYOUTS[name]
     folder = write(tmp_path_factory.mktemp("fuzz"), 4, 3)
     (path,) = folder.glob("*.txt")
@@ -70,7 +70,7 @@ def test_damaged_names_of_classes_are_refused(tmp_path_factory, name, content, k
 
 @pytest.mark.parametrize("kind", ["folder", "pipe", "link to nothing"])
 @pytest.mark.parametrize("name", ["data_batch_1.bin", "batches.meta.txt"])
-def test_what_is_no_file_is_not_waited_for(tmp_path, kind, name):
+def test_pipes_and_folders_do_not_block(tmp_path, kind, name):
     folder = fixtures_data.write_cifar10(tmp_path, 4, 3)
     (folder / name).unlink()
     {"folder": os.mkdir, "pipe": os.mkfifo, "link to nothing": lambda path: os.symlink("nowhere", path)}[kind](
@@ -94,9 +94,7 @@ def idx(magic, shape, content):
     added=st.binary(max_size=9),
     before=st.booleans(),
 )
-def test_damaged_mnist_files_are_refused_or_give_what_they_hold(
-    tmp_path_factory, which, packed, changed, cut, added, before
-):
+def test_damaged_mnist_files_are_errors_or_read_exactly(tmp_path_factory, which, packed, changed, cut, added, before):
     folder = fixtures_data.write_mnist(tmp_path_factory.mktemp("fuzz"), 4, 3, compress=packed)
     (path,) = folder.glob(f"train-{which}-ubyte*")
     content = path.read_bytes()
@@ -121,7 +119,7 @@ def test_damaged_mnist_files_are_refused_or_give_what_they_hold(
     content=st.binary(max_size=40),
     packed=st.booleans(),
 )
-def test_any_header_of_mnist_is_refused_or_true(tmp_path_factory, shape, content, packed):
+def test_any_mnist_header_is_an_error_or_correct(tmp_path_factory, shape, content, packed):
     folder = fixtures_data.write_mnist(tmp_path_factory.mktemp("fuzz"), 4, 3, compress=packed)
     (path,) = folder.glob("train-images*")
     path.write_bytes((gzip.compress if packed else bytes)(idx(2051, shape, content)))
@@ -133,7 +131,7 @@ def test_any_header_of_mnist_is_refused_or_true(tmp_path_factory, shape, content
     "shape, packed",
     [((2**31, 2**31, 4), False), ((2**31, 2**31, 4), True), ((2**32 - 1,) * 3, True), ((2**16, 2**16, 2**15), True)],
 )
-def test_a_header_that_promises_too_much_takes_no_memory(tmp_path, shape, packed):
+def test_a_header_that_promises_too_much_allocates_nothing(tmp_path, shape, packed):
     folder = fixtures_data.write_mnist(tmp_path, 4, 3, compress=packed)
     (path,) = folder.glob("train-images*")
     path.write_bytes((gzip.compress if packed else bytes)(idx(2051, shape, b"")))
@@ -145,7 +143,7 @@ def test_a_header_that_promises_too_much_takes_no_memory(tmp_path, shape, packed
         tracemalloc.stop()
 
 
-def test_a_compressed_file_that_holds_more_than_its_header_promises_is_not_unpacked(tmp_path):
+def test_a_compressed_file_longer_than_its_header_says_is_not_decompressed(tmp_path):
     folder = fixtures_data.write_mnist(tmp_path, 4, 3, compress=True)
     (path,) = folder.glob("train-images*")
     path.write_bytes(gzip.compress(idx(2051, (4, 28, 28), bytes(300_000_000)), 1))

@@ -1,4 +1,4 @@
-"""Checkpoints, weight files and networks with damage: read, or refused in a sentence; the process that reads survives.
+"""Damaged checkpoints, weight files and networks are read or a one-sentence error; the process survives.
 
 The readers hand files to C++ (MindSpore, onnxruntime), which could end the process: so a process of its own reads them.
 """
@@ -26,7 +26,7 @@ INFO = {"model": {"model": "sknet50", "num_classes": 2, "in_channels": 3}, "clas
 
 
 def damaged(content, rng):
-    """One of: a flipped bit, other bytes, a cut, a piece left out, twice or elsewhere, noise at the end."""
+    """Damage a file: a flipped bit, other bytes, a cut, a piece removed, repeated or moved, or noise at the end."""
     data = bytearray(content)
     for _ in range(rng.choice([1, 1, 2, 4])):
         start = rng.randrange(max(len(data), 1))
@@ -51,7 +51,7 @@ def damaged(content, rng):
 
 
 def made_up(rng):
-    """A checkpoint of arrays whose descriptions are drawn at random."""
+    """Return a checkpoint of arrays with random descriptions."""
     parts = []
     for _ in range(rng.randrange(1, 4)):
         dims, size = rng.choice([([], 4), ([1], 4), ([2], 8), ([2, 1], 8)])
@@ -73,7 +73,7 @@ def made_up(rng):
 
 @pytest.fixture(scope="module")
 def originals(tmp_path_factory):
-    """Name -> the bytes of a file that is read without complaint."""
+    """Name -> content of a valid file."""
     folder = tmp_path_factory.mktemp("originals")
     save_checkpoint(folder / "own.ckpt", WEIGHTS, INFO)
     entries = [{"name": name, "data": ms.Tensor(value)} for name, value in WEIGHTS.items()]
@@ -100,7 +100,7 @@ def originals(tmp_path_factory):
 
 
 def read_all(folder):
-    """What became of each file, from a process that reads all of them."""
+    """Read all files in a separate process and return the result of each."""
     run = subprocess.run(
         [sys.executable, HERE / "read_files.py", folder],
         capture_output=True,
@@ -126,11 +126,11 @@ def test_undamaged_files_are_read(originals, tmp_path):
 COUNTS = {"own.ckpt": 150, "plain.ckpt": 200, "crc.ckpt": 100, "own.onnx": 100, "plain.onnx": 200}
 OTHERS = 40  # of each other file
 MADE_UP = 200
-INPUTS["test_fuzz_weights.py: test_a_damaged_file_is_read_or_refused"] = SCALE * (sum(COUNTS.values()) + 7 * OTHERS)
-INPUTS["test_fuzz_weights.py: test_a_made_up_checkpoint_is_read_or_refused"] = SCALE * MADE_UP
+INPUTS["test_fuzz_weights.py: test_a_damaged_file_is_read_or_an_error"] = SCALE * (sum(COUNTS.values()) + 7 * OTHERS)
+INPUTS["test_fuzz_weights.py: test_a_random_checkpoint_is_read_or_an_error"] = SCALE * MADE_UP
 
 
-def test_a_damaged_file_is_read_or_refused(originals, tmp_path):
+def test_a_damaged_file_is_read_or_an_error(originals, tmp_path):
     rng = random.Random(20260101 + SCALE)
     for name, content in originals.items():
         for number in range(COUNTS.get(name, OTHERS) * SCALE):
@@ -138,14 +138,14 @@ def test_a_damaged_file_is_read_or_refused(originals, tmp_path):
     outcome = read_all(tmp_path)
     assert {name: line for name, line in outcome.items() if line.get("refused") is False} == {}
     for name, line in outcome.items():
-        if name.endswith(".ckpt") and "size" in line:  # nothing is made up: each byte is one of the file
+        if name.endswith(".ckpt") and "size" in line:  # no more bytes than the file has
             assert line["size"] <= (tmp_path / name).stat().st_size, name
     read = {name for name, line in outcome.items() if "size" in line}
     unchanged = {name for name in read if (tmp_path / name).read_bytes() == originals[name.split("_", 1)[1]]}
     assert not {name for name in read - unchanged if name.endswith(("own.ckpt", "own.onnx"))}, "damage went unnoticed"
 
 
-def test_a_made_up_checkpoint_is_read_or_refused(tmp_path):
+def test_a_random_checkpoint_is_read_or_an_error(tmp_path):
     rng = random.Random(20260102 + SCALE)
     for number in range(MADE_UP * SCALE):
         (tmp_path / f"{number}.ckpt").write_bytes(made_up(rng))

@@ -1,11 +1,11 @@
-"""A training that is killed at any instant and started again ends as the one that was never killed."""
+"""A training killed at any instant and started again ends like an undisturbed one."""
 
 import pytest
 from faults.kill_campaign import SCENARIOS, differences, in_the_middle, outcome, run_campaign
 from faults.kill_runs import MODEL, Fault, Runner, command
 
 SEED = 20
-# How many kills; the last scenario writes every kind of file and meets a kill at every instant there is.
+# Numbers of kills; the last scenario writes every kind of file and is killed at every instant.
 KILLS = {"graph": 24, "graph adamw": 8, "pynative": 8, "pynative adamw": 1000}
 
 
@@ -17,13 +17,13 @@ def runner():
 
 @pytest.mark.slow
 @pytest.mark.parametrize("scenario", SCENARIOS)
-def test_killed_runs_end_as_the_run_that_was_never_killed(scenario, runner, tmp_path):
+def test_killed_runs_end_like_an_undisturbed_run(scenario, runner, tmp_path):
     count = run_campaign(runner, tmp_path, SCENARIOS[scenario], SEED, kills=KILLS[scenario], times=10, writes=3)
     print(*count.lines(), sep="\n")
     assert count.total >= min(KILLS[scenario], 70)
 
 
-def test_a_kill_while_an_earlier_run_moves_away_loses_no_file(runner, tmp_path):
+def test_a_kill_while_moving_an_earlier_run_loses_no_file(runner, tmp_path):
     options = {"mode": 1, "keep_checkpoint_max": 1, "epoch_size": 1}
     first = tmp_path / "first"
     assert runner.train(command(first, **options, seed=1), first).code == 0
@@ -47,7 +47,7 @@ def test_a_kill_while_an_earlier_run_moves_away_loses_no_file(runner, tmp_path):
         assert not differences(expected, end)
 
 
-def test_a_kill_after_which_nothing_is_left_to_do_leaves_a_complete_run(runner, tmp_path):
+def test_a_kill_at_the_end_leaves_a_complete_run(runner, tmp_path):
     argv = command(tmp_path, mode=1, resume="auto", epoch_size=1)
     assert runner.train(argv, tmp_path, fault=Fault("kill", r"unlink \.lock")).code == -9
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}

@@ -1,4 +1,4 @@
-"""What files and names from strangers cannot do: run code, write elsewhere, steer a terminal or a spreadsheet."""
+"""Untrusted files and names cannot execute code, write elsewhere, or control a terminal or a spreadsheet."""
 
 import ast
 import csv
@@ -21,11 +21,17 @@ from mindcv.weights.catalog import weight_records
 ROOT = Path(config.__file__).parent
 OTHERS = {".venv", ".bench", "build"}  # not this repository's
 SOURCES = [path for path in sorted(ROOT.rglob("*.py")) if not OTHERS & set(path.relative_to(ROOT).parts)]
-# Tests that make pickles, most of them to do harm, and show that they are refused.
-ATTACKS = {"test_torch_attacks.py", "test_torch_file.py", "test_datasets.py", "torch_format.py", "make_torch_files.py"}
+# Tests that make pickles, most of them malicious, to check that they are errors.
+ATTACKS = {
+    "test_torch_attacks.py",
+    "test_torch_file.py",
+    "test_data_factory.py",
+    "torch_format.py",
+    "make_torch_files.py",
+}
 
 
-# No way to run what a file says
+# No execution of file contents
 
 MODULES = {"pickle", "_pickle", "marshal", "shelve", "dill", "cloudpickle", "joblib", "jsonpickle", "imp", "xmlrpc"}
 CALLS = {
@@ -45,7 +51,7 @@ SAFE_LOADERS = {"yaml.SafeLoader", "yaml.BaseLoader", "yaml.CSafeLoader"}
 
 
 def dangers(source):
-    """What in a Python source could run code or write files that somebody else chose."""
+    """Return the parts of a Python source that could execute code or write files chosen by others."""
     found = []
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
@@ -73,11 +79,11 @@ def dangers(source):
     from yaml import unsafe_load|from os import system|zipfile.ZipFile(x).extractall()|f(shell=given)|import shelve
     __import__(name)|from tempfile import mktemp""".replace("\n", "|").split("|"),
 )
-def test_the_scan_sees_what_is_dangerous(source):
+def test_the_scan_finds_dangerous_code(source):
     assert dangers(source.strip())
 
 
-def test_nothing_in_the_sources_runs_what_a_file_says():
+def test_no_source_executes_file_contents():
     assert len(SOURCES) > 100
     found = {
         str(path.relative_to(ROOT)): dangers(path.read_text("utf-8")) for path in SOURCES if path.name not in ATTACKS
@@ -85,7 +91,7 @@ def test_nothing_in_the_sources_runs_what_a_file_says():
     assert {path: what for path, what in found.items() if what} == {}
 
 
-def test_published_files_come_over_https_and_have_hashes():
+def test_published_files_use_https_and_have_hashes():
     records = weight_records()
     assert len(records) > 5
     for record in records:
@@ -106,7 +112,7 @@ def clean(text):
 
 
 @pytest.mark.parametrize("name", HOSTILE)
-def test_an_error_message_cannot_steer_the_terminal(name, capsys):
+def test_an_error_message_cannot_control_the_terminal(name, capsys):
     with pytest.raises(SystemExit) as caught:
         run_script(lambda argv: load_config(argv, prog="train"), [f"--data_dir{name}=x"])
     assert caught.value.code == 2
@@ -117,7 +123,7 @@ def test_an_error_message_cannot_steer_the_terminal(name, capsys):
     assert clean(message)
 
 
-def test_a_hostile_name_in_a_folder_is_escaped_when_it_is_suggested(tmp_path, capsys):
+def test_a_suggested_hostile_name_is_escaped(tmp_path, capsys):
     (tmp_path / "recipe\x1b[.yaml").write_text("seed: 1")
     with pytest.raises(SystemExit):
         run_script(lambda argv: load_config(argv, prog="train"), ["-c", f"{tmp_path}/recipe.yaml"])
@@ -126,7 +132,7 @@ def test_a_hostile_name_in_a_folder_is_escaped_when_it_is_suggested(tmp_path, ca
     assert clean(message)
 
 
-def test_a_name_that_is_no_text_can_be_printed_by_a_script(capsys):
+def test_an_undecodable_name_can_be_printed(capsys):
     with pytest.raises(SystemExit) as caught:
         run_script(lambda argv: print(f"written to {os.fsdecode(bytes([0xFF]))}.csv"), [])
     assert caught.value.code == 0
@@ -135,13 +141,13 @@ def test_a_name_that_is_no_text_can_be_printed_by_a_script(capsys):
 
 # Names in reports
 
-# Bytes that a file name can have, most of them hostile; and any class name a checkpoint can have.
+# Bytes that a file name can have, most of them hostile, and any class name.
 PIECES = ["=cmd|' /C calc'!A0", "\x1b[31m", "\U0001f600", "\udcff", "\uff1d", *"=+-@\t\n\r'\";,|a "]
 names = st.lists(st.sampled_from(PIECES), min_size=1, max_size=6).map("".join)
 
 
 def is_formula(cell):
-    """What a spreadsheet program may run: the starts that OWASP lists, and their full-width forms."""
+    """Return whether a spreadsheet program may run a cell: the starts listed by OWASP, and their full-width forms."""
     return cell[:1] in tuple("=+-@\t\r\n\uff1d\uff0b\uff0d\uff20")
 
 
@@ -164,7 +170,7 @@ def test_no_name_becomes_a_formula_another_cell_or_broken_json(tmp_path, name, c
     assert clean(format_predictions(predictions, failures))
 
 
-def test_files_with_hostile_names_are_found_and_reported_as_they_are(tmp_path):
+def test_files_with_hostile_names_are_found_and_reported_exactly(tmp_path):
     hostile = [b"=1+1.png", b"a\nb.png", b"\xff\xfe.png", b"\x1b[31m.png", b"a;rm -rf $(x).png", b"-rf.png"]
     for name in hostile:
         (tmp_path / os.fsdecode(name)).write_bytes(b"x")

@@ -35,7 +35,7 @@ def test_loss_and_gradient_equal_the_closed_form(mode, kind, label_smoothing):
 
 def test_logits_of_ten_thousand_give_exact_loss_and_finite_gradient(mode):
     logits = np.array([[1e4, -1e4, 0.0], [-1e4, 1e4, 0.0]], np.float32)
-    labels = np.array([1, 1], np.int32)  # once hopelessly wrong: 2e4 nats, once right: 0
+    labels = np.array([1, 1], np.int32)  # wrong: 2e4 nats, right: 0
     expected, expected_grad = cross_entropy(logits, labels)
     assert expected == 1e4
     loss, grad = ms.value_and_grad(CrossEntropy())(Tensor(logits), Tensor(labels))
@@ -46,13 +46,13 @@ def test_logits_of_ten_thousand_give_exact_loss_and_finite_gradient(mode):
 def test_float16_logits_are_computed_in_float32(mode):
     logits, labels = examples("indices", num_classes=1000)
     half = logits.astype(np.float16)
-    expected, _ = cross_entropy(half, labels)  # from the rounded logits: what remains is the error of the computation
+    expected, _ = cross_entropy(half, labels)  # from the rounded logits, to see the error of the computation alone
     loss = CrossEntropy()(Tensor(half), Tensor(labels))
     assert loss.dtype == ms.float32
     assert float(loss) == pytest.approx(expected, rel=TOLERANCE)  # float16 has three digits
 
 
-def test_uniform_logits_cost_log_k_whatever_the_smoothing(mode):
+def test_uniform_logits_give_log_k_for_any_smoothing(mode):
     loss = CrossEntropy(0.3)(Tensor(np.full((2, 7), 5.0, np.float32)), Tensor(np.array([0, 6], np.int32)))
     assert float(loss) == pytest.approx(np.log(7), rel=TOLERANCE)
 
@@ -65,7 +65,7 @@ def test_indices_equal_one_hot_probabilities(mode):
     assert float(by_index) == pytest.approx(float(by_probability), rel=TOLERANCE)
 
 
-def test_one_compiled_loss_serves_every_batch_size():
+def test_the_loss_works_for_every_batch_size():
     ms.set_context(mode=ms.GRAPH_MODE)
     loss = CrossEntropy(0.1)
     loss.set_inputs(Tensor(shape=[None, 5], dtype=ms.float32), Tensor(shape=[None], dtype=ms.int32))
@@ -76,6 +76,6 @@ def test_one_compiled_loss_serves_every_batch_size():
 
 
 @pytest.mark.parametrize("label_smoothing", [-0.1, 1.0, float("nan")])
-def test_smoothing_out_of_range_is_refused(label_smoothing):
+def test_smoothing_out_of_range_is_an_error(label_smoothing):
     with pytest.raises(ValueError, match=rf"label_smoothing must be a number in \[0, 1\); got {label_smoothing}"):
         CrossEntropy(label_smoothing)

@@ -1,4 +1,4 @@
-"""Every registered loss keeps the contract: a scalar float32 with the right gradient, the same at each call."""
+"""Contract of every registered loss: a deterministic float32 scalar with the right gradient."""
 
 import mindspore as ms
 import numpy as np
@@ -42,6 +42,6 @@ def test_label_smoothing_reaches_the_loss():
     assert isinstance(create_loss(), CrossEntropy)
 
 
-def test_unknown_loss_is_refused_with_the_known_ones():
+def test_an_unknown_loss_is_an_error_that_lists_the_known_ones():
     with pytest.raises(ValueError, match=r"unknown loss 'CEE'.*Known: CE"):
         create_loss("CEE")

@@ -1,4 +1,4 @@
-"""The list of images that a run has left out."""
+"""The list of skipped images."""
 
 import csv
 
@@ -10,7 +10,7 @@ class FakeLoader:
         self.bad_images = bad_images
 
 
-def test_the_list_of_bad_images_exists_only_if_there_are_any_and_names_each_once(tmp_path):
+def test_the_list_exists_only_for_bad_images_and_has_each_once(tmp_path):
     path = tmp_path / "bad_images.csv"
     train, validation = FakeLoader(), FakeLoader()
     file = BadImagesFile(path, train, validation)
@@ -31,7 +31,7 @@ def test_the_list_of_bad_images_exists_only_if_there_are_any_and_names_each_once
     assert len(resumed) == 2
 
 
-def test_a_list_that_cannot_be_written_is_told_and_written_later(tmp_path, capsys):
+def test_a_list_that_cannot_be_written_is_a_warning_and_written_later(tmp_path, capsys):
     path = tmp_path / "out" / "bad_images.csv"
     file = BadImagesFile(path, FakeLoader(**{"a.jpg": "cut"}))
     file.update()

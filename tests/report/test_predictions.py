@@ -1,4 +1,4 @@
-"""Predictions on the terminal and in files: nothing is lost, misaligned or half written."""
+"""Predictions on the terminal and in files: complete, aligned and written atomically."""
 
 import csv
 import json
@@ -46,7 +46,7 @@ def test_json_is_a_list_of_objects(tmp_path):
     assert entries[2]["candidates"] == []
 
 
-# Any bytes but those that a file name cannot have, as the file system gives them to Python.
+# Any bytes that a file name can have, as the file system gives them to Python.
 _file_names = st.binary(min_size=1, max_size=12).filter(lambda b: not {0, 47} & set(b) and b != b".").map(os.fsdecode)
 
 
@@ -74,7 +74,7 @@ def test_a_failed_write_leaves_the_earlier_file_and_nothing_else(tmp_path):
     assert json.loads(path.read_text()) == []
 
 
-def test_places_that_cannot_be_written_are_refused_beforehand(tmp_path):
+def test_unwritable_places_are_an_error_beforehand(tmp_path):
     (tmp_path / "folder.csv").mkdir()
     for path, message in (
         (tmp_path / "out.txt", r"named \*\.csv or \*\.json; got"),
@@ -112,7 +112,7 @@ def test_the_table_fits_the_terminal_and_its_columns_line_up(width):
     assert lines[0].split() == ["image", "class", "runners-up"]
 
 
-def test_a_wide_terminal_shows_everything_and_a_narrow_one_says_what_is_left_out():
+def test_a_wide_terminal_shows_everything_and_a_narrow_one_abbreviates():
     wide, narrow = (format_predictions(MANY, width=width) for width in (200, 80))
     assert str(LONG) in wide
     assert "golden retriever 25.0 %, lynx 12.5 %" in wide
@@ -122,7 +122,7 @@ def test_a_wide_terminal_shows_everything_and_a_narrow_one_says_what_is_left_out
     assert "golden retriever 25.0 %" in narrow or "... 25.0 %" in narrow
 
 
-def test_without_runners_up_the_paths_get_their_room():
+def test_without_runners_up_paths_get_their_columns():
     text = format_predictions([(path, candidates[:1]) for path, candidates in MANY], width=130)
     assert str(LONG) in text
     assert "runners-up" not in text
@@ -144,7 +144,7 @@ def test_failures_are_listed_with_their_reasons():
     assert format_predictions([], FAILURES).startswith("not predicted, 1 of 1:\n")
 
 
-def test_a_name_cannot_break_a_line_or_steer_the_terminal():
+def test_a_name_cannot_break_a_line_or_control_the_terminal():
     name = os.fsdecode(b"a\n\x1b[31m\xff.png")
     text = format_predictions([(Path(name), [(0, "red\x07", 1.0)]), MANY[0]], [(Path(name), "bad\nreason")])
     assert r"a\n\x1b[31m\udcff.png" in text

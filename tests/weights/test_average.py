@@ -1,4 +1,4 @@
-"""Averages of checkpoints, and checkpoints without the traces of training."""
+"""Averages of checkpoints, and checkpoints without training state."""
 
 import json
 from dataclasses import fields
@@ -32,7 +32,7 @@ def checkpoint(name="a.ckpt", seed=0, weights=None, **info) -> Checkpoint:
     return Checkpoint(Path(name), {**own, **(weights or {})}, {**INFO, **info})
 
 
-def test_the_average_is_that_of_float64_rounded_once():
+def test_the_average_is_computed_in_float64_and_rounded_once():
     checkpoints = [checkpoint(f"{seed}.ckpt", seed, epoch=seed) for seed in range(3)]
     weights, info = average_checkpoints(checkpoints)
     for name in ("conv.weight", "bn.moving_mean", "half"):
@@ -45,13 +45,13 @@ def test_the_average_is_that_of_float64_rounded_once():
     assert info.keys() == INFO.keys() - {"epoch", "metrics"} | {"averaged_from"}
 
 
-def test_large_float16_values_do_not_overflow_on_the_way():
+def test_large_float16_values_do_not_overflow():
     big = {"half": np.full(5, 60000, np.float16)}
     weights, _ = average_checkpoints([checkpoint(weights=big), checkpoint(weights=big)])
     np.testing.assert_array_equal(weights["half"], big["half"])
 
 
-def test_averaging_copies_changes_nothing_and_shares_no_memory():
+def test_the_average_of_equal_checkpoints_is_an_equal_copy():
     first = checkpoint()
     weights, _ = average_checkpoints([first, checkpoint("b.ckpt"), checkpoint("c.ckpt")])
     for name, array in weights.items():
@@ -71,18 +71,18 @@ def test_averaging_copies_changes_nothing_and_shares_no_memory():
             "another list of classes: ..cat., .cow.., not ..cat., .dog..",
         ),
         (checkpoint("b.ckpt", config={**INFO["config"], "mean": (0.5,)}), "another mean and std"),
-        (checkpoint("b.ckpt", weights={"extra": np.ones(1)}), "has besides extra"),
+        (checkpoint("b.ckpt", weights={"extra": np.ones(1)}), "has in addition extra"),
         (checkpoint("b.ckpt", weights={"half": np.ones(6, np.float16)}), "another shape or dtype of half"),
         (checkpoint("b.ckpt", weights={"half": np.ones(5, np.float32)}), "another shape or dtype of half"),
         (
             checkpoint("b.ckpt", weights={"steps": np.array([7, 9])}),
-            r"steps is int64.*b\.ckpt has another value than a",
+            r"steps is int64.*its values in b\.ckpt and a\.ckpt differ",
         ),
         (checkpoint("b.ckpt", weights={"half": np.full(5, np.nan, np.float16)}), r"b\.ckpt holds NaN .* half"),
-        (Checkpoint(Path("b.ckpt"), {}, {}), r"b\.ckpt does not describe itself"),
+        (Checkpoint(Path("b.ckpt"), {}, {}), r"b\.ckpt has no description"),
     ],
 )
-def test_checkpoints_that_differ_are_refused_by_name(other, message):
+def test_differing_checkpoints_are_an_error_that_names_the_file(other, message):
     with pytest.raises(ValueError, match=message):
         average_checkpoints([checkpoint(), checkpoint("same.ckpt"), other])
 
@@ -97,19 +97,19 @@ def test_all_differences_are_listed_with_their_files():
     assert "lacks half" in lines[1]
 
 
-def test_a_description_from_a_file_equals_the_same_one_from_memory():
+def test_descriptions_from_a_file_and_from_memory_are_equal():
     read = checkpoint("b.ckpt", **json.loads(json.dumps(INFO)))
     assert read.info["config"]["mean"] != INFO["config"]["mean"]
     average_checkpoints([checkpoint(), read])
 
 
 @pytest.mark.parametrize("count", [0, 1])
-def test_an_average_needs_two(count):
+def test_an_average_needs_two_checkpoints(count):
     with pytest.raises(ValueError, match=f"at least two checkpoints; got {count}"):
         average_checkpoints([checkpoint()] * count)
 
 
-def test_stripping_keeps_what_using_the_weights_needs():
+def test_stripping_keeps_the_entries_needed_to_use_the_weights():
     whole = checkpoint(averaged_from=[], source="elsewhere")
     weights, info = strip_checkpoint(whole)
     assert weights.keys() == whole.weights.keys()
@@ -117,7 +117,7 @@ def test_stripping_keeps_what_using_the_weights_needs():
     assert info["model"] == INFO["model"]
     assert info["config"] == {key: INFO["config"][key] for key in USE_CONFIG}
     assert strip_checkpoint(Checkpoint(whole.path, weights, info))[1] == info
-    with pytest.raises(ValueError, match="does not describe itself"):
+    with pytest.raises(ValueError, match="has no description"):
         strip_checkpoint(Checkpoint(Path("x.ckpt"), weights, {}))
 
 

@@ -1,4 +1,4 @@
-"""The catalog of published weights: legal records, all models accounted for, and the facts that were published."""
+"""The catalog of published weights: valid records, all models covered, and published facts."""
 
 import re
 from dataclasses import fields
@@ -37,7 +37,7 @@ def test_every_record_is_legal(record):
 
 
 @pytest.mark.parametrize("record", [record for record in RECORDS if record.url], ids=lambda record: record.url_file)
-def test_a_urls_file_name_carries_its_hash(record):
+def test_a_urls_file_name_contains_its_hash(record):
     assert record.url.startswith("https://")
     assert re.fullmatch("[0-9a-f]{8,64}", record.url_sha256)
     assert re.search(rf"-{record.url_sha256}(-910v2)?\.(pth|ckpt)$", record.url)
@@ -112,16 +112,16 @@ def test_both_names_of_one_network_have_the_same_default():
     ("model", "name", "message"),
     [
         ("sknet26", None, r"no weights are published for 'sknet26'\. Models with weights: .*sknet50"),
-        ("resnet50", "a1_in", r"no weights 'a1_in' .*Did you mean 'a1_in1k'.* There are: a1_in1k, .*, mindcv"),
+        ("resnet50", "a1_in", r"no weights 'a1_in' .*Did you mean 'a1_in1k'.* Known: a1_in1k, .*, mindcv"),
         ("sknet50", "mindcv", r"cannot be used for 'sknet50': .* no groups"),
     ],
 )
-def test_a_name_that_is_not_there_is_answered_with_those_that_are(model, name, message):
+def test_an_unknown_name_is_an_error_that_lists_the_known_ones(model, name, message):
     with pytest.raises(ValueError, match=message):
         find_weights(model, name)
 
 
-def test_the_table_shows_every_weight_and_every_model_without():
+def test_the_table_lists_all_weights_and_models_without_weights():
     names = list_models()
     lines = format_table(names).splitlines()
     assert max(map(len, lines)) <= 120
@@ -133,7 +133,7 @@ def test_the_table_shows_every_weight_and_every_model_without():
     assert lines[0].index("source") == lines[-1].index("mindcv", lines[0].index("at"))
 
 
-def test_imagenets_classes_are_1000_in_the_order_of_their_wordnet_ids():
+def test_imagenet_has_1000_classes_in_the_order_of_their_wordnet_ids():
     classes = imagenet_classes()
     wnids, names = zip(*classes, strict=True)
     assert len(classes) == len(set(wnids)) == len(set(names)) == 1000
@@ -156,5 +156,5 @@ def test_imagenets_classes_are_1000_in_the_order_of_their_wordnet_ids():
         (999, "n15075141", "toilet tissue"),
     ],
 )
-def test_classes_that_are_well_known(index, wnid, name):
+def test_well_known_classes(index, wnid, name):
     assert imagenet_classes()[index] == (wnid, name)

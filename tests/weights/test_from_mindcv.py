@@ -21,7 +21,7 @@ def names_of(network):
 
 
 def arrays_for(network):
-    """Arrays under MindCV's names that differ from one another."""
+    """Return distinct arrays under MindCV's names."""
     shapes = {parameter.name: parameter.shape for parameter in network.get_parameters()}
     renamed = mindcv_names(shapes)
     return {renamed[name]: np.full(shape, number) for number, (name, shape) in enumerate(shapes.items())}
@@ -72,7 +72,7 @@ def test_names_are_mindcvs(model, pairs):
 
 
 @pytest.mark.parametrize("model", ["resnet18", "seresnet50", "skresnet18"])
-def test_mindcvs_names_are_told_from_ours_and_timms(model):
+def test_mindcvs_names_are_distinguished_from_ours_and_timms(model):
     names = names_of(create_model(model, num_classes=10))
     assert is_mindcv(mindcv_names(names).values())
     assert not is_mindcv(names)
@@ -81,7 +81,7 @@ def test_mindcvs_names_are_told_from_ours_and_timms(model):
 
 
 @pytest.mark.parametrize("model", ["seresnet50", "skresnet18"])
-def test_every_array_arrives_under_its_own_name_and_shape(model):
+def test_every_array_keeps_its_name_and_shape(model):
     network = create_model(model, num_classes=10)
     given = arrays_for(network)
     converted = from_mindcv(given, network)
@@ -91,7 +91,7 @@ def test_every_array_arrives_under_its_own_name_and_shape(model):
         np.testing.assert_array_equal(converted[name], given[mindcv_name])
 
 
-def test_names_without_counterpart_are_listed_on_both_sides(resnet):
+def test_unmatched_names_are_listed_for_both_sides(resnet):
     given = arrays_for(resnet)
     del given["layer2.0.bn1.beta"]
     given["end_point.weight"] = np.zeros(3)
@@ -101,7 +101,7 @@ def test_names_without_counterpart_are_listed_on_both_sides(resnet):
     assert "Unknown to the network: end_point.weight." in str(error.value)
 
 
-def test_weights_of_another_family_are_refused(resnet):
+def test_weights_of_another_family_are_an_error(resnet):
     given = arrays_for(resnet)
     with pytest.raises(ValueError, match="do not belong to this network"):
         from_mindcv(given, create_model("skresnet18", num_classes=10))
@@ -118,7 +118,7 @@ def test_input_is_not_changed(resnet):
 @pytest.mark.parametrize(
     "state, of_a_weight",
     [
-        # What MindCV 0.3.0 and MindSpore's ModelCheckpoint wrote in trainings with each optimizer.
+        # Written by MindCV 0.3.0 and MindSpore's ModelCheckpoint in trainings with each optimizer.
         ("global_step learning_rate momentum epoch_num step_num lr", "moments"),  # momentum
         ("global_step learning_rate momentum", "accum stat"),  # sgd
         ("global_step learning_rate beta1_power beta2_power", "moment1 moment2"),  # adam
@@ -131,7 +131,7 @@ def test_input_is_not_changed(resnet):
         ("scale_sense updates global_step learning_rate momentum", "ema moments"),  # with a running average
     ],
 )
-def test_what_training_stored_is_passed_over(resnet, state, of_a_weight):
+def test_training_state_is_ignored(resnet, state, of_a_weight):
     weights = arrays_for(resnet)
     given = {**weights, **{name: np.zeros(()) for name in state.split()}}
     for prefix in of_a_weight.split():
@@ -144,7 +144,7 @@ def test_what_training_stored_is_passed_over(resnet, state, of_a_weight):
 @pytest.mark.parametrize(
     "name", ["moments.layer5.0.conv1.weight", "momenta.conv1.weight", "learning_rates", "ema.", "hessian.conv1.weight"]
 )
-def test_what_only_looks_like_training_state_is_refused(resnet, name):
+def test_entries_that_only_look_like_training_state_are_an_error(resnet, name):
     with pytest.raises(ValueError, match=f"Unknown to the network: {name}"):
         from_mindcv({**arrays_for(resnet), name: np.zeros(())}, resnet)
 
@@ -156,7 +156,7 @@ def test_the_state_of_a_missing_weight_does_not_hide_that_it_is_missing(resnet):
         from_mindcv(given, resnet)
 
 
-def test_every_network_of_mindcv_has_keywords_that_json_can_hold():
+def test_every_network_of_mindcv_has_json_compatible_keywords():
     for model in IN_MINDCV:
         keywords = mindcv_variant(model, A_NAME)
         assert json.loads(json.dumps(keywords)) == keywords
@@ -165,17 +165,17 @@ def test_every_network_of_mindcv_has_keywords_that_json_can_hold():
 
 
 @pytest.mark.parametrize("model", sorted(set(list_models()) - IN_MINDCV))
-def test_networks_that_mindcv_does_not_have_are_refused(model):
+def test_networks_that_mindcv_does_not_have_are_an_error(model):
     with pytest.raises(ValueError, match=rf"MindCV has no network '{model}': its weights fit resnet18, .*skresnet50"):
         mindcv_variant(model, A_NAME)
 
 
-def test_names_of_others_are_refused(resnet):
+def test_names_of_other_packages_are_an_error(resnet):
     with pytest.raises(ValueError, match=r"expected names like 'layer1\.0.*got classifier\.bias"):
         mindcv_variant("resnet18", {name: np.zeros(()) for name in names_of(resnet)})
 
 
-def test_a_skresnext_with_groups_is_refused_for_it_is_not_the_published_one():
+def test_a_skresnext_with_groups_is_an_error():
     branch = "layer1.0.conv2.paths.0.features.0.weight"
     published = {**A_NAME, branch: np.zeros((64, 64, 3, 3))}
     assert mindcv_variant("skresnext50_32x4d", published)["groups"] == 1

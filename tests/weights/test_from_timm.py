@@ -1,4 +1,4 @@
-"""The renaming of timm's weights; that the renamed weights compute the same is in models/test_goldens.py."""
+"""The renaming of timm's weights; models/test_goldens.py compares the results."""
 
 import numpy as np
 import pytest
@@ -8,7 +8,7 @@ from mindcv.weights import from_timm, timm_names
 
 
 def arrays_for(network):
-    """Timm-shaped weights that differ from one another, and the counters that timm saves."""
+    """Return distinct weights with timm's names and shapes, and the counters that timm saves."""
     weights = {"bn1.num_batches_tracked": np.array(7)}
     for number, (name, timm_name) in enumerate(timm_names(p.name for p in network.get_parameters()).items()):
         shape = network.parameters_dict()[name].shape
@@ -55,7 +55,7 @@ def test_names_are_timms(model, pairs):
     assert len(set(names.values())) == len(names)
 
 
-def test_every_array_arrives_under_its_own_name_and_shape():
+def test_every_array_keeps_its_name_and_shape():
     network = create_model("seresnet50", num_classes=10)
     given = arrays_for(network)
     converted = from_timm(given, network)
@@ -71,7 +71,7 @@ def test_pointwise_convolutions_that_are_convolutions_here_keep_their_shape():
     assert converted["stages.0.0.conv1.fuse.conv.weight"].shape == (16, 64, 1, 1)
 
 
-def test_names_without_counterpart_are_listed_on_both_sides():
+def test_unmatched_names_are_listed_for_both_sides():
     network = create_model("resnet18", num_classes=10)
     given = arrays_for(network)
     del given["layer2.0.bn1.bias"]
@@ -82,7 +82,7 @@ def test_names_without_counterpart_are_listed_on_both_sides():
     assert "Unknown to the network: head.fc.weight." in str(error.value)
 
 
-def test_weights_of_another_architecture_are_refused():
+def test_weights_of_another_architecture_are_an_error():
     given = arrays_for(create_model("resnet18", num_classes=10))
     with pytest.raises(ValueError, match="do not belong to this network"):
         from_timm(given, create_model("skresnet18", num_classes=10))

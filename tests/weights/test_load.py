@@ -1,4 +1,4 @@
-"""Any file into any network, exactly: formats are told apart by content, and every difference is said or refused."""
+"""Loading any file exactly into a network: formats are recognised by content, differences are logged or errors."""
 
 import dataclasses
 import re
@@ -60,26 +60,26 @@ def test_a_mindcv_checkpoint_builds_mindcvs_variant(tmp_path):
     assert network.pool.pad_mode.lower() == "same"
 
 
-def test_a_checkpoint_of_another_model_is_refused_by_name(tmp_path, weights):
+def test_a_checkpoint_of_another_model_is_an_error_with_its_name(tmp_path, weights):
     save_checkpoint(tmp_path / "own.ckpt", weights, OWN_INFO)
     with pytest.raises(ValueError, match="holds model=tiny_sknet, but model=resnet18"):
         create_model("resnet18", checkpoint_path=tmp_path / "own.ckpt")
 
 
-def test_half_precision_is_widened_exactly_and_said(tmp_path, tiny_model, weights, caplog):
+def test_half_precision_is_widened_exactly_and_logged(tmp_path, tiny_model, weights, caplog):
     path = write_timm(tmp_path / "half.safetensors", weights, np.float16)
     rounded = {name: array.astype(np.float16).astype(np.float32) for name, array in weights.items()}
     assert_same(create_model(tiny_model, num_classes=7, checkpoint_path=path), rounded)
     assert re.search(rf"{path}: {len(weights)} arrays in half precision are widened", caplog.text)
 
 
-def test_double_precision_is_not_rounded_silently(tmp_path, tiny_model, weights):
+def test_double_precision_is_an_error(tmp_path, tiny_model, weights):
     path = write_timm(tmp_path / "double.safetensors", weights, np.float64)
     with pytest.raises(ValueError, match="float64"):
         create_model(tiny_model, num_classes=7, checkpoint_path=path)
 
 
-def test_another_number_of_classes_gives_a_new_head_in_one_line(tmp_path, tiny_model, weights, caplog):
+def test_another_number_of_classes_gives_a_new_classifier_and_one_log_line(tmp_path, tiny_model, weights, caplog):
     path = write_timm(tmp_path / "w.safetensors", weights)
     network = create_model(tiny_model, num_classes=4, checkpoint_path=path)
     fresh = create_model(tiny_model, num_classes=4)
@@ -89,7 +89,7 @@ def test_another_number_of_classes_gives_a_new_head_in_one_line(tmp_path, tiny_m
     assert record.getMessage().endswith("its classifier of 7 classes is replaced by a new one of 4")
 
 
-def test_no_classifier_is_asked_for_and_said(tmp_path, tiny_model, weights, caplog):
+def test_loading_without_a_classifier_is_logged(tmp_path, tiny_model, weights, caplog):
     path = write_timm(tmp_path / "w.safetensors", weights)
     network = create_model(tiny_model, num_classes=0, checkpoint_path=path)
     assert_same(network, {name: array for name, array in weights.items() if name not in HEAD})
@@ -99,7 +99,9 @@ def test_no_classifier_is_asked_for_and_said(tmp_path, tiny_model, weights, capl
 
 
 @pytest.mark.parametrize("channels", [1, 2, 4, 7])
-def test_other_input_channels_adapt_the_first_convolution_in_one_line(tmp_path, tiny_model, weights, caplog, channels):
+def test_other_input_channels_adapt_the_first_convolution_and_log_one_line(
+    tmp_path, tiny_model, weights, caplog, channels
+):
     path = write_timm(tmp_path / "w.safetensors", weights)
     network = create_model(tiny_model, num_classes=7, in_channels=channels, checkpoint_path=path)
     first = network_weights(network)["stem.conv.weight"]
@@ -112,14 +114,14 @@ def test_other_input_channels_adapt_the_first_convolution_in_one_line(tmp_path, 
     assert f"adapted from 3 input channels to {channels}" in caplog.text
 
 
-def test_a_grey_image_gives_what_its_three_copies_gave():
+def test_a_grey_image_gives_the_result_of_its_three_copies():
     rng = np.random.default_rng(1)
     weight, patch = rng.standard_normal((5, 3, 3, 3)), rng.standard_normal((3, 3))
     grey = np.einsum("ocij,ij->o", adapt_input_channels(weight, 1), patch)
     np.testing.assert_allclose(grey, np.einsum("ocij,ij->o", weight, patch))
 
 
-def test_without_adapt_a_new_head_or_other_channels_are_refused(tmp_path, tiny_network, weights):
+def test_without_adapt_other_classes_or_channels_are_errors(tmp_path, tiny_network, weights):
     path = write_timm(tmp_path / "w.safetensors", weights)
     for options in ({"num_classes": 4}, {"num_classes": 7, "in_channels": 1}):
         network = tiny_network(**options)
@@ -130,7 +132,7 @@ def test_without_adapt_a_new_head_or_other_channels_are_refused(tmp_path, tiny_n
 
 
 @pytest.mark.parametrize("bad", [np.nan, -np.inf])
-def test_weights_that_are_not_finite_are_refused_with_their_number(tmp_path, tiny_network, weights, bad):
+def test_non_finite_weights_are_an_error_with_their_number(tmp_path, tiny_network, weights, bad):
     weights["stem.bn.gamma"][3:5] = bad
     weights["classifier.weight"][0, 0] = bad
     path = write_timm(tmp_path / "w.safetensors", weights)
@@ -144,20 +146,20 @@ def test_weights_that_are_not_finite_are_refused_with_their_number(tmp_path, tin
     assert_same(network, before)
 
 
-def test_a_classifier_that_is_replaced_may_hold_nan(tmp_path, tiny_network, weights):
+def test_a_replaced_classifier_may_contain_nan(tmp_path, tiny_network, weights):
     weights["classifier.weight"][0, 0] = np.nan
     network = tiny_network(num_classes=7)
     load_weights(network, read_weights(write_timm(tmp_path / "w.safetensors", weights)), new_classifier=True)
 
 
-def test_a_new_classifier_may_be_asked_for_at_the_same_size(tmp_path, tiny_network, weights, caplog):
+def test_a_new_classifier_of_the_same_size_may_be_requested(tmp_path, tiny_network, weights, caplog):
     network = tiny_network(num_classes=7)
     load_weights(network, read_weights(write_timm(tmp_path / "w.safetensors", weights)), new_classifier=True)
     assert_same(network, weights, but=HEAD)
     assert "replaced by a new one of 7" in caplog.text
 
 
-def test_differences_are_listed_both_ways_with_the_file(tmp_path, tiny_network, weights):
+def test_differences_are_listed_for_both_sides_with_the_file(tmp_path, tiny_network, weights):
     state = foreign(weights, timm_names(weights), pointwise=True)
     del state["layer1.0.conv1.bn.bias"]
     state["layer9.strange"] = np.zeros(3, np.float32)
@@ -169,7 +171,7 @@ def test_differences_are_listed_both_ways_with_the_file(tmp_path, tiny_network, 
 
 
 @pytest.mark.parametrize("name", ["net.onnx", "net.mindir"])
-def test_exported_networks_are_no_source_of_weights(tmp_path, name):
+def test_loading_weights_from_an_exported_network_is_an_error(tmp_path, name):
     (tmp_path / name).write_bytes(b"\x08\x07")
     with pytest.raises(ValueError, match="is an exported network"):
         read_weights(tmp_path / name)
@@ -177,7 +179,7 @@ def test_exported_networks_are_no_source_of_weights(tmp_path, name):
 
 @pytest.mark.parametrize("name", ["x.ckpt", "x.pth", "x.safetensors"])
 @pytest.mark.parametrize("content", [b"\x80", b"PK\x03\x04", b"{}", b"\xff" * 40, b"\x05\0\0\0\0\0\0\0{"])
-def test_garbage_is_a_sentence(tmp_path, name, content):
+def test_random_content_is_a_one_sentence_error(tmp_path, name, content):
     (tmp_path / name).write_bytes(content)
     with pytest.raises(ValueError, match=re.escape(str(tmp_path / name))):
         read_weights(tmp_path / name)
@@ -206,7 +208,7 @@ def test_pretrained_models_are_listed_and_every_one_has_weights():
     assert list_models("sk*", pretrained=True) == [name for name in with_weights if name.startswith("sk")]
 
 
-def test_a_model_without_published_weights_says_so():
+def test_a_model_without_published_weights_is_an_error():
     with pytest.raises(ValueError, match="no weights are published for 'sknet26'"):
         create_model("sknet26", pretrained=True)
     with pytest.raises(ValueError, match="give one of them"):

@@ -1,4 +1,4 @@
-"""Prefixes that wrappers give to all names: taken off and said, or the message says what the names look like."""
+"""Prefixes that wrappers add to all names: removed and logged, or reported in the error message."""
 
 import re
 
@@ -40,7 +40,7 @@ def save(path, weights):
 @pytest.mark.parametrize("wrapper", WRAPPERS)
 @pytest.mark.parametrize("suffix", [".ckpt", ".pth", ".safetensors"])
 @pytest.mark.parametrize("names", [same, timm_names], ids=["own names", "timm's names"])
-def test_one_prefix_of_all_names_is_taken_off_and_said(names, suffix, wrapper, tiny_network, tmp_path, caplog):
+def test_a_prefix_of_all_names_is_removed_and_logged(names, suffix, wrapper, tiny_network, tmp_path, caplog):
     weights = random_weights(tiny_network(num_classes=7))
     renamed = foreign(weights, names(weights), pointwise=names is timm_names)
     prefix = WRAPPERS[wrapper]
@@ -51,26 +51,26 @@ def test_one_prefix_of_all_names_is_taken_off_and_said(names, suffix, wrapper, t
     load_weights(network, checkpoint)
     assert_same(network, weights)
     assert [r.getMessage() for r in caplog.records] == [
-        f"weights of {path}: the prefix {prefix} is taken off their names"
+        f"weights of {path}: the prefix {prefix} is removed from their names"
     ]
 
 
-def test_mindcvs_weights_in_a_wrapper_are_mindcvs(tmp_path, caplog):
+def test_wrapped_mindcv_weights_are_recognised(tmp_path, caplog):
     weights = random_weights(create_model("resnet18", num_classes=7))
     renamed = foreign(weights, mindcv_names(weights))
     path = save(tmp_path / "w.ckpt", {f"network.{name}": array for name, array in renamed.items()})
     assert_same(create_model("resnet18", num_classes=7, checkpoint_path=path), weights)
-    assert "the prefix network. is taken off" in caplog.text
+    assert "the prefix network. is removed" in caplog.text
 
 
 @pytest.mark.parametrize("outer", ["", "model."])
-def test_both_prefixes_of_mmpretrain_are_taken_off(tmp_path, outer, caplog):
+def test_both_prefixes_of_mmpretrain_are_removed(tmp_path, outer, caplog):
     weights = random_weights(create_model("resnet18", num_classes=7))
     renamed = foreign(weights, timm_names(weights))
     parts = {f"{outer}{'head' if name.startswith('fc') else 'backbone'}.{name}": a for name, a in renamed.items()}
     path = save(tmp_path / "w.pth", parts)
     assert_same(create_model("resnet18", num_classes=7, checkpoint_path=path), weights)
-    assert f"the prefix {outer}backbone. and {outer}head. is taken off" in caplog.text
+    assert f"the prefix {outer}backbone. and {outer}head. is removed" in caplog.text
 
 
 @pytest.mark.parametrize(
@@ -86,21 +86,21 @@ def test_both_prefixes_of_mmpretrain_are_taken_off(tmp_path, outer, caplog):
         [],
     ],
 )
-def test_names_stay_as_they_are_if_no_prefix_is_shared_or_nothing_is_known_without_it(names):
+def test_names_are_unchanged_without_a_common_prefix_or_known_names(names):
     assert without_prefix(names) == (names, "")
 
 
-def test_convert_takes_a_prefix_off_and_says_so(tiny_model, tmp_path, caplog):
+def test_convert_removes_a_prefix_and_logs_it(tiny_model, tmp_path, caplog):
     weights = random_weights(create_model(tiny_model, num_classes=7))
     renamed = foreign(weights, timm_names(weights), pointwise=True)
     path = save(tmp_path / "w.pth", {f"model.{name}": array for name, array in renamed.items()})
     convert.main([f"--model={tiny_model}", f"--ckpt_path={path}", f"--output={tmp_path / 'own.ckpt'}"])
-    assert "the prefix model. is taken off" in caplog.text
+    assert "the prefix model. is removed" in caplog.text
     assert_same(create_model(tiny_model, num_classes=7, checkpoint_path=tmp_path / "own.ckpt"), weights)
     assert read_checkpoint(tmp_path / "own.ckpt").info["model"]["num_classes"] == 7
 
 
-def test_convert_does_not_say_of_unknown_names_that_a_classifier_is_missing(tiny_model, tmp_path, capsys):
+def test_convert_does_not_report_a_missing_classifier_for_unknown_names(tiny_model, tmp_path, capsys):
     path = save(tmp_path / "w.pth", dict.fromkeys(["vit.blocks.0.weight", "vit.head.bias"], np.ones(3, np.float32)))
     argv = [f"--model={tiny_model}", f"--ckpt_path={path}", f"--output={tmp_path / 'own.ckpt'}"]
     message = fails(convert.main, argv, capsys)
@@ -108,7 +108,7 @@ def test_convert_does_not_say_of_unknown_names_that_a_classifier_is_missing(tiny
     assert "classifier" not in message
 
 
-def test_a_classifier_of_another_form_is_named(tiny_network, tmp_path):
+def test_a_classifier_of_another_form_is_reported(tiny_network, tmp_path):
     weights = random_weights(tiny_network(num_classes=7))
     renamed = foreign(weights, timm_names(weights), pointwise=True)
     path = save(tmp_path / "w.pth", {name.replace("fc.b", "last.1.b"): array for name, array in renamed.items()})

@@ -1,4 +1,4 @@
-"""safetensors files; weights_files/ has one by the `safetensors` package."""
+"""safetensors files; weights_files/ has one written by the `safetensors` package."""
 
 import json
 from pathlib import Path
@@ -41,13 +41,13 @@ def read_or_refuse(folder, data):
     return weights
 
 
-def test_tensors_are_those_that_the_package_saved():
+def test_tensors_equal_those_saved_by_the_package():
     weights = read_safetensors(FILE)
     assert_same(dict(sorted(weights.items())), dict(sorted(EXPECTED.items())))  # the package sorts by size
     assert all(array.flags.owndata or array.base.flags.owndata for array in weights.values())
 
 
-def test_order_is_that_of_the_table_and_spaces_pad_it(tmp_path):
+def test_the_order_is_the_tables_and_padding_is_accepted(tmp_path):
     table = {"b": entry(offsets=(8, 16)), "__metadata__": {"format": "pt"}, "a": entry(offsets=(0, 8))}
     data = np.arange(4, dtype="<f4").tobytes()
     weights = read(tmp_path, content(json.dumps(table).encode() + b"   ", data))
@@ -73,9 +73,9 @@ def test_unsigned_numbers_are_read(tmp_path, dtype, numpy_dtype):
     "data, reason",
     [
         (b"", "empty"),
-        (b"\x01", "no safetensors file"),
-        (b"<!DOCTYPE html>", "no safetensors file"),
-        ((100_000_001).to_bytes(8, "little") + b"{" + bytes(50), "no safetensors file"),
+        (b"\x01", "not a safetensors file"),
+        (b"<!DOCTYPE html>", "not a safetensors file"),
+        ((100_000_001).to_bytes(8, "little") + b"{" + bytes(50), "not a safetensors file"),
         ((60).to_bytes(8, "little") + b"{" + bytes(50), "cut off"),
         (content(b"{]"), "table cannot be read"),
         (content(b'{"\xff": 1}'), "table cannot be read"),
@@ -93,9 +93,9 @@ def test_unsigned_numbers_are_read(tmp_path, dtype, numpy_dtype):
         (content({"w": entry(shape=(0, 2**50), offsets=(0, 0))}), "impossible shape"),
         (content({"w": entry(shape=(0, 2**39, 2**39), offsets=(0, 0))}), "impossible shape"),
         (content({"w": entry(shape=(1,) * 33, offsets=(0, 4))}, bytes(4)), "at most 32"),
-        (content({"w": entry(shape=(10**11,))}, bytes(8)), "cannot fill 8 bytes"),
+        (content({"w": entry(shape=(10**11,))}, bytes(8)), "does not have 8 bytes"),
         (content({"w": entry(shape=(10**11,), offsets=(0, 4 * 10**11))}, bytes(8)), "cut off"),
-        (content({"w": entry(offsets=(8, 0))}, bytes(8)), "cannot fill"),
+        (content({"w": entry(offsets=(8, 0))}, bytes(8)), "does not have"),
         (content({"w": entry(offsets=(0, 8, 16))}, bytes(8)), "data_offsets"),
         (content({"w": entry(offsets=(-8, 0))}, bytes(8)), "data_offsets"),
         (content({"w": entry(offsets=("0", "8"))}, bytes(8)), "data_offsets"),
@@ -107,7 +107,7 @@ def test_unsigned_numbers_are_read(tmp_path, dtype, numpy_dtype):
         (content({"v": entry(), "w": entry(offsets=(12, 20))}, bytes(20)), "'w' begins at byte 12"),
     ],
 )
-def test_what_breaks_the_format_is_refused(tmp_path, data, reason):
+def test_violations_of_the_format_are_errors(tmp_path, data, reason):
     with pytest.raises(ValueError, match=f"is refused: .*{reason}"):
         read(tmp_path, data)
 
@@ -123,7 +123,7 @@ def test_a_file_cut_off_anywhere_is_refused(tmp_path):
         assert read_or_refuse(tmp_path, data[:length]) is None, length
 
 
-def test_a_flipped_byte_raises_nothing_but_a_refusal(tmp_path):
+def test_a_flipped_byte_raises_only_value_errors(tmp_path):
     data = FILE.read_bytes()
     for position in range(len(data)):
         for flip in (0x01, 0x41):
@@ -147,11 +147,11 @@ entries = st.fixed_dictionaries(
 
 @settings(max_examples=300, deadline=None)
 @given(table=st.dictionaries(st.text(max_size=3), entries | json_values, max_size=3), data=st.binary(max_size=12))
-def test_no_table_leads_out_of_the_reader(tmp_path_factory, table, data):
+def test_any_table_is_read_or_an_error(tmp_path_factory, table, data):
     read_or_refuse(tmp_path_factory.mktemp("fuzz"), content(table, data))
 
 
 @settings(max_examples=300, deadline=None)
 @given(data=st.binary() | st.binary().map(lambda rest: content(b"{" + rest)) | st.binary().map(content))
-def test_random_bytes_raise_nothing_but_a_refusal(tmp_path_factory, data):
+def test_random_bytes_raise_only_value_errors(tmp_path_factory, data):
     read_or_refuse(tmp_path_factory.mktemp("fuzz"), data)

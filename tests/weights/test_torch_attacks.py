@@ -1,4 +1,4 @@
-"""PyTorch's files, made to do harm, to exhaust the machine, or of random pieces: refused, and nothing is run."""
+"""Malicious, exhausting and random PyTorch files: they are errors, and nothing is executed."""
 
 import copy
 import os
@@ -19,7 +19,7 @@ from mindcv.weights.torch_file import read_torch_file
 both_formats = pytest.mark.parametrize("form", ["zip", "stream"])
 
 
-# Files made to do harm. `victim` is a folder that they try to make.
+# Malicious files. `victim` is a folder that they try to create.
 
 
 class Harm:
@@ -31,7 +31,7 @@ class Harm:
 
 
 def live_attacks(victim):
-    """Opcodes with which `pickle.loads` makes the folder, and what the refusal has to name."""
+    """Return opcodes with which `pickle.loads` creates the folder, and the name expected in the message."""
     path = value(victim)
     eval_text = value(f"__import__('os').mkdir({victim!r})")
     get_mkdir = name("builtins", "getattr") + b"(" + name("importlib", "import_module") + value("os") + b"\x85R"
@@ -53,7 +53,7 @@ def live_attacks(victim):
 
 @both_formats
 @pytest.mark.parametrize("attack", live_attacks("x"))
-def test_what_pickle_would_run_is_refused_and_not_run(tmp_path, form, attack):
+def test_code_that_pickle_would_run_is_an_error_and_not_run(tmp_path, form, attack):
     victim = tmp_path / "victim"
     opcodes, named = live_attacks(str(victim))[attack]
     with pytest.raises(ValueError, match=f"is refused: .*{named}"):
@@ -62,7 +62,7 @@ def test_what_pickle_would_run_is_refused_and_not_run(tmp_path, form, attack):
         read_torch_file(write(tmp_path, form, state_dict(state_dict=b"}" + value("w") + tensor() + b"s", o=opcodes)))
     assert not victim.exists()
     pickle.loads(program(opcodes))
-    assert victim.exists(), "this attack would harm nobody"
+    assert victim.exists(), "this attack would have no effect"
 
 
 @both_formats
@@ -89,7 +89,7 @@ def test_what_pickle_would_run_is_refused_and_not_run(tmp_path, form, attack):
         "no opcode": (b"\xff", r"byte b'\\xff'"),
         "call of a dtype": (name("torch", "float32") + b")R", "calls torch.float32"),
         "call of a storage": (name("torch", "FloatStorage") + value((9,)) + b"R", "calls torch.FloatStorage"),
-        "call of text": (value("os.system") + b")R", "calls what is no function"),
+        "call of text": (value("os.system") + b")R", "calls something that is not a function"),
         "call with a list": (name("collections", "OrderedDict") + b"]R", "calls collections.OrderedDict"),
         "dict of pairs": (
             name("collections", "OrderedDict") + value(([["a", 1]],)) + b"R",
@@ -99,16 +99,19 @@ def test_what_pickle_would_run_is_refused_and_not_run(tmp_path, form, attack):
             name("torch._utils", "_rebuild_parameter") + b")\x81",
             "calls torch._utils._rebuild_p",
         ),
-        "no storage": (tensor(value("storage")), "calls torch._utils._rebuild_tensor_v2"),
+        "not a storage": (tensor(value("storage")), "calls torch._utils._rebuild_tensor_v2"),
         "storage type": (tensor(name("torch", "FloatStorage")), "calls torch._utils._rebuild_tensor_v2"),
         "nested": (
             name("torch._utils", "_rebuild_parameter") + b"(" + storage() + value(True) + value({}) + b"tR",
             "calls torch._utils._rebuild_parameter",
         ),
-        "module": (b"(" + value("module") + name("torch", "float32") + value(None) + value(None) + b"tQ", "no storage"),
-        "persistent text": (value("storage") + b"Q", "no storage"),
-        "viewed storage": (storage()[:-2] + value(("0", 0, 2)) + b"tQ", "no storage"),
-        "storage of a dtype": (storage(kind="float32"), "no storage"),
+        "module": (
+            b"(" + value("module") + name("torch", "float32") + value(None) + value(None) + b"tQ",
+            "not a storage",
+        ),
+        "persistent text": (value("storage") + b"Q", "not a storage"),
+        "viewed storage": (storage()[:-2] + value(("0", 0, 2)) + b"tQ", "not a storage"),
+        "storage of a dtype": (storage(kind="float32"), "not a storage"),
         "build of text": (value("a") + value({"__class__": 1}) + b"b", "changes a str"),
         "build of a tensor": (tensor() + value({"__setstate__": 1}) + b"b", "changes a Tensor"),
         "append to a dict": (b"}" + value(1) + b"a", "changes a dict"),
@@ -123,12 +126,12 @@ def test_what_pickle_would_run_is_refused_and_not_run(tmp_path, form, attack):
         "whole number": (value(2**65), "64 bits"),
     }.values(),
 )
-def test_what_torch_never_writes_is_refused(tmp_path, form, opcodes, named):
+def test_opcodes_that_torch_never_writes_are_errors(tmp_path, form, opcodes, named):
     with pytest.raises(ValueError, match=f"is refused: .*{named}"):
         read_torch_file(write(tmp_path, form, program(opcodes)))
 
 
-# Files made to exhaust the machine, and views that reach outside their storage.
+# Files that exhaust memory, and views that exceed their storage.
 
 
 @pytest.fixture
@@ -148,11 +151,11 @@ def little_memory():
         (tensor(storage(count=-1)), "more than the file has"),
         (tensor(storage(count=3), shape=(3,)), "16 bytes for 3|4 numbers instead of 3"),
         (tensor(storage(key="1")), "missing|belongs to no tensor"),
-        (tensor(shape=(5,)), "reaches beyond its storage of 4"),
-        (tensor(offset=1), "reaches beyond"),
-        (tensor(offset=2**63, shape=(), strides=()), "reaches beyond"),
-        (tensor(strides=(2,)), "reaches beyond"),
-        (tensor(strides=(2**62,)), "reaches beyond"),
+        (tensor(shape=(5,)), "exceeds its storage of 4"),
+        (tensor(offset=1), "exceeds"),
+        (tensor(offset=2**63, shape=(), strides=()), "exceeds"),
+        (tensor(strides=(2,)), "exceeds"),
+        (tensor(strides=(2**62,)), "exceeds"),
         (tensor(offset=-1), "offset and strides"),
         (tensor(offset=None), "offset and strides"),
         (tensor(strides=(-1,)), "offset and strides"),
@@ -170,7 +173,7 @@ def little_memory():
         (tensor(shape=None), "at most 32"),
     ],
 )
-def test_a_view_beyond_its_storage_is_refused_before_memory_is_taken(tmp_path, form, view, reason, little_memory):
+def test_a_view_beyond_its_storage_is_an_error_before_allocating(tmp_path, form, view, reason, little_memory):
     path = write(tmp_path, form, state_dict(w=view))
     with pytest.raises(ValueError, match=f"is refused: .*({reason})"):
         read_torch_file(path)
@@ -182,7 +185,7 @@ def test_a_stride_along_one_element_does_not_matter(tmp_path, form):
     assert_same(read_torch_file(path), {"w": ramp(4)[3:].reshape(1, 1)})
 
 
-def test_a_stream_that_contradicts_itself_is_refused(tmp_path):
+def test_a_contradictory_stream_is_an_error(tmp_path):
     path = tmp_path / "stream.pth"
     good = stream_bytes(state_dict(w=tensor()), {"0": ramp(4)})
     keys, twice = pickle.dumps(["0"], 2), pickle.dumps(["0", "0"], 2)
@@ -202,9 +205,9 @@ def test_a_stream_that_contradicts_itself_is_refused(tmp_path):
 
 
 @both_formats
-def test_a_storage_of_two_descriptions_is_refused(tmp_path, form):
+def test_a_storage_with_two_descriptions_is_an_error(tmp_path, form):
     path = write(tmp_path, form, state_dict(a=tensor(), b=tensor(storage(kind="IntStorage"))))
-    with pytest.raises(ValueError, match="described in two ways"):
+    with pytest.raises(ValueError, match="two different descriptions"):
         read_torch_file(path)
 
 
@@ -219,13 +222,13 @@ def test_deep_nesting_neither_crashes_nor_hangs(tmp_path, form):
     assert read_or_refuse(write(tmp_path, form, state_dict(w=doubling))) is None
 
 
-def test_an_endless_pickle_is_given_up(tmp_path):
+def test_an_endless_pickle_is_an_error(tmp_path):
     path = write(tmp_path, "stream", program(b"N" * (1 << 23)))
     with pytest.raises(ValueError, match="longer than 8 MB"):
         read_torch_file(path)
 
 
-def test_entries_that_lie_upon_each_other_are_refused(tmp_path):
+def test_overlapping_entries_are_an_error(tmp_path):
     path = tmp_path / "overlap.pth"
     tensors = {str(n): tensor(storage(str(n), 1000), shape=(1000,)) for n in range(3)}
     with zipfile.ZipFile(path, "w") as archive:
@@ -247,7 +250,7 @@ def test_compressed_entries_are_refused(tmp_path, little_memory):
         read_torch_file(tmp_path / "bomb.pth")
 
 
-# Random pieces.
+# Random files.
 
 
 PIECES = [
@@ -266,7 +269,7 @@ PIECES = [
 
 @settings(max_examples=400, deadline=None)
 @given(pieces=st.lists(st.sampled_from(PIECES), max_size=30), form=st.sampled_from(["zip", "stream"]))
-def test_no_sequence_of_legal_opcodes_leads_out_of_the_reader(tmp_path_factory, pieces, form):
+def test_any_sequence_of_legal_opcodes_is_read_or_an_error(tmp_path_factory, pieces, form):
     read_or_refuse(write(tmp_path_factory.mktemp("fuzz"), form, program(*pieces)))
 
 

@@ -19,12 +19,12 @@ FOLDER = Path(__file__).parent.parent / "weights_files"
 both_formats = pytest.mark.parametrize("form", ["zip", "stream"])
 
 
-# Reading what torch wrote.
+# Files of torch.
 
 
 @both_formats
 @pytest.mark.parametrize("what", EXPECTED)
-def test_tensors_are_those_that_torch_saved(what, form):
+def test_tensors_equal_those_saved_by_torch(what, form):
     assert_same(read_torch_file(FOLDER / f"{what}_{form}.pth"), EXPECTED[what])
 
 
@@ -38,13 +38,13 @@ def test_tensors_of_one_storage_share_memory_and_cannot_be_written(form):
 
 
 @both_formats
-def test_files_made_by_hand_are_read(tmp_path, form):
+def test_handmade_files_are_read(tmp_path, form):
     path = write(tmp_path, form, state_dict(**{"a.weight": tensor(), "b": tensor(offset=1, shape=(2,), strides=(2,))}))
     assert_same(read_torch_file(path), {"a.weight": ramp(4), "b": ramp(4)[1::2]})
 
 
 @pytest.mark.parametrize("kind, dtype", [("FloatStorage", ">f4"), ("LongStorage", ">i8"), ("HalfStorage", ">f2")])
-def test_byte_order_of_an_archive_is_heeded(tmp_path, kind, dtype):
+def test_the_byte_order_of_an_archive_is_respected(tmp_path, kind, dtype):
     pickled = state_dict(w=tensor(storage(kind=kind)))
     path = tmp_path / "big.pth"
     path.write_bytes(zip_bytes(pickled, {"0": np.arange(4).astype(dtype)}, order="big", root="my_net"))
@@ -63,28 +63,28 @@ def test_every_bfloat16_comes_back_as_the_float32_of_the_same_bits(tmp_path):
     assert read.astype("<f4").tobytes() == expected
 
 
-def test_a_byte_that_is_no_truth_value_becomes_one(tmp_path):
+def test_any_nonzero_byte_becomes_true(tmp_path):
     path = write(tmp_path, "zip", state_dict(w=tensor(storage(kind="BoolStorage"))), {"0": np.uint8([0, 1, 2, 255])})
     assert read_torch_file(path)["w"].tobytes() == b"\0\1\1\1"
 
 
 @both_formats
-def test_the_average_of_the_weights_comes_before_the_weights_and_that_is_said(tmp_path, form, caplog):
+def test_averaged_weights_are_preferred_and_this_is_logged(tmp_path, form, caplog):
     order = ["state_dict_ema", "model_ema", "state_dict", "model"]
     for first in range(len(order)):
         entries = {key: b"}" + value(key) + tensor() + b"s" for key in reversed(order[first:])}
-        skipped = dict.fromkeys(order[:first], b"N")  # `None`, as where no average was kept
+        skipped = dict.fromkeys(order[:first], b"N")  # `None`, as without an average
         path = write(tmp_path, form, state_dict(epoch=value(3), **skipped, **entries))
         caplog.clear()
         assert list(read_torch_file(path)) == [order[first]]
-        assert (f"taken from its entry {order[first]!r}" in caplog.text) == (len(entries) > 1)
+        assert (f"read from its entry {order[first]!r}" in caplog.text) == (len(entries) > 1)
 
 
-# Files that hold something else.
+# Files with other contents.
 
 
 @both_formats
-def test_entries_that_are_no_tensors_are_named(tmp_path, form):
+def test_entries_that_are_not_tensors_are_listed(tmp_path, form):
     namespace = name("argparse", "Namespace") + b")\x81}" + value("lr") + value(0.1) + b"sb"
     path = write(tmp_path, form, state_dict(w=tensor(), best=value(71.5), args=namespace, net=value({})))
     with pytest.raises(
@@ -97,7 +97,7 @@ def test_entries_that_are_no_tensors_are_named(tmp_path, form):
 
 
 @both_formats
-def test_a_lone_tensor_is_refused(tmp_path, form):
+def test_a_single_tensor_is_an_error(tmp_path, form):
     with pytest.raises(ValueError, match="holds a Tensor, not a dictionary"):
         read_torch_file(write(tmp_path, form, program(tensor())))
 
@@ -105,18 +105,18 @@ def test_a_lone_tensor_is_refused(tmp_path, form):
 @pytest.mark.parametrize(
     "file, reason",
     {
-        "whole_network_zip": "asks for 'torch.nn.modules.linear.Linear'.*Nothing of the file was run.*state_dict",
+        "whole_network_zip": "asks for 'torch.nn.modules.linear.Linear'.*Nothing in the file was executed.*state_dict",
         "complex_zip": "torch.ComplexFloatStorage.*float32",
         "complex_stream": "torch.ComplexFloatStorage.*float32",
         "protocol_4_zip": "protocol 4",
     }.items(),
 )
-def test_what_torch_saved_beyond_weights_is_refused_by_name(file, reason):
+def test_saved_objects_other_than_weights_are_errors_with_their_name(file, reason):
     with pytest.raises(ValueError, match=f"{file}.pth is refused: .*{reason}"):
         read_torch_file(FOLDER / f"{file}.pth")
 
 
-def test_other_files_are_refused_by_kind(tmp_path):
+def test_other_kinds_of_files_are_errors(tmp_path):
     path = tmp_path / "file.pth"
     tar = bytearray(1024)
     tar[257:262] = b"ustar"
@@ -125,7 +125,7 @@ def test_other_files_are_refused_by_kind(tmp_path):
         (b"<!DOCTYPE html>", "torch.save did not write it.*DOCTYPE"),
         (pickle.dumps({"w": 1}, 2), "torch.save did not write it"),
         (bytes(tar), "tar format"),
-        (zip_bytes(b"", {}, root="a/b"), "not one of torch.save: 0 folders"),
+        (zip_bytes(b"", {}, root="a/b"), "not of torch.save: 0 folders"),
         (b"PK\x03\x04" + bytes(100), "table of contents"),
     ]:
         path.write_bytes(content)
@@ -133,8 +133,8 @@ def test_other_files_are_refused_by_kind(tmp_path):
             read_torch_file(path)
 
 
-def test_an_archive_of_impossible_extent_is_refused(tmp_path):
-    """Its end says, in 64 bits, that the table of contents begins long before the file."""
+def test_an_archive_of_impossible_size_is_an_error(tmp_path):
+    """Its end record gives a negative position of the table of contents."""
     end = struct.pack("<4sQ2H2L4Q", b"PK\x06\x06", 44, 45, 45, 0, 0, 1, 1, 2**64 - 1, 2**64 - 1)
     locator = struct.pack("<4sLQL", b"PK\x06\x07", 0, 100, 1)
     last = struct.pack("<4s4H2LH", b"PK\x05\x06", 0, 0, 65535, 65535, 2**32 - 1, 2**32 - 1, 0)
@@ -170,5 +170,5 @@ def test_a_flipped_byte_is_noticed_or_does_not_matter(tmp_path, what, form):
     for position in range(len(what), len(content), 11):
         path.write_bytes(content[:position] + bytes([content[position] ^ 0x41]) + content[position + 1 :])
         weights = read_or_refuse(path)
-        if form == "zip" and weights is not None:  # the stream has no checksums: other numbers cannot be told there
+        if form == "zip" and weights is not None:  # the stream has no checksums: changed numbers are not noticed
             assert_same(weights, EXPECTED[what])

@@ -1,4 +1,4 @@
-"""Published weights fetched from servers in this process: success, every failure, and nothing half-done accepted."""
+"""Published weights fetched from servers in this process: success, every failure, and no partial file accepted."""
 
 import fcntl
 import gc
@@ -36,7 +36,7 @@ def isolated(monkeypatch, tmp_path):
     isolate(monkeypatch, tmp_path)
     yield
     getattr(huggingface_hub, "close_session", lambda: None)()  # versions from 1 on keep connections open
-    with warnings.catch_warnings():  # what hangs in the frames of expected errors
+    with warnings.catch_warnings():  # from objects in the frames of expected errors
         warnings.simplefilter("ignore", ResourceWarning)
         gc.collect()
 
@@ -58,7 +58,7 @@ def hub(monkeypatch):
 
 @pytest.fixture
 def plain(files):
-    """Weights at a plain URL only, of which the first digits of the hash are known."""
+    """Weights at a plain URL only, with the first digits of their hash."""
     record = find_weights("resnet18", "mindcv")
     return replace(record, url=f"{files.url}/{FILE}", url_sha256=SHA256[:8])
 
@@ -86,7 +86,7 @@ from mindcv.weights.download import fetch_weights
 print(fetch_weights({record!r}))
 assert "mindspore" not in sys.modules
 """
-# Linux lets root write anywhere because of a capability, which a process can do without from its next exec on.
+# Root writes anywhere by a capability, which this drops for the next exec.
 AS_ANYONE = """
 import ctypes, os, sys
 PR_CAPBSET_DROP, CAP_DAC_OVERRIDE = 24, 1
@@ -97,7 +97,7 @@ os.execv(sys.executable, [sys.executable, "-W", "error", "-c", sys.argv[1]])
 
 
 def fetch_elsewhere(record, *before, stderr=subprocess.PIPE) -> subprocess.Popen:
-    """Fetch in a process of its own, which does without MindSpore."""
+    """Fetch in a separate process without MindSpore."""
     command = [sys.executable, "-W", "error", "-c", *before, PROGRAM.format(root=str(ROOT), record=record)]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=stderr, text=True)
 
@@ -132,13 +132,14 @@ def test_a_failed_download_says_what_to_do_and_leaves_no_file(failure, files, pl
     expected = {"wrong hash": hashlib.sha256(OTHER).hexdigest(), "truncated": "100000", "silent": "timed out"}
     assert expected.get(failure, failure) in message
     assert f"could not download {FILE}, the weights 'mindcv' of resnet18, from {url}: " in message
-    assert f"Put the file into {tmp_path / 'cache'} by hand, or set MINDCV_WEIGHTS_MIRROR" in message
+    assert f"Put the file into {tmp_path / 'cache'} by hand (its sha256 " in message
+    assert "or set MINDCV_WEIGHTS_MIRROR" in message
     assert f"its sha256 begins with {SHA256[:8]}" in message
     assert not (tmp_path / "cache" / FILE).exists()
     if failure == "wrong hash":
         assert not list((tmp_path / "cache").glob("*.part*"))
     files.status, files.instead, files.cuts, files.delay = {}, {}, {}, 0.0
-    assert fetch_weights(plain).read_bytes() == CONTENT  # whatever was left is no obstacle
+    assert fetch_weights(plain).read_bytes() == CONTENT  # despite leftover files
 
 
 def assert_resumed(first, second):
@@ -149,13 +150,13 @@ def assert_resumed(first, second):
     assert start + second.sent == len(CONTENT)
 
 
-def test_a_connection_that_breaks_is_continued_in_the_same_run(files, plain):
+def test_a_broken_connection_is_resumed_in_the_same_run(files, plain):
     files.cuts[FILE] = [150_000]
     assert fetch_weights(plain).read_bytes() == CONTENT
     assert_resumed(*files.requests)
 
 
-def test_a_download_that_failed_is_continued_by_the_next_run(files, plain):
+def test_a_failed_download_is_resumed_by_the_next_run(files, plain):
     files.cuts[FILE] = [150_000, 0]
     message_of(plain)
     first, _ = files.requests
@@ -166,7 +167,7 @@ def test_a_download_that_failed_is_continued_by_the_next_run(files, plain):
     assert second.if_range == files.etag(FILE)
 
 
-def test_a_file_that_changed_in_between_is_fetched_anew(files, plain):
+def test_a_file_that_changed_in_between_is_fetched_again(files, plain):
     files.files[FILE], files.cuts[FILE] = OTHER, [150_000, 0]
     message_of(plain)
     files.files[FILE] = CONTENT
@@ -175,7 +176,7 @@ def test_a_file_that_changed_in_between_is_fetched_anew(files, plain):
     assert files.requests[-1].status == 200
 
 
-def test_a_server_without_ranges_sends_all_again(files, plain):
+def test_without_ranges_the_whole_file_is_fetched_again(files, plain):
     files.ranges, files.cuts[FILE] = False, [150_000, 200_000]
     assert fetch_weights(plain).read_bytes() == CONTENT
     assert [request.status for request in files.requests] == [200, 200, 200]
@@ -183,7 +184,7 @@ def test_a_server_without_ranges_sends_all_again(files, plain):
 
 
 @pytest.mark.parametrize("part", [CONTENT, CONTENT + b"too long"])
-def test_a_part_that_is_complete_or_longer_is_no_obstacle(part, files, plain, tmp_path):
+def test_a_complete_or_longer_part_is_handled(part, files, plain, tmp_path):
     (tmp_path / "cache").mkdir()
     (tmp_path / "cache" / f"{FILE}.part").write_bytes(part)
     assert fetch_weights(plain).read_bytes() == CONTENT
@@ -191,14 +192,14 @@ def test_a_part_that_is_complete_or_longer_is_no_obstacle(part, files, plain, tm
     assert len(files.requests) == (1 if part == CONTENT else 2)
 
 
-def test_a_part_of_something_else_is_noticed_and_deleted(files, plain, tmp_path):
+def test_a_part_of_another_file_is_noticed_and_deleted(files, plain, tmp_path):
     (tmp_path / "cache").mkdir()
     (tmp_path / "cache" / f"{FILE}.part").write_bytes(OTHER[:1000])
     assert "its sha256 is" in message_of(plain)
     assert fetch_weights(plain).read_bytes() == CONTENT
 
 
-def test_a_damaged_file_in_the_cache_is_refused_and_named(files, plain, tmp_path):
+def test_a_damaged_file_in_the_cache_is_an_error_with_its_path(files, plain, tmp_path):
     (tmp_path / "cache").mkdir()
     path = tmp_path / "cache" / FILE
     path.write_bytes(CONTENT[:-1])
@@ -215,7 +216,7 @@ def test_the_mirror_variable_names_the_folder(files, plain, monkeypatch):
     assert fetch_weights(elsewhere).read_bytes() == CONTENT
 
 
-def test_a_cache_that_cannot_be_written_is_named(plain, tmp_path, monkeypatch):
+def test_a_cache_that_is_not_writable_is_an_error_with_its_path(plain, tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("MINDCV_CACHE", str(tmp_path / "file" / "cache"))  # stops root as well
     message = message_of(plain)
@@ -255,7 +256,7 @@ def test_two_processes_at_once_share_one_download(files, plain, tmp_path):
 # --- the hub
 
 
-def test_a_hub_file_is_fetched_once_and_not_asked_for_again(hub, hosted, files, tmp_path):
+def test_a_hub_file_is_fetched_once(hub, hosted, files, tmp_path):
     path = fetch_weights(hosted)
     assert path.read_bytes() == CONTENT
     assert tmp_path / "hf" / "hub" in path.parents
@@ -267,7 +268,9 @@ def test_a_hub_file_is_fetched_once_and_not_asked_for_again(hub, hosted, files, 
 
 
 @pytest.mark.parametrize("failure", ["404", "403", "truncated", "refused", "offline", "no hash"])
-def test_a_failed_hub_download_names_both_places_and_uses_neither(failure, hub, hosted, files, tmp_path, monkeypatch):
+def test_a_failed_hub_download_reports_both_sources_and_uses_neither(
+    failure, hub, hosted, files, tmp_path, monkeypatch
+):
     endpoint = hub.url
     if failure in ("404", "403"):
         hub.status[HUB_FILE] = int(failure)
@@ -289,13 +292,13 @@ def test_a_failed_hub_download_names_both_places_and_uses_neither(failure, hub, 
     assert f"{hosted.url} as {tmp_path / 'cache' / FILE}" in message
     assert "HF_ENDPOINT to a mirror of the hub or MINDCV_WEIGHTS_MIRROR" in message
     kept = [path for path in (tmp_path / "hf").rglob("*") if path.is_file() and path.stat().st_size > 1000]
-    assert all(path.suffix == ".incomplete" for path in kept)  # which versions before 2 continue in the next run
+    assert all(path.suffix == ".incomplete" for path in kept)  # resumed by versions before 2 in the next run
     assert not files.requests
     if failure == "offline":
         assert not hub.requests
 
 
-def test_a_hub_file_of_the_wrong_content_is_refused_until_it_is_deleted(hub, hosted):
+def test_a_hub_file_with_wrong_content_is_an_error_until_deleted(hub, hosted):
     hub.instead[HUB_FILE] = OTHER
     message = message_of(hosted)
     assert f"its sha256 is {hashlib.sha256(OTHER).hexdigest()}, that of the published weights is {SHA256}" in message
@@ -307,27 +310,27 @@ def test_a_hub_file_of_the_wrong_content_is_refused_until_it_is_deleted(hub, hos
     assert fetch_weights(hosted).read_bytes() == CONTENT
 
 
-def test_a_hub_file_that_rots_in_the_cache_is_noticed_offline_too(hub, hosted, monkeypatch):
+def test_a_corrupted_hub_file_in_the_cache_is_noticed_offline_too(hub, hosted, monkeypatch):
     fetch_weights(hosted).resolve().write_bytes(CONTENT[:-1])
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     assert "is damaged or another file" in message_of(hosted)
 
 
-def test_a_hub_cache_without_links_is_checked_by_asking_the_hub(hub, hosted, monkeypatch, caplog):
+def test_a_hub_cache_without_links_is_checked_with_the_hubs_hash(hub, hosted, monkeypatch, caplog):
     path = fetch_weights(hosted)
     path.unlink()
     path.write_bytes(OTHER)  # as where links are not allowed
     assert "is damaged or another file" in message_of(hosted)
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     assert fetch_weights(hosted) == path
-    assert "is used as it is" in caplog.text
+    assert "is used unchecked" in caplog.text
 
 
-def test_a_hub_connection_that_breaks_is_continued(hub, hosted, monkeypatch):
-    # The library writes so many bytes at once, and can only continue after them: by default more than the file has.
+def test_a_broken_hub_connection_is_resumed(hub, hosted, monkeypatch):
+    # The library resumes at multiples of its chunk size, by default larger than the file.
     monkeypatch.setattr(huggingface_hub.constants, "DOWNLOAD_CHUNK_SIZE", 1 << 16)
     hub.cuts[HUB_FILE] = [150_000]
-    if int(huggingface_hub.__version__.split(".")[0]) < 2:  # continues in the next run
+    if int(huggingface_hub.__version__.split(".")[0]) < 2:  # resumes in the next run
         message_of(hosted)
     assert fetch_weights(hosted).read_bytes() == CONTENT
     assert_resumed(*hub.gets(HUB_FILE))
@@ -341,13 +344,13 @@ def test_the_hubs_cache_is_used_offline(hub, hosted, monkeypatch):
     assert not hub.requests
 
 
-def test_the_environment_says_where_the_hubs_cache_is(hub, hosted, tmp_path, monkeypatch):
+def test_the_environment_sets_the_hubs_cache(hub, hosted, tmp_path, monkeypatch):
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "elsewhere"))
     assert tmp_path / "elsewhere" in fetch_weights(hosted).parents
     assert not (tmp_path / "hf").exists()
 
 
-def test_a_hub_cache_that_cannot_be_written_is_named(hub, hosted, tmp_path, monkeypatch):
+def test_a_hub_cache_that_is_not_writable_is_an_error_with_its_path(hub, hosted, tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "file" / "hub"))
     assert f"into {tmp_path / 'file' / 'hub'}: " in message_of(hosted)
@@ -366,19 +369,19 @@ def test_two_processes_at_once_get_the_same_hub_file(hub, hosted):
     assert Path(path).read_bytes() == CONTENT
 
 
-def test_the_mirror_of_plain_files_goes_before_the_hub(hub, files, hosted, monkeypatch):
+def test_the_mirror_of_plain_files_has_precedence_over_the_hub(hub, files, hosted, monkeypatch):
     monkeypatch.setenv("MINDCV_WEIGHTS_MIRROR", files.url)
     assert fetch_weights(hosted).name == FILE
     assert not hub.requests
 
 
-def test_a_hub_file_put_by_hand_is_found(hub, hosted, tmp_path, caplog):
+def test_a_hub_file_placed_by_hand_is_found(hub, hosted, tmp_path, caplog):
     (tmp_path / "cache").mkdir()
     path = tmp_path / "cache" / "resnet18.a1_in1k.safetensors"
     path.write_bytes(CONTENT)
     with caplog.at_level(logging.WARNING, "mindcv"):
         assert fetch_weights(hosted) == path
-    assert f"{path} is used as it is" in caplog.text
+    assert f"{path} is used unchecked" in caplog.text
     assert not hub.requests
     with pytest.raises(ValueError, match="is damaged or another file"):
         fetch_weights(replace(hosted, hub_sha256="0" * 64))
