@@ -64,7 +64,7 @@ def test_bad_images_of_both_splits_are_listed_with_reasons_and_written_to_a_file
     assert "train: 20 images, 3 bad" in printed and "val: 12 images, 1 bad" in printed
     for path in bad:
         assert f"  {path.relative_to(pictures.parent)}: " in printed
-    assert f"all of them with their reasons: {pictures.parent / 'bad_images.csv'}" in printed
+    assert f"full list with reasons: {pictures.parent / 'bad_images.csv'}" in printed
     with Path("bad_images.csv").open(newline="") as lines:
         rows = list(csv.DictReader(lines))
     assert [row["image"] for row in rows] == [str(path.relative_to(pictures.parent)) for path in bad]

@@ -60,7 +60,7 @@ def test_a_recipe_lists_paths(recipe):
         ("infer", ["photo.png"], "--images=photo.png"),
         ("infer", ["PHOTO.JPG"], "--images=PHOTO.JPG"),
         ("infer", ["."], "--images=."),
-        ("infer", ["--images=a.png", "b.png"], "Several are words of their own: --images one b.png"),
+        ("infer", ["--images=a.png", "b.png"], "List several as separate words: --images one b.png"),
         ("infer", ["--image_path", "a.png"], "'--image_path'; here it is --images=a.png"),
         ("infer", ["--image-path=a.png"], "here it is --images=a.png"),
         ("validate", ["ckpt/x.ckpt"], "--ckpt_path=ckpt/x.ckpt"),
@@ -76,10 +76,14 @@ def test_a_recipe_lists_paths(recipe):
         ("train", ["--epochs", "3"], "here it is --epoch_size=3"),
         ("train", ["epochs=3"], "'epochs'; here it is --epoch_size=3"),
         ("train", ["--workers"], "here it is --num_parallel_workers=..."),
-        ("train", ["-x", "3"], "unknown flag '-x'. The only short ones are -c and -h"),
+        ("train", ["-x", "3"], "unknown flag '-x'. The only short flags are -c and -h"),
         ("train", ["-b64"], "'-b'; here it is --batch_size=64"),
         ("train", ["-x64"], "unknown flag '-x64'"),
-        ("infer", ["--images=a", "--images=b"], "given twice, as a and as b; several are words of one: --images A B"),
+        (
+            "infer",
+            ["--images=a", "--images=b"],
+            "given twice, as a and as b; several follow one flag: --images A B",
+        ),
     ],
 )
 def test_a_habit_of_other_tools_is_answered_with_the_right_spelling(prog, argv, spelling):

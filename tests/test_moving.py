@@ -46,7 +46,9 @@ def test_a_run_goes_on_from_another_folder_without_a_change(project, capsys):
     assert train.main([f"--resume={project / 'ckpt'}", f"--data_dir={project}/flowers"]) == 0
     assert "is complete" in capsys.readouterr().out
     assert train.main([f"--resume={project / 'ckpt'}", "--epoch_size=2"]) == 0
-    assert "resumed with changes, so not the run it would have been: epoch_size 1 -> 2;" in capsys.readouterr().out
+    assert (
+        "resumed with changes, so not identical to an uninterrupted run: epoch_size 1 -> 2;" in capsys.readouterr().out
+    )
 
 
 def test_a_moved_project_finds_its_data_and_says_so(project, monkeypatch, capsys):
@@ -107,7 +109,7 @@ def test_a_run_of_another_device_says_how_to_go_on_here(tmp_path, tiny_model, mo
     monkeypatch.setattr(resume.CheckpointStore, "newest", newest)
     monkeypatch.setattr(resume, "present_devices", lambda: ["CPU"])
     message = fails(train.main, [f"--resume={tmp_path}", "--epoch_size=2"], capsys)
-    assert "the run was on device_target=GPU" in message and "--device_target=CPU goes on with it" in message
+    assert "the run was on device_target=GPU" in message and "--device_target=CPU resumes it" in message
     assert train.main([f"--resume={tmp_path}", "--epoch_size=2", "--device_target=CPU"]) == 0
     assert "device_target GPU -> CPU" in capsys.readouterr().out
 
@@ -117,4 +119,4 @@ def test_a_run_that_goes_on_with_another_device_says_what_that_means(project, ca
     resume.say_if_another_device(run, "CPU")
     assert capsys.readouterr().out == ""
     resume.say_if_another_device(run, "GPU")
-    assert "the run was on CPU and goes on with GPU: results agree up to rounding" in capsys.readouterr().out
+    assert "the run was on CPU and continues on GPU: results agree up to rounding" in capsys.readouterr().out

@@ -104,7 +104,10 @@ def test_a_longer_run_continues_the_shorter_one(tmp_path, tiny_model, capsys):
     capsys.readouterr()
     assert train.main([f"--resume={tmp_path / 'out'}", "--model=tiny_sknet", "--epoch_size=3"]) == 0
     printed = capsys.readouterr().out
-    assert "resumed with changes, so not the run it would have been: epoch_size 1 -> 3; the learning rates" in printed
+    assert (
+        "resumed with changes, so not identical to an uninterrupted run: epoch_size 1 -> 3; the learning rates"
+        in printed
+    )
     assert_same_run(tmp_path / "whole", tmp_path / "out")
 
 
@@ -185,7 +188,7 @@ def test_a_run_goes_on_in_another_folder_with_its_best_and_leaves_the_old_one(tm
 
 def test_nothing_to_resume_is_said_and_nothing_made(tmp_path, tiny_model, capsys):
     message = fails(train.main, quick_run(tmp_path / "out", "--resume"), capsys)
-    assert "nothing to resume in" in message and "--resume=auto starts one" in message
+    assert "nothing to resume in" in message and "--resume=auto starts a new run" in message
     assert not (tmp_path / "out").exists()
 
 

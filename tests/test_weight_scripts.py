@@ -276,7 +276,7 @@ def test_infer_lists_what_it_cannot_read_counts_everything_and_exits_with_1(file
 @pytest.mark.parametrize(
     "line, message",
     [
-        (["--images=x.jpg"], "no network to ask"),
+        (["--images=x.jpg"], "nothing to predict with"),
         (["--ckpt_path=OWN"], "no images are named"),
         (["--ckpt_path=OWN", "--images=nowhere"], "no file or folder nowhere"),
         (["--ckpt_path=OWN", "--images=photos", "--output=out.xls"], "csv"),

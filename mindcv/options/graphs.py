@@ -1,7 +1,7 @@
 """Options that cannot change a compiled graph. All others count: a graph is reused only if they are the same."""
 
 _REASONS = {
-    # A graph takes images and labels as inputs, whose shapes and types are in its key beside the options.
+    # The shapes and dtypes of images and labels are in the key of a graph.
     "images and labels are inputs": (
         *("dataset", "data_dir", "dataset_download", "train_split", "val_split", "val_fraction", "num_samples"),
         *("batch_size", "shuffle", "drop_remainder", "num_parallel_workers", "on_bad_image", "bad_image_limit"),
@@ -9,10 +9,9 @@ _REASONS = {
         *("scale", "ratio", "hflip", "vflip", "color_jitter", "auto_augment", "random_crop_padding"),
         *("re_prob", "re_scale", "re_ratio", "re_value"),
     ),
-    # As are weights, whose names, shapes and types are in the key; the variant they need is in the network's
-    # description, with the number of classes.
+    # So are their names, shapes and dtypes; their variant and number of classes are in the network's description.
     "weights are inputs": ("ckpt_path", "pretrained", "num_classes"),
-    # They are a Parameter, as long as the run has updates; where MindSpore keeps the numbers as well, the key has them.
+    # They are a Parameter with one value for each update; where MindSpore bakes the values in, they are in the key.
     "learning rates are an input": (
         *("scheduler", "lr", "min_lr", "warmup_epochs", "warmup_factor", "decay_epochs", "decay_rate"),
         *("multi_step_decay_milestones", "epoch_size"),

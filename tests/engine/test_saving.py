@@ -265,5 +265,5 @@ def test_a_best_that_is_gone_comes_back_if_the_run_stands_at_it(tmp_path, tiny_n
     store.best.unlink()
     store.last.unlink()  # so that the run goes on from the end of epoch 1
     progress, remarks = resume_newest(state, store)
-    assert (progress.epoch, progress.best_top1) == (1, 60.0) and "it is there again" in remarks[0]
+    assert (progress.epoch, progress.best_top1) == (1, 60.0) and "has been restored from" in remarks[0]
     assert_equal(read_checkpoint(store.best).weights, weights)
