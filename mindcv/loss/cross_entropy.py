@@ -12,8 +12,8 @@ class CrossEntropy(nn.Cell):
     Computed in float32 whatever the type of the logits, through the log-softmax, so that it is exact for logits of any
     size.
 
-    A class index outside [0, K) cannot be noticed in a compiled graph: its row would count as if it had no label. The
-    data loader checks labels.
+    A class index outside [0, K) cannot be detected in a compiled graph: its row would count as unlabelled. The data
+    loader checks labels.
 
     Args:
         label_smoothing: probability mass moved from the label to the uniform distribution over all K classes,

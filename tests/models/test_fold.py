@@ -73,7 +73,7 @@ def test_a_compiled_network_is_refused(tiny_network):
     setup_runtime(mode=0, device_target="CPU")
     network = tiny_network().set_train(False)
     network(images(16))
-    with pytest.raises(ValueError, match=r"compiled.*fold a fresh one"):
+    with pytest.raises(ValueError, match=r"compiled.*fold a newly built one"):
         fold_batch_norm(network)
 
 

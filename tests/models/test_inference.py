@@ -77,5 +77,5 @@ def test_a_compiled_network_is_refused(tiny_network):
     ms.set_context(mode=ms.GRAPH_MODE)
     network = tiny_network().set_train(False)
     network(images(16))
-    with pytest.raises(ValueError, match=r"compiled.*fold a fresh one"):
+    with pytest.raises(ValueError, match=r"compiled.*fold a newly built one"):
         prepare_for_inference(network)

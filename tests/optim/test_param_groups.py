@@ -136,7 +136,7 @@ def test_the_depth_groups_of_a_network_hold_every_parameter_once(tiny_network):
         (
             network,
             {"layer_decay": 0.5},
-            r"tells its depth by a method depth_groups\(\); got SequentialCell",
+            r"a network with a method depth_groups\(\); got SequentialCell",
         ),
         (lambda: deep().trainable_params(), {"head_lr_scale": 2.0}, "got a bare collection of parameters"),
     ],
