@@ -1,9 +1,9 @@
-"""What it costs to begin an epoch in its middle: seconds until batch k of 600 is there.
+"""The cost of starting in the middle of an epoch: seconds until batch k of 600 is ready.
 
 python benchmarks/skipping.py
 
 A folder of small generated JPEGs, 96x128, in batches of 16 with the training augmentation at 64x64. Whole segments of
-`SEGMENT` batches are passed over; inside one, the batches before k are prepared and thrown away.
+`SEGMENT` batches are skipped; inside one, the batches before k are prepared and discarded.
 """
 
 import statistics
@@ -56,7 +56,7 @@ def main() -> None:
         for _ in loader.epoch(0):
             pass
         whole = time.perf_counter() - began
-    print("| first batch | batches prepared in vain | seconds until it is there |")
+    print("| first batch | batches prepared and discarded | seconds until it is ready |")
     print("|---|---|---|")
     for start, times in seconds.items():
         middle = statistics.median(times)
