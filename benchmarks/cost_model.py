@@ -4,10 +4,9 @@
 
 The step is that of benchmarks/steps.py in Graph mode. One thing varies at a time; unless a series says otherwise, 16
 images of 32x32, 2 branches and 10 classes. Every point runs in its own process, and those of a series take turns.
-Multiply-adds are those of a forward pass of the whole batch, counted as tools/model_table.py does. Each
-series ends with a row of exponents: the k of seconds ~ value ** k and of multiply-adds ~ value ** k, fitted by least
-squares in the logarithms. They would be equal if a step cost nothing but its products. Takes about nine minutes, mostly
-for compiling.
+Multiply-adds are those of a forward pass of the whole batch, counted as tools/model_table.py does. Each series ends
+with a row of exponents: the k of seconds ~ value ** k and of multiply-adds ~ value ** k, fitted by least squares in the
+logarithms. They would be equal if a step cost nothing but its products. Takes about nine minutes, mostly for compiling.
 """
 
 import json

@@ -3,8 +3,8 @@
     python benchmarks/listing.py
 
 A class folder has 1000 files. Opening lists the folders and checks the names; no file is opened. All sizes take turns;
-the exponent is fitted to them by least squares in the logarithms. Takes about a minute, mostly for
-creating a million files.
+the exponent is fitted to them by least squares in the logarithms. Takes about a minute, mostly for creating a million
+files.
 """
 
 import argparse

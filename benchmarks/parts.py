@@ -8,8 +8,8 @@ denominator: PyTorch has one operator for both gradients of a convolution, and M
 products. Ours adds and copies more: every gradient is summed and the statistics of batch norm are kept, to find NaN and
 infinite values and to undo their step (`TrainStep`).
 
-"Between operators" is the rest of a step that is not profiled, the median over the turns. A profiler makes
-operators look a little longer, so it can be below zero.
+"Between operators" is the rest of a step that is not profiled, the median over the turns. A profiler makes operators
+look a little longer, so it can be below zero.
 """
 
 import argparse

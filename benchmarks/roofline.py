@@ -6,10 +6,10 @@ The roofs are measured in turn with the steps: a large float32 matrix product of
 read and written by an addition in MindSpore and by a copy in NumPy with a thread on each core, of arrays much larger
 than the caches. The best of five passes counts, and the better of the two libraries is the roof.
 
-The steps are those of benchmarks/steps.py in Graph mode; their minimum work is counted by
-benchmarks/step_work.py. If a step needs more seconds for its operations at one roof than for its bytes at the other, it
-is limited by arithmetic, otherwise by memory (Williams et al. 2009, https://doi.org/10.1145/1498765.1498785).
-The bytes of small maps may come out of a cache, faster than this roof.
+The steps are those of benchmarks/steps.py in Graph mode; their minimum work is counted by benchmarks/step_work.py. If a
+step needs more seconds for its operations at one roof than for its bytes at the other, it is limited by arithmetic,
+otherwise by memory (Williams et al. 2009, https://doi.org/10.1145/1498765.1498785). The bytes of small maps may come
+out of a cache, faster than this roof.
 
 The table of operators has the sums of MindSpore's profiler, per step. Weight decay and the search for infinities are
 additions, products and sums; a convolution of a small map is a matrix product. The last row compares with steps that

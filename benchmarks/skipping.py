@@ -26,7 +26,7 @@ REPEATS = 3
 
 
 def write_images(root: Path) -> None:
-    """Write noise in blocks, which makes files of a photo's density; each file stands for several examples by links."""
+    """Write noise in blocks, which compresses like a photo; links make several examples of each file."""
     rng = np.random.default_rng(0)
     folder = root / "train" / "noise"
     folder.mkdir(parents=True)

@@ -9,8 +9,8 @@
 - mindcv graph, mindcv pynative: the same network built from MindCV's blocks (its selective kernel stacks the branches,
   takes a softmax and sums), with groups=32 as in the paper; MindSpore's TrainOneStepCell, as MindCV's train.py has it.
 
-All: 10 classes, cross-entropy, momentum 0.9, weight decay 1e-4. MindCV gets ONEDNN_MAX_CPU_ISA=AVX2, which
-`import mindcv` sets for ours; "as installed" is one step without it. PyTorch may use all instructions.
+All: 10 classes, cross-entropy, momentum 0.9, weight decay 1e-4. MindCV gets ONEDNN_MAX_CPU_ISA=AVX2, which `import
+mindcv` sets for ours; "as installed" is one step without it. PyTorch may use all instructions.
 
 The first step of ours and of MindCV compiles in Graph mode. Peak: the peak memory of the process, next to its
 memory after importing the framework.

@@ -29,10 +29,10 @@ def test_a_bare_word_is_a_value_even_if_it_is_an_options_name(argv, key, value):
     assert flat(CIFAR, *argv)[key] == value
 
 
-@pytest.mark.parametrize("behind", ["lr=1", "--lr=1", "-c", "num-classes=3"])
-def test_a_setting_after_an_option_without_value_is_not_its_value(behind):
+@pytest.mark.parametrize("following", ["lr=1", "--lr=1", "-c", "num-classes=3"])
+def test_a_setting_after_an_option_without_value_is_not_its_value(following):
     with pytest.raises(ValueError, match="--ckpt_save_dir needs a value"):
-        train("--ckpt_save_dir", behind)
+        train("--ckpt_save_dir", following)
 
 
 @pytest.mark.parametrize(

@@ -84,8 +84,8 @@ def remarks(name: str, root: Path = ROOT) -> list[str]:
         found.append("No recipe in configs/ trains it.")
     if name not in recipe.COMPARED_WITH_TIMM:
         found.append(
-            "It is not compared with timm: nobody else has counted its parameters. If timm has this network, add its\n"
-            "name to TIMM_MODELS in tests/goldens/recipe.py; then tests/goldens/make_goldens.py and\n"
+            "It is not compared with timm: its parameter count has no independent check. If timm has the network, add\n"
+            "its name to TIMM_MODELS in tests/goldens/recipe.py; then tests/goldens/make_goldens.py and\n"
             "tools/make_catalog.py, run where timm is installed, add reference values and published weights."
         )
     if not weight_records(name):

@@ -38,7 +38,7 @@ TIMM_URLS = {
 }
 
 # The files, accuracies (top-1, top-5, %) and millions of parameters in MindCV's READMEs, today's or those of its 0.3.0;
-# the interpolation is that of the recipe beside them. The digits in a file's name are the first of its sha256
+# the interpolation is that of the recipe next to them. The digits in a file's name are the first of its sha256
 # (configs/README.md there). "910v2" weights were trained again on a later device.
 MINDCV = "https://download.mindspore.cn/toolkits/mindcv/"
 MINDCV_910V2 = "https://download-mindspore.osinfra.cn/toolkits/mindcv/"

@@ -11,9 +11,9 @@ smoothing or image size would get the graph of an earlier run. Here the key of a
 - which Cell it is: see `_describe_cell`;
 - the inputs' shapes and types.
 
-An irrelevant difference costs one compilation; a missed one would give a wrong result. So a Cell is not
-cached if its class, or anything that it holds beside numbers, texts and Tensors, is neither of this package nor of
-MindSpore: the caller's description cannot be trusted to cover it.
+An irrelevant difference costs one compilation; a missed one would give a wrong result. So a Cell is not cached if its
+class, or anything that it holds besides numbers, texts and Tensors, is neither of this package nor of MindSpore: the
+caller's description cannot be trusted to cover it.
 """
 
 import functools

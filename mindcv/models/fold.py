@@ -21,9 +21,9 @@ class FoldedNorm(nn.Cell):
 def fold_batch_norm(network: nn.Cell) -> int:
     """Fold every batch norm that follows a convolution into it, in place.
 
-    Any cell whose `bn` normalises what its `conv` returns is folded; other batch norms stay. The
-    arithmetic is in float64. The network computes the same logits as before in evaluation, up to rounding; running it
-    in training raises ValueError.
+    Any cell whose `bn` normalises the output of its `conv` is folded; other batch norms stay. The arithmetic is in
+    float64. In evaluation the network computes the same logits as before, up to rounding; in training it raises
+    ValueError.
 
     Args:
         network: with its final weights; must not have run: a compiled graph ignores the change.

@@ -27,7 +27,7 @@ def help_text(script: str, purpose: str, examples: Sequence[str], groups: Mappin
 
     Args:
         script: name of the file the user runs.
-        purpose: what it does, a sentence.
+        purpose: one sentence on what it does.
         examples: command lines.
         groups: title -> the options below it; an empty group is left out.
     """

@@ -2,8 +2,8 @@
 
 The file in the repository was made with timm 1.0.31 and PyTorch 2.14.1 on a CPU (the shallow networks: 2.13.0).
 Everything is computed in float64 from the float32 weights and images of recipe.py, so that a difference is the error of
-the tested network, not of PyTorch.
-For each model, and for a shallow one of each kind of block (`recipe.KINDS`), the file holds, as `model/quantity`:
+the tested network, not of PyTorch. For each model, and for a shallow one of each kind of block (`recipe.KINDS`), the
+file holds, as `model/quantity`:
 
 - evaluation_logits (4, 10), and evaluation_features (5, 2): mean and standard deviation of the stem's and each
   stage's output;
