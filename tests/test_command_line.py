@@ -79,11 +79,7 @@ def test_a_recipe_lists_paths(recipe):
         ("train", ["-x", "3"], "unknown flag '-x'. The only short flags are -c and -h"),
         ("train", ["-b64"], "'-b'; here it is --batch_size=64"),
         ("train", ["-x64"], "unknown flag '-x64'"),
-        (
-            "infer",
-            ["--images=a", "--images=b"],
-            "given twice, as a and as b; several follow one flag: --images A B",
-        ),
+        ("infer", ["--images=a", "--images=b"], "given twice, as a and as b; several follow one flag: --images A B"),
     ],
 )
 def test_spellings_of_other_tools_are_errors_that_name_the_right_one(prog, argv, spelling):

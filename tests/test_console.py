@@ -52,7 +52,7 @@ def replace(monkeypatch):
 
 
 @pytest.mark.parametrize("stream, code, on_terminal", [(pipe_without_reader, 0, False), (full_disk, 2, True)])
-def test_a_training_without_usable_output_saves_every_epoch(
+def test_a_training_whose_output_fails_saves_every_epoch(
     tmp_path, tiny_model, replace, monkeypatch, stream, code, on_terminal
 ):
     if on_terminal:  # stderr, which is lost as well

@@ -420,9 +420,7 @@ def test_export_accepts_other_tools_weights_and_gives_the_networks_logits(files,
     assert result.loss == pytest.approx(measured[name].loss, rel=1e-5)
 
 
-def test_an_onnx_file_of_another_tool_can_be_validated_but_has_no_class_names(
-    files, measured, photos, tmp_path, capsys
-):
+def test_an_onnx_file_of_another_tool_validates_without_class_names(files, measured, photos, tmp_path, capsys):
     foreign = onnx.load(files["own.onnx"])
     del foreign.metadata_props[:]
     onnx.save(foreign, tmp_path / "foreign.onnx")

@@ -55,10 +55,7 @@ class OnnxRunner:
         try:
             self.session = runtime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
             inputs, outputs = self.session.get_inputs(), self.session.get_outputs()
-            described = (
-                [(i.name, i.type, i.shape) for i in inputs],
-                [o.name for o in outputs],
-            )  # names may be invalid
+            described = [(i.name, i.type, i.shape) for i in inputs], [o.name for o in outputs]  # names may be invalid
         except self.errors as error:
             if is_out_of_memory(error):
                 raise MemoryError(f"not enough memory to load {path}") from error
