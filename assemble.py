@@ -1,4 +1,4 @@
-"""Objects from a configuration: what the scripts have in common.
+"""Builds the objects of a configuration, for all scripts.
 
 The only module that knows both the options of config.py and the factories of mindcv.
 """
@@ -30,18 +30,18 @@ from mindcv.weights.load import load_weights, num_classes
 
 
 def graph_folder(config: Config) -> Path | None:
-    """Where compiled networks are kept from one start to the next; None if they are not."""
+    """The folder in which compiled graphs are kept between starts; None without the cache."""
     return cache_folder() / "graphs" if config.runtime.compile_cache else None
 
 
 def describe_graphs(config: Config, network: nn.Cell | ExportedNetwork) -> dict[str, Any]:
-    """What determines the graphs of a script beside its source, for `compiled_graphs_kept`."""
+    """Everything but the sources that determines a script's graphs, for `compiled_graphs_kept`."""
     options = {name: value for name, value in config.to_dict().items() if OPTIONS[name].in_graph}
     return {"options": options, "network": getattr(network, "description", None)}
 
 
 def build_store(config: Config) -> CheckpointStore:
-    """The folder that a training writes to; nothing is made yet."""
+    """The checkpoint store of a run; creates nothing yet."""
     options = config.train
     return CheckpointStore(
         options.ckpt_save_dir, config.model.model, keep=options.keep_checkpoint_max, interval=options.ckpt_save_interval
@@ -49,7 +49,7 @@ def build_store(config: Config) -> CheckpointStore:
 
 
 def fit_to_epoch(config: Config, batches: int) -> Config:
-    """The configuration with no more accumulation steps than an epoch has batches, unless the command line asks."""
+    """Limit the accumulation steps to the batches of an epoch, unless they are set on the command line."""
     wanted, source = config.train.gradient_accumulation_steps, config.sources["gradient_accumulation_steps"]
     if wanted <= batches or source == COMMAND_LINE:
         return config
@@ -82,7 +82,7 @@ def build_step(config: Config, network: nn.Cell, length: RunLength) -> tuple[Tra
 def build_to_train(config: Config, class_names: Sequence[str], weights: Checkpoint | None) -> nn.Cell:
     """The network for these classes, starting from the weights if there are any.
 
-    A classifier of other classes is replaced by a new one, and a first convolution for other input channels adapted.
+    A classifier of other classes is replaced by a new one; a first convolution for other input channels is adapted.
 
     Raises:
         ValueError: if the network, the data set and the weights do not belong together.
@@ -110,9 +110,9 @@ def build_to_train(config: Config, class_names: Sequence[str], weights: Checkpoi
 def describe_run(
     config: Config, network: nn.Cell, loader: Loader, length: RunLength, device: str
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """What every checkpoint of a run says about itself, and what a resume needs to know beside the state.
+    """The description in every checkpoint of a run, and what resuming needs in addition to the state.
 
-    "folder" is where relative paths of "config" begin.
+    Relative paths in "config" start from "folder".
     """
     info = {
         "model": network.description,
@@ -142,7 +142,7 @@ def build_to_run(
     """The network with exactly these weights, or the exported network.
 
     Args:
-        class_names: those of the data set it will be measured on; None if there is none.
+        class_names: those of the data set to evaluate on; None if there is none.
         device_forms: as in `create_model`.
 
     Raises:
@@ -163,7 +163,7 @@ def build_to_run(
 
 
 def build_to_infer(config: Config, weights: Checkpoint, class_names: Sequence[str] | None = None) -> nn.Cell:
-    """`build_to_run`, for results alone: not to be saved, exported or trained. An exported network is as it was."""
+    """`build_to_run`, made faster: must not be saved, exported or trained. An exported network is unchanged."""
     network = build_to_run(config, weights, class_names)
     if isinstance(network, ExportedNetwork):
         return network

@@ -1,4 +1,4 @@
-"""Data sets and loaders from a configuration, with the classes and the division that a run or its weights know."""
+"""Data sets and loaders from a configuration, with the classes and the division of a run or its weights."""
 
 import inspect
 from dataclasses import asdict
@@ -18,7 +18,7 @@ def build_dataset(config: Config, *, is_training: bool, **known: Any) -> Dataset
     """The training or the validation split.
 
     Args:
-        known: what an earlier split or a checkpoint knows: class_names, owner, held_out, val_fraction.
+        known: from an earlier split or a checkpoint: class_names, owner, held_out, val_fraction.
     """
     data = config.data
     asked = data.train_split if is_training else data.val_split
@@ -42,16 +42,16 @@ def build_dataset(config: Config, *, is_training: bool, **known: Any) -> Dataset
 def build_training_loader(config: Config, weights: Checkpoint | None, *, resumes: bool) -> Loader:
     """The loader of the training split: shuffled, augmented.
 
-    Classes that the weights know are numbered as there, so that their classifier fits; images that they were not
-    trained on are held out again.
+    Classes keep the numbers that they have in the weights, so that the classifier fits; images that the weights were
+    not trained on are held out again.
 
     Args:
-        weights: those to start from, or the run to go on with; None if there are none.
-        resumes: whether it is a run, which must have exactly these classes.
+        weights: those to start from, or the run to resume; None if there are none.
+        resumes: whether it is a run, whose classes must be those of the data set.
     Raises:
         ValueError: if the data set cannot be opened, or a run's classes are not those of the data set.
     """
-    # Of weights to start from, the division holds for the data they come from.
+    # The division of weights to start from applies only to the data set that they were trained on.
     same_data = resumes or (weights and weights.info.get("config", {}).get("dataset") == config.data.dataset)
     dataset = build_dataset(config, is_training=True, **(_division(config, weights) if same_data else {}))
     if weights and same_data:
@@ -70,7 +70,7 @@ def build_training_loader(config: Config, weights: Checkpoint | None, *, resumes
 
 
 def build_validation_loader(config: Config, training: Dataset) -> Loader:
-    """The loader of the validation split beside a training: in order, every example, with the training's classes."""
+    """The loader of the validation split during training: in order, every example, with the training's classes."""
     known = {"class_names": training.class_names, "held_out": training.held_out}
     return _build_loader(config, build_dataset(config, is_training=False, **known), is_training=False)
 
@@ -82,14 +82,14 @@ def build_measuring_loader(config: Config, weights: Checkpoint) -> Loader:
     root = Path(data.data_dir).expanduser()
     is_undivided = data.dataset not in BUILT_IN and find_undivided(root, data.dataset, only_train=False)
     if is_undivided and not known and data.val_fraction is None and data.val_split in (None, "val"):
-        known = {"val_fraction": 1.0}  # as far as is known, they were trained on none of these images
+        known = {"val_fraction": 1.0}  # as far as is known, none of these images was trained on
     dataset = build_dataset(config, is_training=False, **_classes(weights), **known)
     _compare_division(dataset, weights)
     return _build_loader(config, dataset, is_training=False)
 
 
 def open_to_check(config: Config, weights: Checkpoint | None) -> tuple[list[Dataset], list[str]]:
-    """Both splits, and what is wrong with their classes: those of the weights decide, else those to train on."""
+    """Both splits, and the problems with their classes, compared with the weights', else with those of training."""
     classes, problems, datasets = _classes(weights), [], []
     division = _division(config, weights)
     for is_training in (True, False):
@@ -105,27 +105,27 @@ def open_to_check(config: Config, weights: Checkpoint | None) -> tuple[list[Data
 
 
 def say_remarks(*datasets: Dataset) -> None:
-    """Say the remarks on data sets, each once."""
+    """Print each remark on the data sets once."""
     for remark in dict.fromkeys(remark for dataset in datasets for remark in dataset.remarks):
         say(remark)
 
 
 def _classes(weights: Checkpoint | None) -> dict[str, Any]:
-    """The classes that weights tell apart, for `build_dataset`; nothing if they do not name them."""
+    """The classes of weights, for `build_dataset`; {} if the weights do not name them."""
     if weights is None or not weights.info.get("class_names"):
         return {}
     return {"class_names": weights.info["class_names"], "owner": weights.info.get("weights", str(weights.path))}
 
 
 def _division(config: Config, weights: Checkpoint | None) -> dict[str, Any]:
-    """How the run of these weights divided a folder, for `build_dataset`; nothing if it did not, or not to be kept."""
+    """How the weights' run divided a folder, for `build_dataset`; {} if it did not, or another share is wanted now."""
     held_out = weights.info.get("held_out") if weights else None
     asked = config.data.val_fraction if config.sources["val_fraction"] == COMMAND_LINE else None
     return {"held_out": held_out} if held_out and asked in (None, held_out["fraction"]) else {}
 
 
 def _compare_division(dataset: Dataset, weights: Checkpoint) -> None:
-    """Add a remark if a folder is divided otherwise than by the run of these weights."""
+    """Add a remark if the folder is divided differently from the weights' run."""
     ours, theirs = dataset.held_out, weights.info.get("held_out")
     if ours and theirs and any(ours[key] != theirs[key] for key in ("fraction", "seed")):
         dataset.remarks.append(

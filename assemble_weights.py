@@ -1,4 +1,4 @@
-"""Weights that a configuration names, and what they say about themselves."""
+"""The weights that a configuration names, and their description."""
 
 import os
 from dataclasses import replace
@@ -17,19 +17,19 @@ from mindcv.paths import is_exported
 from mindcv.weights import find_weights, imagenet_classes
 from mindcv.weights.load import num_classes, read_published, read_weights
 
-# Of a saved configuration, what belongs to the command that wrote it.
+# Options of a saved configuration that belong to the command that wrote it.
 NOT_INHERITED = {option.name for option in OPTIONS.values() if not option.inherited}
-# Of that of weights, besides: where and from what that run started.
+# For weights also the options that say where and from what their run started.
 _NOT_OF_WEIGHTS = NOT_INHERITED | {"ckpt_path", "pretrained", "device_target", "num_parallel_workers"}
-# What a training inherits from published weights; from a checkpoint it takes the weights only.
+# Options that training inherits from published weights; from a checkpoint it takes only the weights.
 _PREPROCESSING = {"mean", "std", "interpolation", "crop_pct"}
 
 
 def weights_to_start(config: Config) -> tuple[Config, Checkpoint | None]:
-    """The weights that a configuration names, and the configuration with what they say about themselves.
+    """The weights that a configuration names, and the configuration with their own values inherited.
 
     Raises:
-        ValueError: if the weights cannot be had, are damaged, or are not those of the model asked for.
+        ValueError: if the weights cannot be obtained, are damaged, or are not those of the model asked for.
     """
     made_for = default_cfg(config.model.model)
     weights = _read_weights(config)
@@ -52,7 +52,7 @@ def weights_to_start(config: Config) -> tuple[Config, Checkpoint | None]:
 
 
 def weights_to_use(config: Config) -> tuple[Config, Checkpoint]:
-    """`weights_to_start` for a script that has found that the configuration names weights."""
+    """`weights_to_start` for a configuration that is known to name weights."""
     config, weights = weights_to_start(config)
     assert weights is not None
     return config, weights
@@ -73,7 +73,7 @@ def _read_weights(config: Config) -> Checkpoint | None:
 
 
 def _inherited(config: Config, weights: Checkpoint) -> dict[str, Any]:
-    """What of the weights' own configuration the run takes over."""
+    """The options that the run inherits from the weights' configuration."""
     own = saved_config(weights)
     if config.prog != "train":
         return {key: value for key, value in own.items() if key not in _NOT_OF_WEIGHTS}
@@ -83,17 +83,17 @@ def _inherited(config: Config, weights: Checkpoint) -> dict[str, Any]:
 
 
 def _in_channels(config: Config, image: dict[str, Any]) -> dict[str, Any]:
-    """Options of the section "image", with the average of mean and std where images are grey, as for the defaults."""
+    """Options of the section "image"; for grey images with the average of mean and std, as for the defaults."""
     if config.image.in_channels != 1:
         return image
     return image | {key: (sum(image[key]) / len(image[key]),) for key in ("mean", "std")}
 
 
 def saved_config(checkpoint: Checkpoint) -> dict[str, Any]:
-    """The configuration that a checkpoint was saved with, its data_dir as a path from here.
+    """The configuration that a checkpoint was saved with, its data_dir as a path from the current folder.
 
-    A relative data_dir began in the folder of that run. If it is gone from there, because a project was moved, the
-    path as it was given is tried from the present folder; if that is not there either, it stays, for the message.
+    A relative data_dir starts from that run's folder. If it is missing there, because a project was moved, the same
+    path is tried from the current folder; if that is missing too, data_dir stays, for the error message.
     """
     saved = dict(checkpoint.info["config"])
     given = saved.get("data_dir", "")
@@ -107,7 +107,7 @@ def saved_config(checkpoint: Checkpoint) -> dict[str, Any]:
 
 
 def class_names_of(weights: Checkpoint) -> list[str]:
-    """A name for each class: ImageNet's in words, the numbers of the classes if the weights came without names."""
+    """A name for each class: ImageNet's in words; class numbers if the weights have no names."""
     in_words = dict(imagenet_classes())
     names = weights.info.get("class_names")
     if not names and weights.names == "exported":
@@ -116,7 +116,7 @@ def class_names_of(weights: Checkpoint) -> list[str]:
 
 
 def as_own_checkpoint(config: Config, weights: Checkpoint) -> Checkpoint:
-    """The same weights under this package's names, with a description: their own, with what was given for this run.
+    """The same weights under this package's names, with their description, updated by the options of this run.
 
     Raises:
         ValueError: if they are not exactly those of the network that the configuration names.

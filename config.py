@@ -63,7 +63,7 @@ class Config:
     request: "Request" = field(compare=False, repr=False)  # what it was resolved from
 
     def inherit(self, values: Mapping[str, Any], origin: str = "inherited") -> "Config":
-        """The configuration with a layer between the defaults and the recipe: what a checkpoint says about itself.
+        """The configuration with a checkpoint's own values as one more layer, between the defaults and the recipe.
 
         Raises ValueError as `load_config` does, with `origin` as the place.
         """
@@ -71,7 +71,7 @@ class Config:
 
     @property
     def prog(self) -> Script:
-        """The script that it is for."""
+        """The script that it configures."""
         return self.request.prog
 
     def given(self, key: str) -> bool:
@@ -107,11 +107,11 @@ _FLAGS = {*UNAVAILABLE, *WITHOUT_EFFECT, *(o.name for o in OPTIONS.values() if b
 
 
 def load_config(argv: Sequence[str] | None = None, *, prog: Script) -> Config:
-    """Resolves defaults < base YAML < YAML < command line; see `Config.inherit` for what a checkpoint adds.
+    """Resolves defaults < base YAML < YAML < command line; see `Config.inherit` for the values of a checkpoint.
 
     Args:
         argv: the command line without the program's name; None: `sys.argv[1:]`.
-        prog: the script. It shows and accepts the flags that it uses; from files and checkpoints it takes everything.
+        prog: the script. It accepts only the flags that it uses, but every key from files and checkpoints.
 
     Raises:
         ValueError: for an unknown key, an illegal value, an unreadable file, or values that contradict each other.
@@ -124,7 +124,7 @@ def load_config(argv: Sequence[str] | None = None, *, prog: Script) -> Config:
 
 
 class Request(NamedTuple):
-    """What the user gave: the settings of the recipe and its bases (None without one) and of the command line."""
+    """The user's input: the settings of the recipe and its bases (None without one) and of the command line."""
 
     prog: Script
     recipe: tuple[Setting, ...] | None
@@ -153,7 +153,7 @@ def _resolve(request: Request, inherited: Sequence[Setting] = (), origin: str = 
         elif key not in ALL_NAMES:
             raise ValueError(f"{where}: unknown key {brief(key)}.{did_you_mean(key, ALL_NAMES)}")
         if source == sources.get(key) == COMMAND_LINE and value != values[key]:
-            hint = f"; several are words of one: --{key} A B" if key in OPTIONS and OPTIONS[key].takes_words else ""
+            hint = f"; several follow one flag: --{key} A B" if key in OPTIONS and OPTIONS[key].takes_words else ""
             raise ValueError(f"{where}: {key} is given twice, as {_shown(values[key])} and as {_shown(value)}{hint}")
         values[key], sources[key] = value, source
         if key in OPTIONS:
@@ -204,12 +204,12 @@ def _list_models(word: str | None) -> str:
 
 def _wants_digits(dataset: str | None, inherited: Sequence[Setting], prog: Script) -> bool:
     if inherited and (prog == "validate" or any(s.key == "dataset" for s in inherited)):
-        return False  # the checkpoint says how its images were prepared
+        return False  # the checkpoint describes its own preprocessing
     return prog in OPTIONS["dataset"].scripts and dataset in (None, "digits")
 
 
 def _data_dir_decides(values: Mapping[str, Any], sources: Mapping[str, str], inherited: str) -> bool:
-    """Whether the data set is what `data_dir` holds: it was given, and no data set, or one of weights without a folder.
+    """Whether `data_dir` determines the data set: it was given, and no data set, or one without a folder by weights.
 
     Args:
         inherited: the source of inherited values.
@@ -232,23 +232,23 @@ EXAMPLES = {
         "python train.py -c configs/sknet/sknet50_imagenet.yaml --data_dir=/imagenet",
     ),
     "validate": (
-        "Measures an image classifier.",
+        "Evaluates an image classifier.",
         "python validate.py --ckpt_path=./ckpt/sknet50-best.ckpt",
         "python validate.py --model=sknet50 --dataset=imagenet --pretrained",
         "python validate.py --ckpt_path=sknet50.onnx",
     ),
     "infer": (
-        "Names what is in images.",
+        "Classifies images.",
         "python infer.py --ckpt_path=./ckpt/sknet50-best.ckpt --images=photo.jpg",
         "python infer.py --model=sknet50 --pretrained --images=photos --output=a.csv",
     ),
     "export": (
-        "Writes a network as ONNX or MindIR, and checks the file against the network.",
+        "Exports a network to ONNX or MindIR, and compares the file with the network.",
         "python export.py --ckpt_path=ckpt/sknet50-best.ckpt --output=sknet50.onnx",
         "python export.py --model=sknet50 --pretrained --output=a.mindir --fold_bn",
     ),
     "convert": (
-        "Makes a checkpoint of other weights: imported, averaged, stripped.",
+        "Makes a checkpoint from other weights: imported, averaged or stripped.",
         "python convert.py --model=sknet50 --ckpt_path=timm.pth --output=a.ckpt",
         "python convert.py --average ckpt/a-9.ckpt ckpt/a-10.ckpt --output=mean.ckpt",
     ),
@@ -256,7 +256,7 @@ EXAMPLES = {
 
 
 def help_text(prog: str) -> str:
-    """What `--help` prints."""
+    """The text of `--help`."""
     purpose, *examples = EXAMPLES[prog]
     return help.help_text(f"{prog}.py", purpose, examples, _option_groups(prog))
 
@@ -282,23 +282,20 @@ PAGE_HEAD = f"""\
 
 <!-- Generated by: python config.py > docs/configuration.md -->
 
-An option may be set in a YAML file (`-c recipe.yaml`) or on the command line; all scripts read both alike. What comes
-later in this list wins: the defaults below, what a checkpoint or published weights say about themselves, the files a
-recipe names under `base:`, the recipe, the command line.
+An option may be set in a YAML file (`-c recipe.yaml`) or on the command line; all scripts read both in the same
+way. Later entries of this list override earlier ones: the defaults below, the description in a checkpoint or of
+published weights, the files that a recipe names under `base:`, the recipe, the command line.
 
 {help.SPELLINGS}
-Unknown names, illegal values, a key given twice and values that contradict each other are errors; but of two values
-from different places in that list, the earlier one gives way and a notice says so: `--epoch_size=1` shortens the warmup
-of a recipe. Intervals are written as in mathematics: (0, 1] is above 0, up to and including 1. Without `--dataset`, the
-data set is the one that `--data_dir` holds; with none of these nor `-c`, the preset
-`configs/sknet/sknet50_digits.yaml` is used. Where a script is named beside an option, the other scripts refuse it as a
-flag and accept it from files.
+Unknown names, illegal values, a key given twice and values that contradict each other are errors. If the values come
+from different entries of that list, the earlier one gives way with a notice: `--epoch_size=1` shortens the warmup of a
+recipe. Intervals are written as in mathematics: (0, 1] is above 0, up to and including 1. Without `--dataset`, the data
+set is the one in `--data_dir`; without either and without `-c`, the preset `configs/sknet/sknet50_digits.yaml` is used.
+If scripts are named after an option, the others reject it as a flag and accept it in files.
 
-
-MindCV's recipes are read as they are, as far as this version can do what they ask; the last table lists what it
-cannot. Three differences: a recipe that leaves an option out gets the default of this page, not MindCV's; drops of
-`step_decay` and `multi_step_decay` count from the start of training, not from the end of warmup; `mean` and `std` may
-be on either scale.
+MindCV's recipes work unchanged, except for the unsupported settings in the last table. Three differences: an option
+that a recipe leaves out has the default of this page, not MindCV's; drops of `step_decay` and `multi_step_decay` count
+from the start of training, not from the end of warmup; `mean` and `std` may be on either scale.
 """
 
 if __name__ == "__main__":

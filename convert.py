@@ -1,4 +1,4 @@
-"""Make a checkpoint of other weights: import timm's or MindCV's, average several, strip what training left.
+"""Make a checkpoint from other weights: import timm's or MindCV's, average several, or strip the training state.
 
 python convert.py --model=sknet50 --ckpt_path=skresnext50_ra-f40e40bf.pth --output=sknet50.ckpt
 python convert.py --average ckpt/sknet50-9.ckpt ckpt/sknet50-10.ckpt --output=averaged.ckpt
@@ -19,7 +19,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     config = load_config(argv, prog="convert")
     inputs, output = config.files.average or (config.model.ckpt_path,), Path(config.files.output)
     if config.files.average and (config.model.ckpt_path or config.model.pretrained):
-        raise ValueError("--average names all checkpoints itself: leave --ckpt_path and --pretrained out.")
+        raise ValueError("--average lists all checkpoints: leave --ckpt_path and --pretrained out.")
     if not any(inputs) and not config.model.pretrained:
         raise ValueError("nothing to convert: use --ckpt_path for a file, --average for several, or --pretrained.")
     if output.suffix != ".ckpt" or not output.parent.is_dir():

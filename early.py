@@ -1,4 +1,4 @@
-"""Plain mistakes, found before MindSpore is imported, which takes seconds: names and paths that are not there."""
+"""Checks of names and paths that run before MindSpore is imported, which takes seconds."""
 
 import glob
 import os
@@ -24,10 +24,10 @@ _OUTPUTS = {"infer": (".csv", ".json"), "export": EXPORT_SUFFIXES}
 
 
 def check_names_and_paths(config: Config) -> None:
-    """Check what can be checked at once. What a checkpoint adds to the configuration is checked when it is read.
+    """Check everything that needs no MindSpore. Values from a checkpoint are checked when it is read.
 
     Raises:
-        ValueError: for a name that stands for nothing, or a file or folder that is missing.
+        ValueError: for an unknown name, or a missing file or folder.
     """
     prog, model, files = config.prog, config.model, config.files
     if model.model not in model_names():
@@ -64,8 +64,8 @@ def resume_path(config: Config) -> Path | None:
         return None
     key = "ckpt_save_dir" if resume is True else "resume"
     raise ValueError(
-        f"nothing to resume in {path} ({key}), which does not exist.{what_is_there(path)} --resume=auto starts one "
-        "where there is none."
+        f"nothing to resume in {path} ({key}), which does not exist.{what_is_there(path)} --resume=auto starts a "
+        "new run if there is none."
     )
 
 
@@ -80,15 +80,15 @@ def _check_weights(config: Config) -> None:
         (check_exported_path if runs_exported else check_checkpoint_path)(path)
     for path in config.files.average or ():
         if "," in path and not os.path.exists(path):
-            raise ValueError(f"there is no file {path}; several are words of their own: --average a.ckpt b.ckpt")
+            raise ValueError(f"there is no file {path}; list several as separate words: --average a.ckpt b.ckpt")
         check_checkpoint_path(path)
 
 
 def check_data_dir(config: Config) -> None:
-    """Check that the folder of the data set is there, if it has one, and nothing is to be downloaded into it.
+    """Check that the data set's folder exists, if it needs one that is not to be downloaded.
 
     Raises:
-        ValueError: if it is not.
+        ValueError: if it does not.
     """
     (name, folder), sources = (config.data.dataset, config.data.data_dir), config.sources
     asked = sources["data_dir"] == COMMAND_LINE or (name not in WITHOUT_FILES and sources["dataset"] != "default")

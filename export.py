@@ -1,4 +1,4 @@
-"""Write a network for other programs: `python export.py --ckpt_path=./ckpt/sknet50-best.ckpt --output=sknet50.onnx`."""
+"""Export a network to ONNX or MindIR: `python export.py --ckpt_path=./ckpt/sknet50-best.ckpt --output=sknet50.onnx`."""
 
 from collections.abc import Sequence
 from functools import partial

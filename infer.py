@@ -1,4 +1,4 @@
-"""Name what is in images: `python infer.py --ckpt_path=./ckpt/sknet50-best.ckpt --images=photos`."""
+"""Classify images: `python infer.py --ckpt_path=./ckpt/sknet50-best.ckpt --images=photos`."""
 
 import shutil
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     config = load_config(argv, prog="infer")
     files = config.files
     if not config.model.ckpt_path and not config.model.pretrained:
-        raise ValueError("no network to ask: name a checkpoint with --ckpt_path, or use --pretrained.")
+        raise ValueError("nothing to predict with: name a checkpoint with --ckpt_path, or use --pretrained.")
     check_names_and_paths(config)
 
     # MindSpore takes seconds to import; --help and a mistyped flag should not wait for it.

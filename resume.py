@@ -1,4 +1,4 @@
-"""Resuming a training: find the run, compare it with what is asked for now, restore it, prepare its folder."""
+"""Resuming a training: find the run, compare it with the present options, restore it, prepare its folder."""
 
 # Where a training starts, the first that applies:
 # 1. --resume=FILE, --resume=FOLDER, or --resume alone (ckpt_save_dir): the run that is there; it must exist.
@@ -22,7 +22,7 @@ from mindcv.engine import Progress, RunLength, TrainState
 from mindcv.options.option import show
 from mindcv.runtime import present_devices
 
-# What a position inside an epoch is counted in.
+# Options that a position inside an epoch depends on.
 _WITHIN_AN_EPOCH = (
     *("batch_size", "gradient_accumulation_steps", "drop_remainder"),
     *("num_samples", "train_split", "shuffle", "seed"),
@@ -74,7 +74,7 @@ def _read_run(config: Config, path: Path) -> Checkpoint | None:
         saved = read_checkpoint(path)
         if not saved.can_resume:
             raise ValueError(
-                f"{path} holds weights, but no training state to go on with. Resume from a ...-last.ckpt, or start a "
+                f"{path} holds weights, but no training state to resume. Resume from a ...-last.ckpt, or start a "
                 f"new run with these weights: --ckpt_path={path}."
             )
         return saved
@@ -82,12 +82,12 @@ def _read_run(config: Config, path: Path) -> Checkpoint | None:
     for complaint in complaints:
         warn(complaint)
     if checkpoint and complaints:
-        say(f"going on from the one before: {checkpoint.path}")
+        say(f"resuming from the previous one: {checkpoint.path}")
     if checkpoint or config.train.resume == "auto":
         return checkpoint
     raise ValueError(
         f"nothing to resume in {path}: there is no checkpoint of a training of {config.model.model} there. Give "
-        "--resume=FOLDER or --resume=FILE of the run to go on with; --resume=auto starts one where there is none."
+        "--resume=FOLDER or --resume=FILE of the run to resume; --resume=auto starts a new run if there is none."
     )
 
 
@@ -106,7 +106,7 @@ def _check_device(config: Config, run: Checkpoint) -> None:
     if config.sources["device_target"] == str(run.path) and device not in ("auto", "CPU", *(here := present_devices())):
         raise ValueError(
             f"the run was on device_target={device}, which is not available here; present: {', '.join(here)}. "
-            f"--device_target={here[0]} goes on with it; its results are then the same up to rounding only."
+            f"--device_target={here[0]} resumes it; results then agree only up to rounding."
         )
 
 
@@ -125,34 +125,33 @@ def compare(saved: Mapping[str, Any], now: Mapping[str, Any], *, inside_epoch: b
         if OPTIONS[key].fixed:
             raise ValueError(
                 f"this run cannot be resumed with another {key} ({different[key]}): {OPTIONS[key].fixed}. Leave {key} "
-                "as it was, or start a run of its own: without --resume, with --ckpt_path if it should begin with "
-                "these weights."
+                "as it was, or start a new run: without --resume, with --ckpt_path to start from these weights."
             )
     misplaced = [different[key] for key in _WITHIN_AN_EPOCH if key in different]
     if inside_epoch and misplaced:
         raise ValueError(
             f"the run was saved in the middle of an epoch and would lose its position there: {', '.join(misplaced)}. "
-            "Resume with the old values and change them at the end of an epoch, or resume from a checkpoint of an "
-            "epoch's end."
+            "Resume with the old values and change them at the end of an epoch, or resume from a checkpoint saved "
+            "at the end of an epoch."
         )
     reported = [text for key, text in different.items() if not OPTIONS[key].free]
     if not reported:
         return []
     schedule = "; the learning rates are those of the new schedule" if _OF_SCHEDULE & different.keys() else ""
-    return [f"resumed with changes, so not the run it would have been: {', '.join(reported)}{schedule}"]
+    return [f"resumed with changes, so not identical to an uninterrupted run: {', '.join(reported)}{schedule}"]
 
 
 def say_if_another_device(run: Checkpoint | None, device: str) -> None:
-    """Say so if a run goes on with another kind of device than it had."""
+    """Report that a run continues on another kind of device."""
     before = run.info["training"].get("device", device) if run else device
     if before != device:
-        say(f"the run was on {before} and goes on with {device}: results agree up to rounding, not to the last bit")
+        say(f"the run was on {before} and continues on {device}: results agree up to rounding, not to the last bit")
 
 
 def prepare_folder(
     config: Config, run: Checkpoint | None, state: TrainState, store: CheckpointStore, loader: Loader, length: RunLength
 ) -> Progress:
-    """Make the folder ready for a new run, or restore the state of an earlier one; returns where it stands.
+    """Prepare the folder for a new run, or restore the state of an earlier one; returns its progress.
 
     Raises:
         ValueError: if the earlier run's state or classes do not fit; nothing is then changed.
@@ -177,10 +176,10 @@ def prepare_folder(
 def resume(
     run: Checkpoint, state: TrainState, store: CheckpointStore, updates_per_epoch: int, num_examples: int
 ) -> tuple[Progress, list[str]]:
-    """Restore the state of a run and make its folder ready; returns the position, and what the user should know.
+    """Restore the state of a run and prepare its folder; returns the progress, and remarks for the user.
 
     Args:
-        updates_per_epoch: of this run; between epochs it may be another one than that of the checkpoint's.
+        updates_per_epoch: of this run; between epochs it may differ from the checkpoint's.
         num_examples: of the training split.
     Raises:
         ValueError: if the state does not fit this run; nothing is then changed.
@@ -192,7 +191,7 @@ def resume(
         if run.info["training"]["progress"]["batch"] > 0:
             raise ValueError(
                 f"{remarks[0]}, and {run.path} was saved in the middle of an epoch, whose order is that of the old "
-                "images. Restore them, or resume from a checkpoint of an epoch's end."
+                "images. Restore them, or resume from a checkpoint saved at the end of an epoch."
             )
     progress = state.restore(run)
     if updates_per_epoch != run.info["training"]["updates_per_epoch"]:  # only between epochs
@@ -213,7 +212,7 @@ def _find_best(run: Checkpoint, store: CheckpointStore, progress: Progress) -> l
     if progress.best_epoch == progress.epoch and progress.batch == 0:
         info = {key: value for key, value in run.info.items() if key != "training"}
         save_checkpoint(store.best, run.weights, info)
-        return [f"{store.best} was missing; its weights were in {run.path}, and it is there again"]
+        return [f"{store.best} was missing and has been restored from {run.path}"]
     remark = (
         f"{store.best} is missing: that of epoch {progress.best_epoch} ({progress.best_top1:.2f} %) is lost, and the "
         "best of the remaining epochs will take its place"

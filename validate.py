@@ -1,4 +1,4 @@
-"""Measure a checkpoint: `python validate.py --ckpt_path=./ckpt/sknet50-best.ckpt`.
+"""Evaluate a checkpoint: `python validate.py --ckpt_path=./ckpt/sknet50-best.ckpt`.
 
 `python validate.py --check_data --dataset=flowers --data_dir=./flowers` reads every image of a data set instead.
 """
@@ -54,7 +54,7 @@ def main(argv: Sequence[str] | None = None) -> Evaluation | int:
         compiling_shown(kept=kept),
     ):
         result = evaluate(network, loader)
-    assert result is not None, "nothing stops it"
+    assert result is not None, "evaluate was given no stop"
 
     left_out = ""
     if result.num_bad:
@@ -68,7 +68,7 @@ def main(argv: Sequence[str] | None = None) -> Evaluation | int:
     if result.num_not_finite:
         warn(
             f"the network's output is NaN or infinite for {result.num_not_finite:,} of "
-            f"{result.num_examples:,} images: they count as wrong, and the loss means nothing"
+            f"{result.num_examples:,} images: they count as wrong, and the loss is meaningless"
         )
     if "top1" in weights.info.get("metrics", {}):
         saved = weights.info["metrics"]
@@ -80,7 +80,7 @@ def main(argv: Sequence[str] | None = None) -> Evaluation | int:
 
 
 def check_data(config: Config, weights: Checkpoint | None) -> int:
-    """Compare the classes of both splits, and read every image; list the bad ones here and in a file."""
+    """Compare the classes of both splits and read every image; print the bad ones and write them to a file."""
     from assemble_data import open_to_check, say_remarks
     from mindcv.data import check_dataset
     from mindcv.report import format_bad_images, write_bad_images
@@ -103,7 +103,7 @@ def check_data(config: Config, weights: Checkpoint | None) -> int:
     if bad:
         say(format_bad_images(bad))
         write_bad_images(BAD_IMAGES, bad)
-        say(f"all of them with their reasons: {os.path.abspath(BAD_IMAGES)}")
+        say(f"full list with reasons: {os.path.abspath(BAD_IMAGES)}")
     return 1 if bad or problems else 0
 
 

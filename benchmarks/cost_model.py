@@ -1,13 +1,12 @@
-"""How the time of a training step of `sknet50` grows: with batch, resolution, depth, branches and classes.
+"""How the time of a training step of `sknet50` scales with batch, resolution, depth, branches and classes.
 
     python benchmarks/cost_model.py [--only branches]
 
 The step is that of benchmarks/steps.py in Graph mode. One thing varies at a time; unless a series says otherwise, 16
-images of 32x32, 2 branches and 10 classes. Every point has a process of its own, and those of a series take turns.
-Multiply-adds are those of a forward pass of the whole batch, counted as tools/model_table.py does. A row of
-exponents ends each series: the k of seconds ~ value ** k and of multiply-adds ~ value ** k, fitted by least squares in
-the logarithms. A step that had no other cost than its products would have the same two. Takes about nine minutes, most
-of it for compiling.
+images of 32x32, 2 branches and 10 classes. Every point runs in its own process, and those of a series take turns.
+Multiply-adds are those of a forward pass of the whole batch, counted as tools/model_table.py does. Each series ends
+with a row of exponents: the k of seconds ~ value ** k and of multiply-adds ~ value ** k, fitted by least squares in the
+logarithms. They would be equal if a step cost nothing but its products. Takes about nine minutes, mostly for compiling.
 """
 
 import json
@@ -42,7 +41,7 @@ SMOKE: dict[str, dict[int, dict[str, Any]]] = {
 
 
 def with_branches(branches: int | None) -> dict[str, Any]:
-    """What `create_model` takes for so many branches in the selective kernels of a paper's network; None: as named."""
+    """Keywords of `create_model` for this many branches in the selective kernels; None: the network as named."""
     if branches is None:
         return {}
     sys.path.insert(0, str(ROOT))
@@ -57,7 +56,7 @@ def make_step(mode: int, branches: int | None, **what: Any) -> Callable[[], dict
 
 
 def count_points(points: list[dict[str, Any]]) -> list[int]:
-    """Multiply-adds of a step of each point, forward; in a process of its own."""
+    """Multiply-adds of a forward pass of each point, counted in a separate process."""
     with _worker(count=points) as counter:
         counts = counter.ask()["counts"]
     return [each["multiply_adds"] * point["batch"] for each, point in zip(counts, points, strict=True)]

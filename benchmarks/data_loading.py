@@ -19,8 +19,8 @@ from harness import ROOT, Table, Worker, interleave, parse_arguments, peer_pytho
 
 WORKERS = 2
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-CIFAR_RECORDS = 10_000  # MindSpore's own CIFAR-10 reader takes no other number
-CASES = {  # what: those who do it, the first one being compared with the others
+CIFAR_RECORDS = 10_000  # MindSpore's own CIFAR-10 reader accepts no other number
+CASES = {  # case: pipelines; the first one is compared with the others
     "train": ("ours", "torch", "mindcv", "ours randaug"),
     "eval": ("ours", "torch", "mindcv"),
     "cifar": ("ours", "torch", "mindcv", "ours randaug"),
@@ -79,7 +79,7 @@ def torchvision(case: str, folder: Path) -> Callable[[], Iterable]:
     from torchvision import datasets
     from torchvision import transforms as of
 
-    class Memory(Dataset):  # what torchvision's CIFAR10 does; that reads pickles only
+    class Memory(Dataset):  # like torchvision's CIFAR10, which reads pickles only
         def __init__(self, transform: Callable) -> None:
             records = np.fromfile(next(folder.glob("*.bin")), np.uint8).reshape(-1, 3073)
             self.images = np.ascontiguousarray(records[:, 1:].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1))

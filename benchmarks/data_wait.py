@@ -1,11 +1,11 @@
-"""The share of a training that waits for data, and what preparing the data costs the step that runs beside it.
+"""The share of training time spent waiting for data, and how much the data threads slow down the step.
 
     python benchmarks/data_wait.py [--case 224x224]
 
 The step as train.py builds it, in Graph mode. An epoch on data, its start included, and as many steps on one fixed
-batch take turns in one process. Waiting is what train.py writes into metrics.csv as data_wait: the time in which it
-asks for the next batch. The loader's threads also take time from the step itself where there are no cores to spare:
-that is in the ratio of the two times of a step. Takes about six minutes.
+batch take turns in one process. Waiting is the data_wait of train.py's metrics.csv: the time spent asking for the
+next batch. Without spare cores the loader's threads also slow down the step itself: the ratio of the two step times
+shows by how much. Takes about six minutes.
 """
 
 import argparse
@@ -19,7 +19,7 @@ from pathlib import Path
 from data_loading import write_cifar, write_images
 from harness import ROOT, Table, Worker, parse_arguments, serve, spread, spread_of_ratio
 
-# Network, image side, batch, steps of an epoch, the most that may be waited.
+# Network, image side, batch, steps of an epoch, limit of the waiting share.
 CASES = {"224x224": ("sknet50", 224, 8, 4, 0.03), "32x32": ("skresnet18", 32, 128, 12, 0.02)}
 SMOKE = {"32x32": ("skresnet18", 32, 2, 2, 1.0)}
 
@@ -84,7 +84,7 @@ def measure(table: Table, case: str, folder: Path, rounds: int, *, smoke: bool) 
     beside, alone = ([answer[which] for answer in answers] for which in ("beside", "alone"))
     waited = [(answer["first"] / steps + answer["later"]) / answer["beside"] for answer in answers]
     first = [answer["first"] for answer in answers]
-    # In an epoch of any length: only the first batch has to wait for a pipeline to start.
+    # For an epoch of any length: only the first batch waits for the pipeline to start.
     later = [100 * answer["later"] / answer["beside"] for answer in answers]
     table.add(
         f"{model} {side}x{side} b{batch}", spread(alone), spread(beside), spread_of_ratio(beside, alone), steps,

@@ -1,4 +1,4 @@
-"""Trains the default job with several seeds and prints what each reached.
+"""Trains the default job with several seeds and prints the accuracy of each.
 
 python benchmarks/digits_seeds.py [--seeds 5] [-- further flags of train.py]
 """

@@ -1,21 +1,21 @@
-"""`python train.py` from start to end beside MindCV's train.py and timm's, in turn.
+"""`python train.py` from start to end next to MindCV's train.py and timm's, in turn.
 
     python benchmarks/end_to_end.py [--mindcv-source FOLDER] [--timm-source FOLDER]
     python benchmarks/end_to_end.py --images 50000 --rounds 1
 
 All of CIFAR-10's 50,000 images take MindCV's script more than eight minutes on two cores; the default is 10,000. Any
-other number has a table of its own, end_to_end_NUMBER.
+other number is written to its own table, end_to_end_NUMBER.
 
-The data: scikit-learn's digits enlarged to 32x32 in colour, shifted and with noise until there are as many as wanted,
-in CIFAR-10's files. All three train `skresnet18` for one epoch in batches of 128, with momentum 0.9, weight decay 1e-4,
+The data: scikit-learn's digits enlarged to 32x32 in colour, shifted and with noise until there are enough, in
+CIFAR-10's files. All three train `skresnet18` for one epoch in batches of 128, with momentum 0.9, weight decay 1e-4,
 learning rate 0.05 on a cosine, random crops and flips, two data workers; they validate on 10,000 images and write their
-checkpoint. What is timed is the whole command.
+checkpoint. The whole command is timed.
 
-Where they differ: timm's script reads no such files unless they are the published ones, so it gets the same pixels as
-PNG files without compression, and crops a part of 80 to 100 % where the other two pad by four pixels. MindCV's network
-is the one it calls skresnet18 (a ReLU fewer, max pooling padded on one side). Its script needs a number of images that
-10,000 divides, gets ONEDNN_MAX_CPU_ISA=AVX2 like ours, and keeps a process that writes summaries, which keeps half of
-one core busy or more. Every run begins without a compiled graph of an earlier one.
+Differences: timm's script reads only the published files, so it gets the same pixels as PNG files without compression,
+and crops a part of 80 to 100 % where the other two pad by four pixels. MindCV's network is its own skresnet18 (one ReLU
+fewer, max pooling padded on one side). Its script needs a number of images that 10,000 divides, gets
+ONEDNN_MAX_CPU_ISA=AVX2 like ours, and keeps a process that writes summaries, which keeps half of one core busy or more.
+Every run starts with an empty compile cache.
 
 FOLDERs are checkouts; without one, and without BENCH_MINDCV_SOURCE and BENCH_TIMM_SOURCE, they are cloned into .bench/.
 """

@@ -1,9 +1,9 @@
-"""The forms of the layers for a CPU beside the textbook's, forward and with gradients, in turn.
+"""The CPU forms of the layers next to the textbook layers, forward and with gradients, in turn.
 
     python benchmarks/formulations.py [--mode 1] [--only "1x1"]
 
-Some forms are taken by a rule, on small maps or on large ones. Here they are taken everywhere, which shows where the
-rule comes from; the last column has what it says.
+Some forms are used by a rule, on small or on large maps. Here they are used everywhere, to show where the rule comes
+from; the last column has the choice of the rule.
 """
 
 import sys
@@ -50,7 +50,7 @@ class Merge(nn.Cell):
 
 @dataclass(frozen=True)
 class Case:
-    """A layer from (C_in, C_out), and what to set in its form so that this one is taken whatever the rule says."""
+    """A layer from (C_in, C_out), and the attributes that make its form apply whatever the rule says."""
 
     name: str
     build: Callable[[int, int], nn.Cell]

@@ -1,8 +1,8 @@
-"""What it costs that a bad step changes nothing: seconds per step of `TrainStep` and of a plain one, in turn.
+"""The cost of undoing non-finite steps: seconds per step of `TrainStep` and of a plain one, in turn.
 
     python benchmarks/guard.py [--model skresnet18] [--batch_size 32] [--image_size 32] [--mode 1]
 
-`TrainStep` looks for NaN and infinity in every gradient and running statistic, and copies the statistics.
+`TrainStep` checks every gradient and running statistic for NaN and infinity, and copies the statistics.
 """
 
 import argparse

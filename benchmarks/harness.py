@@ -1,8 +1,8 @@
-"""What all benchmarks share: peers in environments of their own, workers that take turns, and tables.
+"""Shared by all benchmarks: peers in separate environments, workers that take turns, and tables.
 
 A benchmark is a script with two roles. Called by a person, it starts one worker per thing to measure, lets them run
-step by step in turn, A B C A B C ..., so that a machine whose speed drifts is fair to all, and writes a table as JSON
-and as Markdown. Called with --work, it is such a worker: it answers each line it reads by running one step.
+step by step in turn, A B C A B C ..., so that a drift of the machine's speed affects all alike, and writes a table as
+JSON and as Markdown. Called with --work, it is such a worker: it runs one step for each line that it reads.
 """
 
 import argparse
@@ -46,7 +46,7 @@ def peer_python(peer: str) -> str:
 
 
 def parse_arguments(description: str, *, rounds: int = 9, add: Callable[[argparse.ArgumentParser], None] | None = None):
-    """The command line that benchmarks have in common: --rounds, --smoke, --out, and whatever `add` adds."""
+    """The common command line of the benchmarks: --rounds, --smoke, --out, and the options of `add`."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=rounds, help="steps of each worker that count")
     parser.add_argument("--smoke", action="store_true", help="tiny sizes: shows that the script runs, measures nothing")
@@ -58,13 +58,13 @@ def parse_arguments(description: str, *, rounds: int = 9, add: Callable[[argpars
 
 
 def serve(make_step: Callable[[], Callable[[], Any]]) -> None:
-    """Be a worker: make a step, then run it once for each line read and answer with a line of JSON.
+    """Run as a worker: make a step, then run it once for each line read and answer with a line of JSON.
 
     The first answer has the seconds of `make_step` and of the first step, which compiles. `peak_mb` is the peak
     resident memory of this process so far. A step that returns a dict adds it to the answer.
     """
     out = os.dup(1)
-    os.dup2(2, 1)  # what libraries print must not mix with the answers
+    os.dup2(2, 1)  # keeps output of libraries out of the answers
     start = time.perf_counter()
     step = make_step()
     made = time.perf_counter() - start
@@ -91,13 +91,13 @@ def _peak_mb() -> float:
 
 
 class Worker:
-    """A process that runs a step whenever it is asked to.
+    """A process that runs a step on request.
 
     Args:
         python: its interpreter; see `peer_python`.
         script: a benchmark that calls `serve` when it is given --work.
-        work: what its --work is.
-        environment: variables beside those of this process.
+        work: the value of its --work.
+        environment: variables in addition to those of this process.
     """
 
     def __init__(
@@ -111,7 +111,7 @@ class Worker:
         )
 
     def ask(self) -> dict[str, Any]:
-        """Let it run one step; what it measured."""
+        """Run one step; returns the measurements."""
         answer = b""
         if self.process.poll() is None:
             self.process.stdin.write(b"go\n")
@@ -119,11 +119,11 @@ class Worker:
             answer = self.process.stdout.readline()
         if not answer:
             line = " ".join(map(str, self.process.args))
-            raise RuntimeError(f"the worker ended without an answer: {line}; BENCH_VERBOSE=1 shows what it says.")
+            raise RuntimeError(f"the worker ended without an answer: {line}; BENCH_VERBOSE=1 shows its output.")
         return json.loads(answer)
 
     def step(self) -> float:
-        """Let it run one step; its seconds."""
+        """Run one step; returns its seconds."""
         return self.ask()["seconds"]
 
     def close(self) -> None:
@@ -139,7 +139,7 @@ class Worker:
 
 
 def interleave(workers: Mapping[str, Worker], rounds: int, warmup: int = 1) -> dict[str, list[float]]:
-    """Seconds of `rounds` steps of each worker, taken in turn; `warmup` steps of each come before and do not count."""
+    """Seconds of `rounds` steps of each worker, taken in turn, after `warmup` steps of each that do not count."""
     for _ in range(warmup):
         for worker in workers.values():
             worker.step()
@@ -180,12 +180,12 @@ def spread(values: Sequence[float], digits: int = 3) -> str:
 
 
 def spread_of_ratio(ours: Sequence[float], theirs: Sequence[float]) -> str:
-    """The same of `ratio`."""
+    """`spread` of `ratio`."""
     return "{:.2f} ({:.2f} - {:.2f})".format(*ratio(ours, theirs))
 
 
 def machine() -> dict[str, str]:
-    """What the figures were measured on."""
+    """The machine of the measurements."""
     model = "unknown processor"
     if (cpuinfo := Path("/proc/cpuinfo")).exists():
         model = cpuinfo.read_text().partition("model name")[2].partition("\n")[0].strip("\t :") or model
@@ -207,7 +207,7 @@ class Table:
         self.raw: list[dict[str, Any]] = []
 
     def add(self, *cells: object, **raw: Any) -> None:
-        """Add a row of cells as they are shown, and the numbers behind it; print it."""
+        """Add and print a row: cells as shown, and the raw numbers."""
         assert len(cells) == len(self.columns), cells
         if not self.rows:
             print(self._line(self.columns))

@@ -2,8 +2,8 @@
 
     python benchmarks/inference.py [--case 224x224,b8] [--only graph --only torch]
 
-- graph, pynative: what validate.py and infer.py run: batch norms folded, and what else `prepare_for_inference` does.
-- graph, as trained: the same network as the validation inside a training runs it.
+- graph, pynative: the network of validate.py and infer.py, after `prepare_for_inference` (batch norms folded, ...).
+- graph, as trained: the same network as validation during training runs it.
 - torch: timm's `skresnext50_32x4d`, the same network, PyTorch eager in its default layout; torch.compile: compiled.
 - onnx, ours: the file that export.py writes, run by onnxruntime; onnx, timm: the file that timm's exporter writes.
 
@@ -33,10 +33,10 @@ WORKERS: dict[str, tuple[str, dict[str, Any]]] = {
     "graph, as trained": ("ours", {"mode": 0, "prepared": False}),
     "pynative": ("ours", {"mode": 1}),
 }
-# The most of PyTorch eager's time that each should take; summary.py compares.
+# Largest intended ratio to PyTorch eager's time; summary.py compares.
 TARGETS = {"graph": 0.8, "onnx, ours": 0.6}
-# MindSpore 2.10 runs reference code for most convolutions where there is AVX-512, unless told to do without; the others
-# may use all instructions that there are. Whatever the caller has set.
+# With AVX-512, MindSpore 2.10 runs reference code for most convolutions unless limited to AVX2; the others may use all
+# instructions. Overrides the caller's setting.
 ENVIRONMENTS = {"ours": {"ONEDNN_MAX_CPU_ISA": "AVX2"}, "torch": {"ONEDNN_MAX_CPU_ISA": "DEFAULT"}, "onnx": {}}
 CLASSES = 10
 MODEL, PEER, SMOKE_MODEL = "sknet50", "skresnext50_32x4d", "skresnet18"
@@ -82,7 +82,7 @@ def onnx(path: str, side: int, batch: int) -> Callable[[], dict[str, float]]:
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
-    # Its threads spin between calls, which would slow down whoever's turn comes next; within a call they still may.
+    # Threads that spin between calls would slow down the next worker; within a call they may still spin.
     options.add_session_config_entry("session.force_spinning_stop", "1")
     session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     name = session.get_inputs()[0].name

@@ -21,7 +21,7 @@ from mindcv.checkpoint import read_checkpoint
 
 
 def kill(runner: Runner, kills: int, seed: int) -> None:
-    """Go through the scenarios with ever new seeds until there were so many kills."""
+    """Run the scenarios with new seeds until there were `kills` kills."""
     count, number = Count(), 0
     while count.total < kills:
         options = list(SCENARIOS.values())[number % len(SCENARIOS)]
@@ -55,7 +55,7 @@ def flip(runner: Runner, every: int, seed: int) -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kills", type=int, default=1000)
-    parser.add_argument("--flips", type=int, default=0, help="change every so-manieth byte; 0: none")
+    parser.add_argument("--flips", type=int, default=0, help="change every Nth byte; 0: none")
     parser.add_argument("--seed", type=int, default=7)
     arguments = parser.parse_args()
     with Runner() as the_runner:

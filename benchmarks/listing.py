@@ -3,8 +3,8 @@
     python benchmarks/listing.py
 
 A class folder has 1000 files. Opening lists the folders and checks the names; no file is opened. All sizes take turns;
-the exponent is fitted to them by least squares in the logarithms. Takes about a minute, most of it for
-making a million names.
+the exponent is fitted to them by least squares in the logarithms. Takes about a minute, mostly for creating a million
+files.
 """
 
 import argparse
@@ -76,7 +76,7 @@ def main() -> None:
         for size in sizes:
             write_tree(Path(folder) / str(size), size)
             workers[size] = Worker(sys.executable, __file__, "ours", "--data", str(Path(folder) / str(size)))
-        first = {size: worker.ask() for size, worker in workers.items()}  # memory: nothing to be used again yet
+        first = {size: worker.ask() for size, worker in workers.items()}  # memory: nothing can be reused yet
         rounds = 2 if arguments.smoke else arguments.rounds
         answers = [{size: worker.ask() for size, worker in workers.items()} for _ in range(rounds)]
         for worker in workers.values():

@@ -3,9 +3,9 @@
     python benchmarks/memory.py [--steps 2000]
 
 Trains a small network on the digits with the real loader (a new pipeline every epoch of 44 batches), in both modes,
-with and without an evaluation every 100 steps, each in a process of its own. Prints resident memory after the warm-up
+with and without an evaluation every 100 steps, each in its own process. Prints resident memory after the warm-up
 of 200 steps and at the end, the slope between them (least squares over samples every 20 steps) with its standard error,
-and the process's peak. The error takes the samples for independent, but memory moves in jumps: a slope of several
+and the process's peak. The error assumes independent samples, but memory changes in jumps: a slope of several
 errors can still be noise if it falls with the number of steps. Linux only.
 """
 
@@ -31,8 +31,8 @@ def measure(mode: int, *, validate: bool, steps: int, leak_kb: int = 0) -> tuple
 
     Args:
         mode: 0 for Graph, 1 for Pynative.
-        validate: whether to evaluate, too.
-        leak_kb: size of an array to leak every step, to see that this is noticed.
+        validate: whether to evaluate as well.
+        leak_kb: size of an array to leak every step, to check that the leak shows.
     Returns:
         (samples, 2) step and resident KB, and the peak in KB.
     """

@@ -1,10 +1,10 @@
-"""The other networks beside timm's on PyTorch eager, training and inference, step by step in turn.
+"""The other networks next to timm's on PyTorch eager, training and inference, step by step in turn.
 
     python benchmarks/models.py [--case 32x32] [--model resnet50]
 
 Ours in Graph mode; the steps are those of benchmarks/steps.py, inference with batch norms folded. `sknet29`, which timm
-does not have, is built of timm's blocks; it is a network for 32x32 images and measured at those only, in batches of 8:
-with 4 G multiply-adds an image, a step of 32 takes more than ten seconds.
+does not have, is built from timm's blocks; it is for 32x32 images and measured with those only, in batches of 8: with
+4 G multiply-adds an image, a step of 32 takes more than ten seconds.
 """
 
 import argparse

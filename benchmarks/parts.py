@@ -1,15 +1,15 @@
-"""Which parts of a training step of `sknet50` take longer than PyTorch's, beside the same network of timm's.
+"""Which parts of a training step of `sknet50` take longer than in PyTorch, with timm's version of the network.
 
     python benchmarks/parts.py [--case 224x224]
 
 Both frameworks' profilers add up the seconds of their operators: ours as benchmarks/roofline.py has them, PyTorch's as
-torch.profiler's own time of every operator, all that SGD calls being the update. The parts are made of what both have:
-PyTorch has one operator for both gradients of a convolution, and MindSpore computes some convolutions as products.
-Ours adds and copies more: every gradient is summed and the statistics of batch norm are kept, to find numbers that are
-not finite and to undo their step (`TrainStep`).
+torch.profiler's own time of every operator, everything called by SGD being the update. The parts are the common
+denominator: PyTorch has one operator for both gradients of a convolution, and MindSpore computes some convolutions as
+products. Ours adds and copies more: every gradient is summed and the statistics of batch norm are kept, to find NaN and
+infinite values and to undo their step (`TrainStep`).
 
-"Between operators" is what is left of a step that is not profiled, the median over the turns. A profiler makes
-operators look a little longer, so it can be below zero.
+"Between operators" is the rest of a step that is not profiled, the median over the turns. A profiler makes operators
+look a little longer, so it can be below zero.
 """
 
 import argparse

@@ -1,11 +1,11 @@
-"""Shows what pretraining is worth: digits 5 to 9 from a few examples, with and without having learnt 0 to 4 before.
+"""The gain from pretraining: digits 5 to 9 from a few examples, with and without pretraining on 0 to 4.
 
     python benchmarks/pretraining.py [--seeds 3] [--model sknet50] [--shots 5]
 
 For every seed: pretrains on all 901 images of the digits 0 to 4 (scikit-learn's), then trains on `--shots` images of
 each of the digits 5 to 9, once from those weights with a new classifier (`train.py --ckpt_path`) and once from random
-weights. Both have the same images, order, epochs, augmentation and schedule, and either is tried with each of the
-learning rates; the last line compares the better one of each. Accuracy is that of the last epoch on all other images of
+weights. Both have the same images, order, epochs, augmentation and schedule, and both are tried with each of the
+learning rates; the last line compares the best of each. Accuracy is that of the last epoch on all other images of
 5 to 9. Seeds choose the images, the initial weights and the augmentation.
 """
 

@@ -1,4 +1,4 @@
-"""Where a training step of `sknet50` stands on the roofline of this machine, and which operators its time goes to.
+"""A training step of `sknet50` on the roofline of this machine, and the operators that take its time.
 
     python benchmarks/roofline.py [--case 224x224]
 
@@ -6,14 +6,14 @@ The roofs are measured in turn with the steps: a large float32 matrix product of
 read and written by an addition in MindSpore and by a copy in NumPy with a thread on each core, of arrays much larger
 than the caches. The best of five passes counts, and the better of the two libraries is the roof.
 
-The steps are those of benchmarks/steps.py in Graph mode; what they have to do at least is counted by
-benchmarks/step_work.py. Where a step needs more seconds for its operations at the one roof than for its bytes at the
-other, arithmetic is what limits it, otherwise memory (Williams et al. 2009, https://doi.org/10.1145/1498765.1498785).
-The bytes of small maps may come out of a cache, faster than this roof.
+The steps are those of benchmarks/steps.py in Graph mode; their minimum work is counted by benchmarks/step_work.py. If a
+step needs more seconds for its operations at one roof than for its bytes at the other, it is limited by arithmetic,
+otherwise by memory (Williams et al. 2009, https://doi.org/10.1145/1498765.1498785). The bytes of small maps may come
+out of a cache, faster than this roof.
 
-The table of operators has what MindSpore's profiler adds up, per step. Weight decay and looking for infinities are
+The table of operators has the sums of MindSpore's profiler, per step. Weight decay and the search for infinities are
 additions, products and sums; a convolution of a small map is a matrix product. The last row compares with steps that
-are not profiled: what is missing passes between operators. Takes about three minutes.
+are not profiled: the difference passes between operators. Takes about three minutes.
 """
 
 import argparse
@@ -43,7 +43,7 @@ ROOFS = {  # rows of the table: what is run, and by whom
 }
 PASSES = 5
 PROFILED_STEPS = 2
-OPERATORS = {  # MindSpore's names; whatever has none of them is "other"
+OPERATORS = {  # MindSpore's names; the rest is "other"
     "convolution": {"Conv2D"},
     "convolution, gradient of the input": {"Conv2DBackpropInput"},
     "convolution, gradient of the weight": {"Conv2DBackpropFilter"},

@@ -1,4 +1,4 @@
-"""What a checkpoint of a training costs: `python benchmarks/saving.py [--model sknet50] [--rounds 5]`.
+"""The cost of saving a training checkpoint: `python benchmarks/saving.py [--model sknet50] [--rounds 5]`.
 
 Times one save of weights, optimizer and description as train.py does it (written, flushed, read back, compared,
 renamed), the same without the flush, MindSpore's own `save_checkpoint` of the same arrays (neither flushed nor read
@@ -50,7 +50,7 @@ def main() -> None:
         times = {"save": [], "save, not flushed": [], "MindSpore's save": [], "read": []}
         flush = os.fsync
         for turn in range(options.rounds):
-            # Another position each time: a state that is saved already is not saved again.
+            # A new position each time: a state that is saved already is not saved again.
             times["save"].append(timed(partial(saver.save_now, Progress(epoch=turn, batch=1))))
             os.fsync = lambda descriptor: None
             times["save, not flushed"].append(timed(partial(saver.save_now, Progress(epoch=turn, batch=2))))

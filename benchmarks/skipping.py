@@ -1,9 +1,9 @@
-"""What it costs to begin an epoch in its middle: seconds until batch k of 600 is there.
+"""The cost of starting in the middle of an epoch: seconds until batch k of 600 is ready.
 
 python benchmarks/skipping.py
 
 A folder of small generated JPEGs, 96x128, in batches of 16 with the training augmentation at 64x64. Whole segments of
-`SEGMENT` batches are passed over; inside one, the batches before k are prepared and thrown away.
+`SEGMENT` batches are skipped; inside one, the batches before k are prepared and discarded.
 """
 
 import statistics
@@ -26,7 +26,7 @@ REPEATS = 3
 
 
 def write_images(root: Path) -> None:
-    """Write noise in blocks, which makes files of a photo's density; each file stands for several examples by links."""
+    """Write noise in blocks, which compresses like a photo; links make several examples of each file."""
     rng = np.random.default_rng(0)
     folder = root / "train" / "noise"
     folder.mkdir(parents=True)
@@ -56,7 +56,7 @@ def main() -> None:
         for _ in loader.epoch(0):
             pass
         whole = time.perf_counter() - began
-    print("| first batch | batches prepared in vain | seconds until it is there |")
+    print("| first batch | batches prepared and discarded | seconds until it is ready |")
     print("|---|---|---|")
     for start, times in seconds.items():
         middle = statistics.median(times)

@@ -1,12 +1,12 @@
-"""Start-up: how long the first start of a program takes, and how long the next one, which finds its compiled networks.
+"""Start-up time of a program: the first start, and the next one, which reuses the compiled networks.
 
     python benchmarks/startup.py [--only train-32x32]
 
 - train: from the command `python train.py --model=sknet50` to its first finished step, the loss read.
 - validate, infer: the whole program, over 64 images.
-- help: `python train.py --help`, which imports no MindSpore; nothing is kept.
+- help: `python train.py --help`, which does not import MindSpore; nothing is cached.
 
-Each round has a cache folder of its own, empty at first: first start, next start, first start, next start, ... The disk
+Each round has its own cache folder, empty at first: first start, next start, first start, next start, ... The disk
 cache of the operating system is warm throughout.
 """
 
@@ -26,7 +26,7 @@ TARGET = 0.4
 
 
 def until_first_step(arguments: Sequence[str]) -> None:
-    """Be `python train.py ARGUMENTS` up to the end of its first step; prints the clock then."""
+    """Run train.py up to the end of its first step, and print the clock then."""
     sys.path.insert(0, str(ROOT))
     sys.argv = [str(ROOT / "train.py"), *arguments]
     import mindcv  # noqa: F401  (first: it sets what MindSpore reads when it is imported)
@@ -38,7 +38,7 @@ def until_first_step(arguments: Sequence[str]) -> None:
         loss, *_ = step(self, *batch)
         loss.asnumpy()
         print(f"\nfirst step done at {time.monotonic()}", flush=True)
-        os._exit(0)  # not a normal end, which takes time of its own
+        os._exit(0)  # a normal exit takes extra time
 
     TrainStep.__call__ = stop_after
     import train
@@ -84,7 +84,7 @@ def command(case: str, model: str, folder: Path, images: int) -> list[str]:
 
 
 def measure(table: Table, case: str, model: str, rounds: int, images: int) -> None:
-    """Starts in turn: with an empty cache, and again with what that has left there."""
+    """Starts in turn: with an empty cache, and again with the cache that this has filled."""
     with tempfile.TemporaryDirectory() as name:
         line = command(case, model, Path(name), images)
         first, later, kept = [], [], 0

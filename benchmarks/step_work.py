@@ -1,12 +1,12 @@
-"""What a training step has to do at least: floating point operations, and bytes moved.
+"""The minimum work of a training step: floating point operations, and bytes moved.
 
 - Operations: the multiply-adds of tools/model_table.py, twice for product and sum, three times for the forward
   pass and the gradients of inputs and weights, for each image. Left out are batch norms and the like, the zeros that
   `SpatialConv2d` multiplies with on tiny maps, and the update.
 - Bytes: of the float32 numbers that operators read and write, each number once for each operator: convolutions, dense
-  layers, batch norms, ReLU, pooling, fuse and select of selective kernels, residual additions and the update. What can
-  be a part of one of these is free. This is the least if nothing stays in a cache from one operator to the next; large
-  maps do not, small ones do.
+  layers, batch norms, ReLU, pooling, fuse and select of selective kernels, residual additions and the update. Anything
+  that can be fused into one of these is free. This is the minimum if nothing stays in a cache from one operator to the
+  next; large maps do not, small ones do.
 """
 
 import sys
@@ -17,7 +17,7 @@ from harness import ROOT
 
 
 def count(model: str, side: int, num_classes: int = 10, **arch: Any) -> dict[str, int]:
-    """What `work` takes; in Pynative mode.
+    """The arguments of `work`; in Pynative mode.
 
     Returns:
         multiply_adds: forward, of one image.

@@ -2,18 +2,18 @@
 
     python benchmarks/steps.py [--case 224x224] [--only graph --only torch]
 
-- graph, pynative: `sknet50`, the step as train.py builds it, which also looks at every gradient for infinities. Graph,
-  second start: with the compiled graphs that the first one has kept; graph, recompute: with --recompute; pynative,
+- graph, pynative: `sknet50`, the step as train.py builds it, which also checks every gradient for infinities. Graph,
+  second start: with the compiled graphs of the first; graph, recompute: with --recompute; pynative,
   usual priority: with the priority of the calling thread left as it is.
 - torch: timm's `skresnext50_32x4d`, the same network, PyTorch eager in its default layout.
-- mindcv graph, mindcv pynative: the same network of MindCV's own blocks (its selective kernel stacks the branches,
+- mindcv graph, mindcv pynative: the same network built from MindCV's blocks (its selective kernel stacks the branches,
   takes a softmax and sums), with groups=32 as in the paper; MindSpore's TrainOneStepCell, as MindCV's train.py has it.
 
-All: 10 classes, cross-entropy, momentum 0.9, weight decay 1e-4. MindCV gets ONEDNN_MAX_CPU_ISA=AVX2, which
-`import mindcv` sets for ours; "as installed" is one step without it. PyTorch may use all instructions that there are.
+All: 10 classes, cross-entropy, momentum 0.9, weight decay 1e-4. MindCV gets ONEDNN_MAX_CPU_ISA=AVX2, which `import
+mindcv` sets for ours; "as installed" is one step without it. PyTorch may use all instructions.
 
-The first step of ours and of MindCV compiles in Graph mode. Peak: the most memory that the process ever held, beside
-what it held when its framework was imported and nothing built.
+The first step of ours and of MindCV compiles in Graph mode. Peak: the peak memory of the process, next to its
+memory after importing the framework.
 """
 
 import argparse
@@ -30,8 +30,8 @@ from harness import ROOT, Table, Worker, interleave, parse_arguments, peer_pytho
 
 CASES = {"224x224": (224, 8), "32x32": (32, 32)}  # image side, batch
 SMOKE = {"32x32": (32, 2)}
-# ONEDNN_MAX_CPU_ISA of each kind of worker, whatever the caller has set. MindSpore 2.10 runs reference code for most
-# convolutions where there is AVX-512, unless it is told to do without.
+# ONEDNN_MAX_CPU_ISA of each kind of worker, overriding the caller's. With AVX-512, MindSpore 2.10 runs reference code
+# for most convolutions unless limited to AVX2.
 ALL_INSTRUCTIONS, FAST_FOR_MINDSPORE = {"ONEDNN_MAX_CPU_ISA": "DEFAULT"}, {"ONEDNN_MAX_CPU_ISA": "AVX2"}
 ENVIRONMENTS = {"ours": FAST_FOR_MINDSPORE, "torch": ALL_INSTRUCTIONS, "mindcv": FAST_FOR_MINDSPORE}
 WORKERS: dict[str, tuple[str, dict[str, Any]]] = {
@@ -44,7 +44,7 @@ WORKERS: dict[str, tuple[str, dict[str, Any]]] = {
     "mindcv graph": ("mindcv", {"mode": 0}),
     "mindcv pynative": ("mindcv", {"mode": 1}),
 }
-# What is divided by what, and the most that it should be in each case; summary.py compares.
+# Ratios, and their largest intended value in each case; summary.py compares.
 TARGETS = (
     ("graph", "torch", {"224x224": 1.0, "32x32": 1.0}),
     ("graph", "mindcv graph", {"224x224": 0.75, "32x32": 0.75}),
@@ -67,7 +67,7 @@ def ours(
     num_classes: int = CLASSES,
     **arch: Any,
 ) -> Callable[[], dict[str, float]]:
-    """A step of this package: what train.py runs, or what validate.py runs; `arch` as in `create_model`.
+    """A step of this package, as train.py or validate.py runs it; `arch` as in `create_model`.
 
     Args:
         makes_way: whether Pynative mode lowers the priority of the calling thread.
@@ -141,7 +141,7 @@ def torch(model: str, side: int, batch: int, training: bool = True) -> Callable[
 
 
 def sknet29() -> Any:
-    """Our `sknet29` of timm's blocks: timm has them, but not this network."""
+    """Our `sknet29`, built from timm's blocks: timm does not have this network."""
     from timm.models.resnet import ResNet
     from timm.models.sknet import SelectiveKernelBottleneck
     from torch import nn
@@ -165,7 +165,7 @@ def sknet29() -> Any:
 
 
 def mindcv(model: str, side: int, batch: int, mode: int) -> Callable[[], dict[str, float]]:
-    """A step of MindCV 0.3.0; not this package, but the one of the same name in an environment of its own."""
+    """A step of MindCV 0.3.0, the package of the same name, in its own environment."""
     import mindspore as ms
     import numpy as np
     from mindcv.loss import create_loss

@@ -1,6 +1,6 @@
-"""Defaults and legal values of what the factories take, written once: for them and for options/schema.py.
+"""Defaults and legal values of the factories' arguments, shared with options/schema.py.
 
-Imports neither MindSpore nor NumPy, because `--help` and a mistyped value should be answered at once.
+Imports neither MindSpore nor NumPy, because `--help` and a mistyped value must be answered at once.
 """
 
 import math
@@ -23,7 +23,7 @@ class Argument:
         choices: the legal values; empty: numbers in a range.
         minimum, maximum, above, below: the range of a number, or of each number of a sequence.
         sizes: legal lengths of a sequence; empty: any.
-        ordered: must hold between neighbours of a sequence.
+        ordered: comparison that must hold between neighbours of a sequence.
     """
 
     name: str
@@ -37,7 +37,7 @@ class Argument:
     ordered: Callable[[float, float], bool] | None = None
 
     def check(self, value: Any) -> None:
-        """Raise ValueError, naming the argument, what is legal and what came, unless `value` is legal."""
+        """Raise ValueError, naming the argument, the legal values and `value`, unless `value` is legal."""
         if value is None and self.default is None:
             return
         if self.choices and value not in self.choices:

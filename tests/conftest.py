@@ -1,4 +1,4 @@
-"""Fixtures every test may use: the execution mode and a tiny network."""
+"""Fixtures for all tests: the execution mode and a tiny network."""
 
 import mindcv  # noqa: F401  (first: it sets what MindSpore reads when it is imported)
 
@@ -17,9 +17,9 @@ from mindcv.runtime import setup_runtime
 if "PYTEST_XDIST_WORKER" in os.environ:
     # The workers share the cores, and MindSpore's threads spin while they wait for each other.
     ms.device_context.cpu.op_tuning.threads_num(1)
-    runtime._make_way_for_kernels = lambda: None  # there are none then, and the other workers would take the cores
+    runtime._make_way_for_kernels = lambda: None  # the other workers would take the cores
 
-# Nothing of the user's own: neither are compiled networks taken from there, nor left there.
+# Use no folder of the user: compiled networks are neither read from there nor left there.
 _cache = tempfile.TemporaryDirectory(prefix="mindcv-tests-")
 os.environ["MINDCV_CACHE"] = _cache.name
 

@@ -1,4 +1,4 @@
-"""The benchmarks run, take turns as they say, and leave tables that the documentation can show."""
+"""The benchmarks run, take turns, and write tables for the documentation."""
 
 import importlib
 import json
@@ -73,7 +73,7 @@ def smoke_scripts() -> list[str]:
 
 
 @pytest.mark.parametrize("name", smoke_scripts())
-def test_a_script_runs_in_the_smoke_setting_without_any_peer(name, tmp_path, monkeypatch):
+def test_every_script_runs_in_the_smoke_setting_without_peers(name, tmp_path, monkeypatch):
     for variable in ("BENCH_TORCH_PYTHON", "BENCH_MINDCV_PYTHON"):
         monkeypatch.setenv(variable, str(tmp_path / "no-such-interpreter"))
     line = [sys.executable, BENCHMARKS / f"{name}.py", "--smoke", "--rounds=1", f"--out={tmp_path}"]
@@ -94,12 +94,12 @@ def test_workers_take_turns_and_the_warm_up_does_not_count(bench, worker, tmp_pa
     assert [len(seconds["A"]), len(seconds["B"])] == [3, 3]
 
 
-def test_a_worker_answers_with_time_memory_and_what_its_step_returns(worker):
+def test_a_worker_answers_with_time_memory_and_the_result_of_its_step(worker):
     answer = worker("A").ask()
     assert answer["extra"] == "A" and answer["seconds"] > 0 and answer["peak_mb"] > 1
 
 
-def test_a_dying_worker_is_an_error_that_names_it(worker):
+def test_a_worker_that_exits_is_an_error_that_names_it(worker):
     with pytest.raises(RuntimeError, match=r"ended without an answer: .*script\.py --work dies.*BENCH_VERBOSE"):
         worker("dies").ask()
 
@@ -137,7 +137,7 @@ DOCUMENT = (
 )
 
 
-def test_measured_tables_replace_what_stands_between_their_markers(bench, tmp_path):
+def test_measured_tables_replace_the_text_between_their_markers(bench, tmp_path):
     update = bench("update_docs").update
     document = tmp_path / "README.md"
     document.write_text(DOCUMENT)
@@ -167,7 +167,7 @@ def test_a_marker_without_its_partner_changes_nothing(bench, tmp_path, text):
     assert document.read_text() == text
 
 
-def test_a_smoke_table_never_gets_into_the_documentation(bench, tmp_path):
+def test_a_smoke_table_is_never_copied_into_the_documentation(bench, tmp_path):
     document = tmp_path / "README.md"
     document.write_text(DOCUMENT)
     write_table(tmp_path, "one", "new\n", smoke=True)
@@ -176,7 +176,7 @@ def test_a_smoke_table_never_gets_into_the_documentation(bench, tmp_path):
     assert document.read_text() == DOCUMENT
 
 
-def test_a_failing_script_does_not_hide_the_others(bench, tmp_path):
+def test_a_failing_script_does_not_stop_the_others(bench, tmp_path):
     for name, code in (("first", 0), ("second", 4), ("third", 0)):
         (tmp_path / f"{name}.py").write_text(
             f"import sys, pathlib; pathlib.Path(__file__).with_suffix('.ran').touch(); sys.exit({code})"
@@ -208,7 +208,7 @@ def test_the_profiled_operators_are_grouped_and_none_is_lost(bench):
     }
 
 
-def test_pytorchs_operators_are_grouped_by_the_longest_beginning(bench):
+def test_pytorchs_operators_are_grouped_by_the_longest_prefix(bench):
     parts = bench("parts")
     operators = [
         ("aten::native_batch_norm", 2000.0),
@@ -232,7 +232,7 @@ def test_an_operator_is_of_one_kind_only(bench):
 
 
 @pytest.mark.parametrize("mode", ["pynative"], indirect=True)
-def test_the_least_work_of_a_step_is_that_counted_by_hand(bench, mode):
+def test_the_minimum_work_of_a_step_equals_a_count_by_hand(bench, mode):
     step_work = bench("step_work")
     # (1, 3, 4, 4) -> convolution (1, 8, 4, 4) -> ReLU -> pooling (1, 8, 2, 2): in and out of each.
     network = nn.SequentialCell(nn.Conv2d(3, 8, 1), nn.ReLU(), nn.MaxPool2d(2, 2))
@@ -241,7 +241,7 @@ def test_the_least_work_of_a_step_is_that_counted_by_hand(bench, mode):
     assert step_work.work(10, 100, 7, batch=2) == (6 * 10 * 2, 4 * (100 * 2 + 8 * 7))
 
 
-def test_the_summary_holds_what_was_measured_against_what_it_should_be(bench, tmp_path):
+def test_the_summary_compares_measurements_with_their_limits(bench, tmp_path):
     def row(name, *seconds, peak):
         return {"case": "224x224", "name": name, "seconds": seconds, "last": {"peak_mb": peak}}
 
@@ -260,7 +260,7 @@ def test_the_summary_holds_what_was_measured_against_what_it_should_be(bench, tm
     ]
 
 
-def test_the_summary_of_a_smoke_run_stays_out_of_the_documents(bench, tmp_path):
+def test_the_summary_of_a_smoke_run_is_not_copied_into_the_documentation(bench, tmp_path):
     measured = {"smoke": True, "rows": [{"cells": ["sknet50: train-32x32"], "ratio": [0.5, 0.4, 0.6]}]}
     (tmp_path / "startup.json").write_text(json.dumps(measured))
     bench("summary").summarize(tmp_path)

@@ -1,4 +1,4 @@
-"""tools/check_model.py: what a new network needs, and that every recipe has it."""
+"""tools/check_model.py: the entries that a new network needs, and that every recipe has them."""
 
 import pytest
 from check_model import ROOT, main, missing, missing_for_recipe, recipes, remarks
@@ -63,7 +63,7 @@ def test_every_recipe_has_its_header_and_its_row(path):
     assert [*missing_for_recipe(path, ROOT)] == []
 
 
-def test_what_a_network_does_without_is_a_remark(tiny_model):
+def test_missing_optional_entries_are_remarks(tiny_model):
     assert [text.split(":")[0].split(",")[0] for text in remarks(tiny_model)] == [
         "No recipe in configs/ trains it.",
         "It is not compared with timm",
@@ -74,18 +74,18 @@ def test_what_a_network_does_without_is_a_remark(tiny_model):
 
 
 @pynative
-def test_a_complete_network_is_said_to_be(mode, capsys):
+def test_a_complete_network_is_reported_as_complete(mode, capsys):
     assert main(["sknet26"]) == 0
     assert capsys.readouterr().out.endswith("\n\nNothing is missing for sknet26.\n")
 
 
 @pynative
-def test_an_incomplete_network_ends_in_exit_code_1(mode, tiny_model, capsys):
+def test_an_incomplete_network_gives_exit_code_1(mode, tiny_model, capsys):
     assert main([tiny_model]) == 1
     assert "README.md, Models, has no row for tiny_sknet" in capsys.readouterr().out
 
 
-def test_an_unregistered_name_is_answered_with_the_nearest(capsys):
+def test_an_unregistered_name_suggests_the_nearest(capsys):
     with pytest.raises(SystemExit, match="2"):
         main(["sknet5O"])
     assert "Did you mean 'sknet50'" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""Checkpoints are whole or absent, describe themselves, and load exactly or not at all."""
+"""Checkpoints are complete or absent, contain a description, and load exactly or not at all."""
 
 import errno
 import os
@@ -33,7 +33,7 @@ def saved(tmp_path):
     return path
 
 
-def test_what_is_read_is_what_was_saved(saved):
+def test_a_checkpoint_is_read_back_as_saved(saved):
     read = read_checkpoint(saved)
     assert read.info == INFO
     assert read.weights.keys() == WEIGHTS.keys()
@@ -41,7 +41,7 @@ def test_what_is_read_is_what_was_saved(saved):
         np.testing.assert_array_equal(read.weights[name], array)
 
 
-def test_the_training_state_travels_with_the_weights_and_apart_from_them(tmp_path):
+def test_training_state_is_saved_with_the_weights_but_kept_apart(tmp_path):
     path = tmp_path / "m-last.ckpt"
     save_checkpoint(path, WEIGHTS, {**INFO, "training": {}}, {**STATE, "calls": np.array(3, np.int32)})
     read = read_checkpoint(path)
@@ -55,7 +55,7 @@ def test_weights_alone_cannot_be_resumed(saved):
     assert not read_checkpoint(saved).can_resume
 
 
-def test_what_did_not_arrive_on_the_disk_is_not_published(saved, monkeypatch):
+def test_a_file_that_reads_back_differently_is_not_published(saved, monkeypatch):
     flush = checkpoint_file.flush
 
     def lossy(path):
@@ -94,7 +94,7 @@ def test_a_failed_save_leaves_the_previous_file_and_nothing_else(saved, monkeypa
     assert os.listdir(saved.parent) == [saved.name]
 
 
-def test_any_truncation_is_noticed(saved):
+def test_any_truncation_is_detected(saved):
     whole = saved.read_bytes()
     for length in range(1, len(whole)):
         saved.write_bytes(whole[:length])
@@ -103,13 +103,13 @@ def test_any_truncation_is_noticed(saved):
         except ValueError as error:
             assert "damaged" in str(error)
         else:
-            # A cut between two entries is a legal file for MindSpore; it must not pass for ours.
+            # A cut between two entries is a legal file for MindSpore; it must not be accepted as ours.
             assert read.info == {}, length
             with pytest.raises(ValueError, match="has no description"):
                 read.require_info()
 
 
-def test_any_flipped_byte_is_noticed(saved):
+def test_any_flipped_byte_is_detected(saved):
     whole = saved.read_bytes()
     for position in range(len(whole)):
         damaged = bytearray(whole)
@@ -181,14 +181,14 @@ def test_load_exact_lists_both_sides_and_changes_nothing(tiny_network):
         ({"class_names": ["dog", "cat"]}, "the same in another order"),
     ],
 )
-def test_a_checkpoint_of_something_else_is_refused_by_name(saved, wanted, message):
+def test_a_checkpoint_of_something_else_is_rejected_by_name(saved, wanted, message):
     arguments = {"model": "sknet50", "num_classes": 2, "in_channels": 3, "class_names": ["cat", "dog"], **wanted}
     with pytest.raises(ValueError, match=message):
         check_fits(read_checkpoint(saved), **arguments)
 
 
 @pytest.mark.parametrize("description", ["{", "[1]", "3"])
-def test_a_description_that_is_none_is_damage(tmp_path, monkeypatch, description):
+def test_an_invalid_description_counts_as_damage(tmp_path, monkeypatch, description):
     path = tmp_path / "m.ckpt"
     monkeypatch.setattr(checkpoint_file.json, "dumps", lambda *_, **__: description)
     save_checkpoint(path, WEIGHTS, INFO)

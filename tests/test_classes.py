@@ -1,4 +1,4 @@
-"""Classes go by name: in validation, resuming and fine-tuning, in every script."""
+"""Classes are matched by name: in validation, resuming and fine-tuning, in every script."""
 
 import fixtures_data
 import numpy as np
@@ -78,7 +78,7 @@ def test_a_class_without_any_sample_left_is_a_remark(write):
     assert remark.startswith("5 of 8 classes have no image in split 'train'")
 
 
-def test_an_accent_written_in_two_ways_is_one_name(write):
+def test_both_unicode_spellings_of_an_accent_are_one_name(write):
     write("val", ["Mo\u0308we"], 1)
     dataset = create_dataset("mine", "mine", "val", class_names=["Amsel", "M\u00f6we"])
     assert dataset.labels.tolist() == [1]
@@ -86,7 +86,7 @@ def test_an_accent_written_in_two_ways_is_one_name(write):
 
 
 @pytest.mark.parametrize("name", ["digits", "synthetic"])
-def test_data_sets_with_fixed_classes_are_labelled_by_name_too(name):
+def test_data_sets_with_fixed_classes_are_also_labelled_by_name(name):
     own = create_dataset(name, split="test")
     names = [*reversed(own.class_names), "more"]
     other = create_dataset(name, split="test", class_names=names)
@@ -99,7 +99,7 @@ def test_data_sets_with_fixed_classes_are_labelled_by_name_too(name):
 
 
 @pytest.mark.parametrize("classes", ["bcd", "abcd"])
-def test_training_ends_before_it_starts_if_a_class_to_validate_is_unknown(classes, write, tiny_model, capsys, tmp_path):
+def test_an_unknown_class_in_validation_is_an_error_before_training(classes, write, tiny_model, capsys, tmp_path):
     write("train", "abc"), write("val", classes)
     message = fails(train.main, line(), capsys)
     assert "has 1 class that the training split does not know: 'd'" in message
@@ -170,7 +170,7 @@ def test_fine_tuning_keeps_the_order_of_the_checkpoint(write, tiny_model, tmp_pa
 
 
 def reorder(monkeypatch, classes):
-    """Let the checkpoint of the run name its classes in another order, as that of another tool may."""
+    """Reorder the class names in the run's checkpoint, as another tool might write them."""
     import assemble_weights
     from mindcv.weights.load import read_weights
 
@@ -183,7 +183,7 @@ def reorder(monkeypatch, classes):
     return read("out/tiny_sknet-last.ckpt")
 
 
-def test_fine_tuning_on_other_classes_gets_a_new_classifier_and_says_so(write, tiny_model, tmp_path, caplog):
+def test_fine_tuning_on_other_classes_makes_and_reports_a_new_classifier(write, tiny_model, tmp_path, caplog):
     write("train", "abc"), write("val", "abc")
     train.main(line())
     for split in ("train", "val"):

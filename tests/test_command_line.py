@@ -1,4 +1,4 @@
-"""The command line: what a word stands for, and the spelling that messages name for one that stands for nothing."""
+"""The command line: how words are interpreted, and the spelling that error messages suggest."""
 
 import os
 from pathlib import Path
@@ -29,10 +29,10 @@ def test_a_bare_word_is_a_value_even_if_it_is_an_options_name(argv, key, value):
     assert flat(CIFAR, *argv)[key] == value
 
 
-@pytest.mark.parametrize("behind", ["lr=1", "--lr=1", "-c", "num-classes=3"])
-def test_a_setting_behind_an_option_without_value_is_not_its_value(behind):
+@pytest.mark.parametrize("following", ["lr=1", "--lr=1", "-c", "num-classes=3"])
+def test_a_setting_after_an_option_without_value_is_not_its_value(following):
     with pytest.raises(ValueError, match="--ckpt_save_dir needs a value"):
-        train("--ckpt_save_dir", behind)
+        train("--ckpt_save_dir", following)
 
 
 @pytest.mark.parametrize(
@@ -45,7 +45,7 @@ def test_a_setting_behind_an_option_without_value_is_not_its_value(behind):
         (["--images", "a.png", "output=b.csv"], ("a.png",)),
     ],
 )
-def test_images_are_one_word_each(argv, images):
+def test_each_word_is_one_image_path(argv, images):
     assert infer(*argv).files.images == images
 
 
@@ -60,7 +60,7 @@ def test_a_recipe_lists_paths(recipe):
         ("infer", ["photo.png"], "--images=photo.png"),
         ("infer", ["PHOTO.JPG"], "--images=PHOTO.JPG"),
         ("infer", ["."], "--images=."),
-        ("infer", ["--images=a.png", "b.png"], "Several are words of their own: --images one b.png"),
+        ("infer", ["--images=a.png", "b.png"], "List several as separate words: --images one b.png"),
         ("infer", ["--image_path", "a.png"], "'--image_path'; here it is --images=a.png"),
         ("infer", ["--image-path=a.png"], "here it is --images=a.png"),
         ("validate", ["ckpt/x.ckpt"], "--ckpt_path=ckpt/x.ckpt"),
@@ -76,19 +76,19 @@ def test_a_recipe_lists_paths(recipe):
         ("train", ["--epochs", "3"], "here it is --epoch_size=3"),
         ("train", ["epochs=3"], "'epochs'; here it is --epoch_size=3"),
         ("train", ["--workers"], "here it is --num_parallel_workers=..."),
-        ("train", ["-x", "3"], "unknown flag '-x'. The only short ones are -c and -h"),
+        ("train", ["-x", "3"], "unknown flag '-x'. The only short flags are -c and -h"),
         ("train", ["-b64"], "'-b'; here it is --batch_size=64"),
         ("train", ["-x64"], "unknown flag '-x64'"),
-        ("infer", ["--images=a", "--images=b"], "given twice, as a and as b; several are words of one: --images A B"),
+        ("infer", ["--images=a", "--images=b"], "given twice, as a and as b; several follow one flag: --images A B"),
     ],
 )
-def test_a_habit_of_other_tools_is_answered_with_the_right_spelling(prog, argv, spelling):
+def test_spellings_of_other_tools_are_errors_that_name_the_right_one(prog, argv, spelling):
     with pytest.raises(ValueError) as error:
         load_config(argv, prog=prog)
     assert spelling in str(error.value)
 
 
-def test_other_tools_names_stand_for_options_and_are_none_themselves():
+def test_names_of_other_tools_map_to_options_and_are_not_options():
     assert set(OTHER_NAMES.values()) <= set(OPTIONS)
     assert not set(OTHER_NAMES) & set(OPTIONS)
 
@@ -114,7 +114,7 @@ def values_of(key, cfg):
 
 
 @pytest.mark.parametrize("key", PATHS)
-def test_a_tilde_is_home_in_every_path_wherever_it_is_given(key, home, recipe):
+def test_a_tilde_is_the_home_folder_in_every_path_from_any_source(key, home, recipe):
     prog = OPTIONS[key].scripts[0]
     for written, meant in (("~/x", f"{home}/x"), ("~root/x", os.path.expanduser("~root/x")), ("./~/x", "./~/x")):
         for cfg in (
@@ -131,7 +131,7 @@ def test_an_unknown_users_home_is_an_error_not_a_folder_of_that_name():
         train("--ckpt_save_dir=~nobody-here/x")
 
 
-def test_a_tilde_is_home_for_recipes_and_what_they_build_on(home, recipe):
+def test_a_tilde_is_the_home_folder_for_recipes_and_their_bases(home, recipe):
     recipe("seed: 5", "home/base.yaml")
     recipe("base: ~/base.yaml\n", "home/recipe.yaml")
     for argv in (["-c=~/recipe.yaml"], ["--config=~/recipe.yaml"], ["-c", "~/recipe.yaml"]):
@@ -143,5 +143,5 @@ def test_a_dollar_sign_is_part_of_a_name(monkeypatch):
     assert train("--data_dir=$DATA/x").data.data_dir == "$DATA/x"
 
 
-def test_a_name_that_is_no_path_keeps_its_tilde(recipe):
+def test_a_name_that_is_not_a_path_keeps_its_tilde(recipe):
     assert Path(train("-c", recipe("val_split: ~x")).data.val_split) == Path("~x")

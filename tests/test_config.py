@@ -1,4 +1,4 @@
-"""config.py: schema, precedence, saving, the digits preset, and any text at all."""
+"""config.py: schema, precedence, saving, the digits preset, and arbitrary text."""
 
 import dataclasses
 import os
@@ -30,7 +30,7 @@ def test_defaults_are_those_of_the_schema_and_are_legal_values():
         assert o.parse(o.default, "here") == o.default
 
 
-def test_option_names_are_unique_and_none_is_also_a_foreign_key():
+def test_option_names_are_unique_and_differ_from_mindcvs_other_keys():
     names = [f.name for kind in config.SECTIONS.values() for f in dataclasses.fields(kind)]
     assert len(names) == len(set(config.ALL_NAMES)) - len(config.UNAVAILABLE) - len(config.WITHOUT_EFFECT)
 
@@ -58,7 +58,7 @@ def test_each_layer_wins_over_the_one_before(recipe):
     assert got == (1e-4, 0.2, 0.3, 4, 5)
 
 
-def test_sources_and_given_tell_where_a_value_came_from(recipe):
+def test_sources_and_given_report_where_a_value_came_from(recipe):
     base = recipe("lr: 0.3\n", "base.yaml")
     path = recipe("base: base.yaml\nseed: 4\n")
     cfg = train("-c", path, "mode=1").inherit({"momentum": 0.2, "lr": 0.2}, "a.ckpt")
@@ -81,7 +81,7 @@ def test_base_is_relative_to_the_file_that_names_it_and_the_last_of_a_list_wins(
 
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
-def test_every_recipe_loads_and_survives_saving(path, tmp_path):
+def test_every_recipe_loads_and_is_saved_and_read_back_unchanged(path, tmp_path):
     cfg = train("-c", str(path))
     assert not cfg.notices
     cfg.save(tmp_path / "new" / "config.yaml")
@@ -89,7 +89,7 @@ def test_every_recipe_loads_and_survives_saving(path, tmp_path):
 
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
-def test_every_recipe_says_its_command_and_changes_its_base(path):
+def test_every_recipe_states_its_command_and_differs_from_its_base(path):
     text = path.read_text(encoding="utf-8")
     if not path.name.startswith("base_"):
         assert re.search(r"python train\.py( -c (\S+))?", text)[2] in (None, path.relative_to(ROOT).as_posix())
@@ -112,7 +112,7 @@ def test_every_recipe_says_its_command_and_changes_its_base(path):
             "lr": st.floats(1e-300, 1e300),
             "seed": st.integers(0, 2**32 - 1),
             "color_jitter": st.none() | st.floats(0, 1) | st.tuples(*[st.floats(0, 1e9)] * 3),
-            "decay_epochs": st.none() | st.integers(1, 2**53) | st.floats(1e-9, 1e9),  # larger integers are no floats
+            "decay_epochs": st.none() | st.integers(1, 2**53) | st.floats(1e-9, 1e9),  # 2**53: exact as a float
         },
     )
 )
@@ -137,7 +137,7 @@ def test_without_data_set_the_digits_preset_is_used_below_the_command_line():
 
 
 @pytest.mark.parametrize("spelling", [["--dataset=digits"], ["--dataset", "digits"], ["dataset=digits"]])
-def test_naming_digits_uses_the_preset_and_says_so(spelling):
+def test_naming_digits_uses_and_reports_the_preset(spelling):
     cfg = train(*spelling)
     assert cfg.image.image_resize == 32
     assert len(cfg.notices) == 1
@@ -174,12 +174,12 @@ def test_validate_takes_training_keys_from_files_and_checkpoints(recipe):
 
 
 @pytest.mark.parametrize("flag", ["--lr=0.1", "lr=0.1", "--no-shuffle", "--epoch_size=3", "--hflip=0"])
-def test_validate_refuses_training_flags(flag):
+def test_validate_rejects_training_flags(flag):
     with pytest.raises(ValueError, match=r"belongs to train\.py"):
         load_config([flag], prog="validate")
 
 
-def test_validate_still_refuses_bad_values_and_what_would_change_its_result(recipe):
+def test_validate_rejects_illegal_values_and_unsupported_settings_that_affect_it(recipe):
     for text, message in (("lr: x", "lr: 'x'"), ("lrr: 1", "unknown key"), ("val_amp_level: O2", "not available")):
         with pytest.raises(ValueError, match=message):
             load_config(["-c", recipe(text)], prog="validate")
@@ -198,7 +198,7 @@ _tokens = st.builds(
 @given(st.lists(_tokens | _values | st.text(), max_size=6), st.sampled_from(config.SCRIPTS))
 @example(["--config", "\0"], "train")
 @example(["-"], "train")
-def test_any_command_line_gives_a_config_or_a_sentence(argv, prog):
+def test_any_command_line_gives_a_config_or_a_one_line_error(argv, prog):
     try:
         assert isinstance(load_config(argv, prog=prog), config.Config)
     except ValueError as error:
@@ -220,7 +220,7 @@ def test_any_command_line_gives_a_config_or_a_sentence(argv, prog):
 @example("%YAML " + "9" * 5000 + ".1\n---\na: 1")
 @example('a: "\\UFFFFFFFF"')
 @example("lr: !!timestamp x")
-def test_any_yaml_gives_a_config_or_a_sentence(tmp_path, text):
+def test_any_yaml_gives_a_config_or_a_one_line_error(tmp_path, text):
     path = tmp_path / "fuzz.yaml"
     path.write_bytes(text.encode("utf-8", "surrogatepass"))
     try:

@@ -1,4 +1,4 @@
-"""MindCV's recipes: read as they are, or refused by name."""
+"""MindCV's recipes: read unchanged, or rejected with the name of the unsupported setting."""
 
 import re
 
@@ -62,7 +62,7 @@ use_nesterov: False
         ("seresnet50", "warmup_cosine_decay"),
     ],
 )
-def test_a_recipe_with_the_keys_of_mindcv_is_understood(model, scheduler, recipe):
+def test_a_recipe_with_mindcvs_keys_is_read(model, scheduler, recipe):
     names = {"model": model, "scheduler": scheduler}
     cfg = train("-c", recipe(MINDCV_KEYS.format(distribute=False, amp_level="O0", **names)))
     assert (cfg.model.model, cfg.schedule.scheduler, cfg.schedule.decay_epochs) == (model, "cosine_decay", 195)
@@ -80,7 +80,7 @@ def test_a_recipe_with_the_keys_of_mindcv_is_understood(model, scheduler, recipe
 
 
 @pytest.mark.parametrize("key", config.UNAVAILABLE)
-def test_a_missing_feature_is_accepted_while_off_and_named_otherwise(key, recipe):
+def test_an_unsupported_feature_is_accepted_if_off_and_named_otherwise(key, recipe):
     off_values, _ = config.UNAVAILABLE[key]
     for off in off_values:
         assert not train("-c", recipe(f"{key}: {off}")).notices
@@ -91,7 +91,7 @@ def test_a_missing_feature_is_accepted_while_off_and_named_otherwise(key, recipe
         train(CIFAR, f"--{key}") if off_values != (0, 1) else train(CIFAR, f"{key}=true")
 
 
-def test_the_command_line_turns_a_missing_feature_of_a_recipe_off(recipe):
+def test_the_command_line_turns_off_an_unsupported_feature_of_a_recipe(recipe):
     path = recipe("distribute: True\namp_level: O2\nseed: 3\n")
     cfg = train("-c", path, "--distribute=False", "--amp_level", "O0")
     assert cfg.runtime.seed == 3
@@ -109,6 +109,6 @@ def test_off_has_more_than_one_spelling(text, recipe):
     assert not train("-c", recipe(text)).notices
 
 
-def test_mindcv_top_k_policy_is_refused(recipe):
+def test_mindcvs_top_k_policy_is_rejected(recipe):
     with pytest.raises(ValueError, match="ckpt_save_policy: 'top_k' is not available"):
         train("-c", recipe("ckpt_save_policy: top_k"))

@@ -1,4 +1,4 @@
-"""What the scripts make of config.py: help, the generated page, start-up, exit codes."""
+"""config.py in the scripts: help, the generated page, start-up, exit codes."""
 
 import re
 import subprocess
@@ -20,7 +20,7 @@ ROOT = Path(config.__file__).parent
 
 @pytest.mark.parametrize("prog", config.SCRIPTS)
 @pytest.mark.parametrize("columns", ["80", "100"])
-def test_help_lists_what_the_script_uses_and_fits_the_terminal(prog, columns, monkeypatch, capsys):
+def test_help_lists_the_scripts_options_and_fits_the_terminal(prog, columns, monkeypatch, capsys):
     monkeypatch.setenv("COLUMNS", columns)
     with pytest.raises(SystemExit) as stop:
         load_config(["--seed=1", "--help"], prog=prog)
@@ -40,12 +40,12 @@ def test_version_is_that_of_the_package(capsys):
     assert f'"{capsys.readouterr().out.strip()}"' in (ROOT / "mindcv/version.py").read_text(encoding="utf-8")
 
 
-def test_the_committed_page_is_current():
+def test_the_committed_configuration_page_is_current():
     page = (ROOT / "docs/configuration.md").read_text(encoding="utf-8")
     assert page == config.reference_page(), "run: python config.py > docs/configuration.md"
 
 
-def test_the_readme_of_the_recipes_names_only_files_that_exist():
+def test_the_readme_of_the_recipes_names_only_existing_files():
     text = (ROOT / "configs/README.md").read_text(encoding="utf-8")
     for path in re.findall(r"\]\((\S+)\)", text):
         assert (ROOT / "configs" / path).exists(), path
@@ -76,7 +76,7 @@ def _raise(error):
         (lambda argv: _raise(KeyboardInterrupt()), [], 130, "interrupted\n"),
     ],
 )
-def test_run_script_turns_mistakes_into_sentences_and_exit_codes(main, argv, code, stderr, capsys):
+def test_run_script_turns_user_errors_into_messages_and_exit_codes(main, argv, code, stderr, capsys):
     with pytest.raises(SystemExit) as stop:
         run_script(main, argv)
     assert (stop.value.code, capsys.readouterr().err) == (code, stderr)
@@ -90,6 +90,6 @@ def test_run_script_shows_the_traceback_with_debug(argv, capsys):
     assert "Traceback" in capsys.readouterr().err
 
 
-def test_run_script_does_not_hide_our_own_mistakes():
+def test_run_script_does_not_hide_bugs():
     with pytest.raises(ZeroDivisionError):
         run_script(lambda argv: 1 / 0, [])

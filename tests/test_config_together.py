@@ -47,14 +47,14 @@ epoch_size: 90
         (["--dataset=cifar10"], "val_split", None, "val_split=val ({}) give way to dataset=cifar10"),
     ],
 )
-def test_a_recipe_gives_way_to_the_command_line_and_a_notice_says_so(argv, key, value, notice, recipe):
+def test_a_recipe_gives_way_to_the_command_line_with_a_notice(argv, key, value, notice, recipe):
     path = recipe(RECIPE)
     cfg = train("-c", path, *argv)
     assert cfg.to_dict()[key] == pytest.approx(value)
     assert any(notice.format(path) in line for line in cfg.notices), cfg.notices
 
 
-def test_another_schedule_does_not_take_over_the_epochs_of_a_recipes_decay(recipe):
+def test_another_schedule_does_not_inherit_the_recipes_decay_epochs(recipe):
     path = recipe("scheduler: cosine_decay\ndecay_epochs: 85\nwarmup_epochs: 5\n")
     with pytest.raises(ValueError, match="needs decay_epochs"):
         train("-c", path, "--scheduler=step_decay")
@@ -68,13 +68,13 @@ def test_a_folder_of_another_data_set_is_kept_with_a_remark(recipe):
     assert not train("-c", recipe("dataset: imagenet\ndata_dir: all\n"), "--dataset=a", "--data_dir=b").notices
 
 
-def test_the_first_try_shortens_the_warmup_of_the_digits_preset():
+def test_a_run_of_one_epoch_shortens_the_warmup_of_the_digits_preset():
     cfg = train("--epoch_size=1")
     assert cfg.schedule.warmup_epochs == 0.1
     assert any("warmup_epochs=1 (configs/sknet/sknet50_digits.yaml) gives way" in line for line in cfg.notices)
 
 
-def test_a_base_gives_way_to_the_recipe_that_builds_on_it(recipe):
+def test_a_base_gives_way_to_its_recipe(recipe):
     recipe(RECIPE, "base.yaml")
     cfg = train("-c", recipe("base: base.yaml\nepoch_size: 3\n"))
     assert cfg.schedule.warmup_epochs == 0.3
@@ -100,7 +100,7 @@ def test_a_checkpoint_gives_way_to_the_command_line():
         (["--scheduler=multi_step_decay", "--warmup_epochs=30"], "must end before the first drop"),
     ],
 )
-def test_what_one_layer_says_must_agree(argv, message, recipe):
+def test_contradictions_within_one_layer_are_errors(argv, message, recipe):
     lines = [f"{word.lstrip('-').partition('=')[0]}: {word.partition('=')[2] or 'true'}" for word in argv]
     for line in ([CIFAR, *argv], ["-c", recipe("\n".join(lines).replace("0.1,0.2,0.3", "[0.1, 0.2, 0.3]"))]):
         with pytest.raises(ValueError, match=message):
@@ -138,7 +138,7 @@ def test_the_command_lines_own_dataset_keeps_its_own_classes(recipe):
         ("infer", ["--no-fold_bn", "--ckpt_path=a.mindir"], "fold_bn has no effect with ckpt_path=a.mindir"),
     ],
 )
-def test_what_will_not_be_used_is_a_remark(prog, argv, notice):
+def test_an_unused_option_is_a_remark(prog, argv, notice):
     cfg = load_config([*argv, *([CIFAR] if prog in ("train", "validate") else [])], prog=prog)
     assert [notice in line for line in cfg.notices] == [True]
 
@@ -156,7 +156,7 @@ def test_a_recipes_values_without_effect_are_one_line(recipe):
         assert not load_config(["-c", path], prog=prog).notices
 
 
-def test_resume_auto_uses_the_weights_where_there_is_no_run():
+def test_resume_auto_uses_the_weights_if_there_is_no_run():
     assert not train(CIFAR, "--ckpt_path=a.ckpt", "--resume=auto").notices
 
 

@@ -1,4 +1,4 @@
-"""How values may be spelt on the command line and in YAML, and which are refused in what words."""
+"""Spellings of values on the command line and in YAML, and the errors for illegal ones."""
 
 import pytest
 from config_lines import CIFAR, flat, train
@@ -91,7 +91,7 @@ def test_yaml_spelling(text, key, value, recipe):
     assert (got, type(got)) == (value, type(value))
 
 
-# Refusals: every message names the place, the key, the value and what is legal
+# Errors: every message names the place, the key, the value and the legal values
 
 
 @pytest.mark.parametrize(
@@ -154,7 +154,7 @@ def test_yaml_spelling(text, key, value, recipe):
         (["--in_channels=1", "--std=0.2,0.2,0.2"], "std=0.2,0.2,0.2 .* must have one value per channel"),
     ],
 )
-def test_command_line_refusal(argv, message):
+def test_illegal_command_line(argv, message):
     with pytest.raises(ValueError, match=message):
         train(*argv, CIFAR)
 
@@ -192,12 +192,12 @@ def test_one_channel_takes_one_mean_or_the_default():
         ("base: other.yaml", "recipe.yaml: base: .*other.yaml: no such file"),
     ],
 )
-def test_yaml_refusal(text, message, recipe):
+def test_illegal_yaml(text, message, recipe):
     with pytest.raises(ValueError, match=message):
         train("-c", recipe(text))
 
 
-def test_a_longer_circle_of_bases_is_refused(recipe):
+def test_a_longer_cycle_of_bases_is_an_error(recipe):
     recipe("base: recipe.yaml", "b.yaml")
     with pytest.raises(ValueError, match=r"circle: .*recipe.yaml -> .*b.yaml -> .*recipe.yaml"):
         train("-c", recipe("base: b.yaml"))
@@ -209,7 +209,7 @@ def test_an_error_in_a_base_names_the_base(recipe):
         train("-c", recipe("base: b.yaml"))
 
 
-def test_unreadable_files_are_refused_in_one_sentence(tmp_path, recipe):
+def test_an_unreadable_file_is_a_one_line_error(tmp_path, recipe):
     recipe("seed: 1", "sknet50.yaml")
     binary = tmp_path / "weights.ckpt"
     binary.write_bytes(bytes(range(256)))
@@ -249,5 +249,5 @@ def test_inherited_values_may_be_python_values():
         (["--warmup_epochs=2", "--scheduler=multi_step_decay"], "count from the start of training"),
     ],
 )
-def test_a_flag_without_effect_is_noticed(argv, notice):
+def test_a_flag_without_effect_gives_a_notice(argv, notice):
     assert [notice in line for line in train(*argv, CIFAR).notices] == [True]

@@ -48,14 +48,14 @@ def replace(monkeypatch):
 
     yield replace
     for stream in opened:
-        stream.close()  # console.finish has thrown away what could not be written
+        stream.close()  # console.finish has discarded the unwritten output
 
 
 @pytest.mark.parametrize("stream, code, on_terminal", [(pipe_without_reader, 0, False), (full_disk, 2, True)])
-def test_a_training_whose_output_is_lost_saves_every_epoch(
+def test_a_training_whose_output_fails_saves_every_epoch(
     tmp_path, tiny_model, replace, monkeypatch, stream, code, on_terminal
 ):
-    if on_terminal:  # of stderr, which is lost as well
+    if on_terminal:  # stderr, which is lost as well
         broken = stream()
         broken.isatty = lambda: True
         replace("stderr", broken)
@@ -67,7 +67,7 @@ def test_a_training_whose_output_is_lost_saves_every_epoch(
     assert (tmp_path / "metrics.csv").read_text().count("\n") == 3
 
 
-def test_output_that_is_lost_is_an_error_after_the_work_is_done(replace, capsys):
+def test_lost_output_is_an_error_after_the_work_is_done(replace, capsys):
     replace("stdout", full_disk())
     assert exit_code(lambda argv: console.say("result"), []) == 2
     assert capsys.readouterr().err == (
@@ -75,13 +75,13 @@ def test_output_that_is_lost_is_an_error_after_the_work_is_done(replace, capsys)
     )
 
 
-def test_help_into_a_pipe_that_is_left_is_no_error(replace, capsys):
+def test_help_into_a_closed_pipe_is_not_an_error(replace, capsys):
     replace("stdout", pipe_without_reader())
     assert exit_code(train.main, ["--help"]) == 0
     assert capsys.readouterr().err == ""
 
 
-def test_a_lost_line_does_not_disturb_the_next_script(replace, monkeypatch):
+def test_a_lost_line_does_not_affect_the_next_script(replace, monkeypatch):
     replace("stdout", full_disk())
     assert exit_code(lambda argv: console.say("lost"), []) == 2
     monkeypatch.undo()
@@ -89,7 +89,7 @@ def test_a_lost_line_does_not_disturb_the_next_script(replace, monkeypatch):
 
 
 @pytest.mark.parametrize("closed", ["1>&-", "2>&-", "0<&- 1>&- 2>&-"])
-def test_closed_streams_neither_end_a_script_nor_give_their_number_to_a_file(tmp_path, closed):
+def test_closed_streams_do_not_end_a_script_and_their_descriptors_are_not_reused(tmp_path, closed):
     command = f"{shlex.join(programs.command('write_and_fail', tmp_path / 'file'))} {closed}"
     done = subprocess.run(["sh", "-c", command], env=os.environ | programs.ENVIRONMENT)
     assert done.returncode == 2
@@ -97,7 +97,7 @@ def test_closed_streams_neither_end_a_script_nor_give_their_number_to_a_file(tmp
 
 
 class Clock:
-    """Seconds that pass when a test says so."""
+    """A clock that a test sets."""
 
     now = 0.0
 
@@ -112,7 +112,7 @@ class Terminal(io.StringIO):
 
 @pytest.fixture
 def open_terminal(monkeypatch):
-    """Makes stderr a terminal. To be called in the test: before it begins, pytest sets stderr to its own."""
+    """Makes stderr a terminal; call it inside the test, because pytest replaces stderr before."""
 
     def replace():
         monkeypatch.setattr(sys, "stderr", stream := Terminal())
@@ -123,7 +123,7 @@ def open_terminal(monkeypatch):
     return replace
 
 
-def test_the_time_left_follows_from_all_units_but_the_first_and_what_comes_after(open_terminal):
+def test_the_time_left_is_estimated_from_all_units_but_the_first(open_terminal):
     terminal = open_terminal()
     clock = Clock()
     with console.Progress("epoch 1/2", 5, "step", clock=clock, rest=lambda pace: 5 * pace) as progress:
@@ -177,14 +177,14 @@ def test_an_interval_prints_every_so_many_units(capsys):
     ]
 
 
-def test_nothing_is_shown_where_it_was_not_wanted(capsys, open_terminal):
+def test_nothing_is_shown_if_progress_is_off(capsys, open_terminal):
     terminal = open_terminal()
     with console.Progress("epoch 1/1", 2, "step", interval=1, shown=False) as progress:
         progress.advance("loss 1")
     assert capsys.readouterr().out == terminal.getvalue() == ""
 
 
-def test_of_several_processes_only_the_main_one_speaks(capsys, monkeypatch):
+def test_only_the_main_process_prints(capsys, monkeypatch):
     monkeypatch.setattr(console, "_world", console._world)  # set back after the test
     for rank, expected in ((0, "epoch 1\n"), (1, "")):
         console.speak_for(World(rank, size=2))
@@ -194,7 +194,7 @@ def test_of_several_processes_only_the_main_one_speaks(capsys, monkeypatch):
     assert capsys.readouterr().err == "error: no memory\n"
 
 
-def test_a_line_stands_above_the_bar_of_a_terminal():
+def test_a_line_is_printed_above_the_bar_of_a_terminal():
     main_end, end = pty.openpty()
     environment = os.environ | programs.ENVIRONMENT
     subprocess.run(programs.command("line_above_a_bar"), stdout=end, stderr=end, env=environment)
@@ -204,17 +204,17 @@ def test_a_line_stands_above_the_bar_of_a_terminal():
     for line in ("a line", "an error"):
         before, _, after = shown.partition(f"{line}\r\n")
         assert before.endswith("\r"), "the bar was wiped before the line"
-        assert after.lstrip("\r").startswith(("loop", " ")), "and is drawn again below it, or wiped at the end"
+        assert after.lstrip("\r").startswith(("loop", " ")), "the bar is drawn again below it, or wiped at the end"
 
 
 @pytest.mark.parametrize(
     "seconds, text", [(0, "0:00"), (7.4, "0:07"), (754, "12:34"), (12345, "3:25:45"), (185145, "2 d 3:25:45")]
 )
-def test_durations_read_as_clocks(seconds, text):
+def test_durations_are_shown_as_hours_minutes_and_seconds(seconds, text):
     assert console.duration(seconds) == text
 
 
-def test_a_command_names_the_python_in_use_unless_it_is_the_one_that_would_be_found(monkeypatch):
+def test_a_command_names_the_python_in_use_unless_it_is_first_on_the_path(monkeypatch):
     monkeypatch.chdir(ROOT)
     monkeypatch.setenv("PATH", str(Path(sys.executable).parent))
     assert console.command("train.py", "--resume=my runs") == "python train.py '--resume=my runs'"

@@ -1,4 +1,4 @@
-"""`--data_dir` without `--dataset`: what is there is used, by every script that reads a data set."""
+"""`--data_dir` without `--dataset`: every script that reads a data set recognizes the one in the folder."""
 
 import subprocess
 import sys
@@ -82,7 +82,7 @@ def test_archives_and_pickled_versions_are_recognized(name, file, tmp_path):
         ("rose", ".", "work"),
     ],
 )
-def test_images_are_called_after_their_folder(tree, given, name, tmp_path, monkeypatch):
+def test_an_image_folder_data_set_is_named_after_its_folder(tree, given, name, tmp_path, monkeypatch):
     (tmp_path / "work" / tree).mkdir(parents=True)
     monkeypatch.chdir(tmp_path / "work")
     assert data_set_in(given) == (name, f"the image folders in {given}")
@@ -92,7 +92,7 @@ def test_images_are_called_after_their_folder(tree, given, name, tmp_path, monke
 
 
 @pytest.mark.parametrize("prog", ["train", "validate"])
-def test_data_dir_alone_names_the_data_set_and_keeps_the_digits_preset_out(prog, flowers):
+def test_data_dir_alone_names_the_data_set_and_disables_the_digits_preset(prog, flowers):
     cfg = resolved("--data_dir=flowers", prog=prog)
     assert cfg.data.dataset == "flowers" and cfg.image.image_resize == 224
     assert cfg.notices == ("no --dataset given: the image folders in flowers (dataset 'flowers')",)
@@ -100,7 +100,7 @@ def test_data_dir_alone_names_the_data_set_and_keeps_the_digits_preset_out(prog,
     assert named == cfg
 
 
-def test_data_dir_in_a_recipe_counts_too(flowers, recipe):
+def test_data_dir_in_a_recipe_also_names_the_data_set(flowers, recipe):
     assert resolved("-c", recipe("data_dir: flowers\n")).data.dataset == "flowers"
     assert resolved("-c", recipe("lr: 0.5\n"), "--data_dir=flowers").data.dataset == "flowers"
     assert resolved("-c", recipe("dataset: imagenet\n"), "--data_dir=flowers").data.dataset == "imagenet"
@@ -109,7 +109,7 @@ def test_data_dir_in_a_recipe_counts_too(flowers, recipe):
 
 @pytest.mark.parametrize("prog", ["train", "validate"])
 @pytest.mark.parametrize("option", ["--data_dir=flowers", "--dataset_download", "--val_fraction=0.5"])
-def test_what_the_digits_do_not_use_is_said(option, prog, flowers):
+def test_options_that_the_digits_do_not_use_are_reported(option, prog, flowers):
     notices = resolved("--dataset=digits", option, prog=prog).notices
     key = option.removeprefix("--").partition("=")[0]
     assert [line for line in notices if "no effect" in line] == [f"{key} has no effect with dataset=digits"]
@@ -124,7 +124,7 @@ def test_a_checkpoint_names_the_data_set_unless_it_needs_no_folder(flowers):
     assert elsewhere.inherit(saved, "a.ckpt").data.dataset == "flowers"
 
 
-def test_finding_out_imports_neither_mindspore_nor_numpy(flowers):
+def test_recognizing_the_data_set_imports_neither_mindspore_nor_numpy(flowers):
     load = "import sys, config; config.load_config(['--data_dir=.'], prog='train')"
     code = load + "; print({'mindspore', 'numpy'} & set(sys.modules))"
     environment = {"PYTHONPATH": str(Path(config.__file__).parent)}
@@ -135,7 +135,7 @@ def test_finding_out_imports_neither_mindspore_nor_numpy(flowers):
 # The scripts
 
 
-def test_an_undivided_folder_trains_and_its_checkpoint_measures_the_held_out_images(flowers, tiny_model, capsys):
+def test_an_undivided_folder_trains_and_its_checkpoint_validates_on_the_held_out_images(flowers, tiny_model, capsys):
     train.main(line())
     told = capsys.readouterr().out
     assert "flowers (2 classes, 'rose', 'tulip') is not divided into train and val: 32 images to train, 8 held" in told
@@ -146,7 +146,7 @@ def test_an_undivided_folder_trains_and_its_checkpoint_measures_the_held_out_ima
     assert "8 held out to validate (val_fraction=0.2, seed=42)" in capsys.readouterr().out
 
 
-def test_no_image_that_was_trained_on_is_measured_after_others_were_added(flowers, tiny_model):
+def test_no_training_image_is_validated_on_after_images_were_added(flowers, tiny_model):
     train.main(line())
     trained = create_dataset("flowers", flowers, "train")
     before = {trained.where(i) for i in range(len(trained))}
@@ -173,7 +173,7 @@ def test_fine_tuning_on_the_same_data_holds_the_same_images_out(flowers, tiny_mo
     assert first == second
 
 
-def test_weights_of_no_run_are_measured_on_all_images_unless_a_share_is_asked_for(flowers, tiny_model, capsys):
+def test_weights_without_a_run_are_validated_on_all_images_unless_a_share_is_given(flowers, tiny_model, capsys):
     train.main(line())
     other = flowers.parent / "other"
     for split in ("train", "val"):
@@ -187,7 +187,7 @@ def test_weights_of_no_run_are_measured_on_all_images_unless_a_share_is_asked_fo
     assert validate.main([weights, "--data_dir=flowers", "--val_fraction=0.5"]).num_examples == 20
 
 
-def test_another_share_than_the_runs_is_warned_of(flowers, tiny_model, capsys):
+def test_a_share_that_differs_from_the_runs_is_a_warning(flowers, tiny_model, capsys):
     train.main(line())
     result = validate.main(["--ckpt_path=out/tiny_sknet-last.ckpt", "--val_fraction=1"])
     assert result.num_examples == 40
@@ -200,7 +200,7 @@ def test_check_data_reads_both_parts_of_an_undivided_folder(flowers, capsys):
     assert "train: 32 images, 0 bad" in printed and "val: 8 images, 0 bad" in printed
 
 
-def test_a_folder_test_stands_for_a_missing_val_and_that_is_said(tmp_path, monkeypatch, tiny_model, capsys):
+def test_a_folder_test_replaces_a_missing_val_and_is_reported(tmp_path, monkeypatch, tiny_model, capsys):
     monkeypatch.chdir(tmp_path)
     for split in ("train", "test"):
         fixtures_data.write_image_folder(tmp_path / "flowers", split, ["rose", "tulip"], 8)
@@ -229,7 +229,7 @@ def test_a_folder_without_a_data_set_is_an_error_that_says_what_is_there(
     assert message in fails(train.main, line(f"--data_dir={argument}"), capsys)
 
 
-def test_the_docs_name_imagenet_and_no_message_says_it_is_unknown(tmp_path):
+def test_imagenet_without_its_folders_is_not_reported_as_unknown(tmp_path):
     with pytest.raises(ValueError) as caught:
         create_dataset("imagenet", tmp_path)
     assert "has no folder 'train'" in str(caught.value) and "cifar10" not in str(caught.value)

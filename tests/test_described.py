@@ -1,4 +1,4 @@
-"""What a converted or exported file says about itself: what its source said, changed by what the command line gave."""
+"""The description in a converted or exported file: that of its source, updated by the command line."""
 
 import pytest
 from script_runs import fails
@@ -11,7 +11,7 @@ from mindcv.checkpoint import network_weights, read_checkpoint, save_checkpoint
 
 @pytest.fixture
 def own(tmp_path, tiny_network):
-    """A checkpoint of this package's, with a description."""
+    """A checkpoint of this package, with a description."""
     network = tiny_network()
     image = {"model": "tiny_sknet", "image_resize": 16, "crop_pct": 1.0, "mean": [0.1, 0.2, 0.3]}
     info = {"model": network.description, "config": image, "class_names": [str(k) for k in range(10)]}
@@ -19,13 +19,13 @@ def own(tmp_path, tiny_network):
     return tmp_path / "own.ckpt"
 
 
-def test_a_converted_checkpoint_says_what_was_given(own, tmp_path):
+def test_a_converted_checkpoint_describes_the_given_options(own, tmp_path):
     convert.main([f"--ckpt_path={own}", "--crop_pct=0.5", f"--output={tmp_path / 'new.ckpt'}"])
     kept = read_checkpoint(tmp_path / "new.ckpt").info["config"]
     assert (kept["crop_pct"], kept["image_resize"], kept["mean"]) == (0.5, 16, [0.1, 0.2, 0.3])
 
 
-def test_an_exported_network_says_the_size_that_was_given(own):
+def test_an_exported_network_describes_the_given_size(own):
     argv = [f"--ckpt_path={own}", "--image_resize=24", "--output=x.onnx"]
     config, weights = assemble_weights.weights_to_start(load_config(argv, prog="export"))
     assert assemble_weights.as_own_checkpoint(config, weights).info["config"]["image_resize"] == 24
@@ -47,6 +47,6 @@ def test_an_average_is_of_the_model_that_was_named(own, tmp_path, capsys):
         (["--model=sknet50"], 224, (0.485, 0.456, 0.406)),
     ],
 )
-def test_a_network_trains_on_the_images_it_is_made_for_unless_others_are_asked_for(flags, size, mean):
+def test_a_network_trains_with_its_own_image_size_unless_another_is_given(flags, size, mean):
     config, _ = assemble_weights.weights_to_start(load_config([*flags, "--dataset=cifar10"], prog="train"))
     assert (config.image.image_resize, config.image.mean) == (size, mean)

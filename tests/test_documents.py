@@ -1,4 +1,4 @@
-"""The examples of docs/python.md run, each in a process of its own and outside the checkout."""
+"""The examples of docs/python.md run, each in a separate process and outside the checkout."""
 
 import os
 import re

@@ -1,4 +1,4 @@
-"""Plain mistakes are answered before MindSpore is imported, and rightly."""
+"""Wrong names and paths are reported before MindSpore is imported."""
 
 import subprocess
 import sys
@@ -44,12 +44,12 @@ MISTAKES = [
 
 
 @pytest.mark.parametrize(("prog", "argv", "message"), MISTAKES)
-def test_a_plain_mistake_is_one_sentence(prog, argv, message, capsys, monkeypatch):
+def test_a_wrong_name_or_path_is_a_one_line_error(prog, argv, message, capsys, monkeypatch):
     monkeypatch.chdir(ROOT)
     assert message in fails(SCRIPTS[prog].main, argv, capsys)
 
 
-def test_no_plain_mistake_waits_for_mindspore():
+def test_wrong_names_and_paths_are_reported_before_mindspore_is_imported():
     code = (
         "import importlib, json, sys\n"
         "for prog, argv in json.loads(sys.argv[1]):\n"

@@ -1,4 +1,4 @@
-"""One run per folder: who wins, what the other one is told, and what becomes of locks whose owner is dead."""
+"""One run per folder: which run gets the lock, the error of the others, and locks of dead processes."""
 
 import errno
 import fcntl
@@ -19,7 +19,7 @@ from mindcv.checkpoint import lock as lock_module
 from mindcv.checkpoint.lock import EXPIRY_SECONDS, FolderLock
 
 ROOT = Path(__file__).parent.parent
-# The module alone: `import mindcv.checkpoint` would bring MindSpore, seconds per process.
+# The module alone: `import mindcv.checkpoint` would import MindSpore, which takes seconds per process.
 LOAD = f"""
 import importlib.util, os, sys, time
 spec = importlib.util.spec_from_file_location("lock", {str(ROOT / "mindcv/checkpoint/lock.py")!r})
@@ -45,7 +45,7 @@ def holder(tmp_path):
 
 
 def left_behind(folder, *, age=0.0, **changes):
-    """Write the lock of a run that has ended without removing it, `age` seconds ago."""
+    """Write the lock that a run has left `age` seconds ago."""
     run = lock_module._this_run() | {"pid": 4194305, "ticks": 1} | changes  # a pid above Linux' largest
     path = folder / ".lock"
     path.write_text(json.dumps(run))
@@ -62,7 +62,7 @@ def no_flock(monkeypatch):
     monkeypatch.setattr(lock_module, "SETTLE_SECONDS", 0.05)
 
 
-def test_the_second_run_is_told_who_has_the_folder(holder, tmp_path):
+def test_the_error_of_a_second_run_names_the_owner_of_the_folder(holder, tmp_path):
     with pytest.raises(ValueError) as caught, FolderLock(tmp_path):
         pass
     pattern = (
@@ -73,7 +73,7 @@ def test_the_second_run_is_told_who_has_the_folder(holder, tmp_path):
     assert re.fullmatch(pattern, str(caught.value))
 
 
-def test_a_folder_is_free_again_after_the_run_and_keeps_nothing_of_it(tmp_path):
+def test_a_folder_is_unlocked_after_the_run_and_the_lock_file_removed(tmp_path):
     for _ in range(2):
         with FolderLock(tmp_path) as lock:
             assert [path.name for path in tmp_path.iterdir()] == [".lock"]
@@ -81,7 +81,7 @@ def test_a_folder_is_free_again_after_the_run_and_keeps_nothing_of_it(tmp_path):
         assert not any(tmp_path.iterdir())
 
 
-def test_a_refused_run_leaves_the_lock_as_it_was(holder, tmp_path):
+def test_a_rejected_run_does_not_change_the_lock(holder, tmp_path):
     before = (tmp_path / ".lock").read_text(), (tmp_path / ".lock").stat().st_mtime_ns
     for _ in range(2):
         with pytest.raises(ValueError, match="another run"), FolderLock(tmp_path):
@@ -97,7 +97,7 @@ def test_one_process_cannot_enter_twice(tmp_path):
         assert (tmp_path / ".lock").exists()
 
 
-def test_the_lock_of_a_killed_process_is_taken_over_at_once_and_the_user_is_told(holder, tmp_path):
+def test_the_lock_of_a_killed_process_is_taken_over_at_once_and_reported(holder, tmp_path):
     holder.send_signal(signal.SIGKILL)
     holder.wait()
     assert (tmp_path / ".lock").exists()
@@ -139,7 +139,7 @@ time.sleep(60)
 
 
 @pytest.mark.parametrize("stale", [False, True], ids=["empty folder", "stale lock"])
-def test_of_runs_that_start_together_exactly_one_wins_every_time(tmp_path, stale):
+def test_exactly_one_of_several_simultaneous_runs_gets_the_lock(tmp_path, stale):
     contend = """
 folder, rounds = sys.argv[1], int(sys.argv[2])
 for line in sys.stdin:
@@ -169,7 +169,7 @@ for line in sys.stdin:
 
 
 def test_no_two_runs_are_inside_while_others_come_and_go(tmp_path):
-    """The race of removing a lock: a file that was opened before and locked after it went is no lock."""
+    """The race of removing a lock: a file that was opened before its removal and locked after is not a lock."""
     storm = """
 won, end = 0, time.monotonic() + float(sys.argv[2])
 inside = os.path.join(sys.argv[1], "inside")
@@ -190,7 +190,7 @@ print(won)
 
 
 @pytest.mark.parametrize("locks", [True, False], ids=["flock", "no flock"])
-def test_a_run_on_another_host_blocks_while_its_heart_beats(tmp_path, locks, request):
+def test_a_run_on_another_host_blocks_while_its_heartbeat_is_recent(tmp_path, locks, request):
     if not locks:
         request.getfixturevalue("no_flock")
     left_behind(tmp_path, host="far", pid=77, started="2026-11-24 12:01:03", age=35)
@@ -205,7 +205,7 @@ def test_a_run_on_another_host_blocks_while_its_heart_beats(tmp_path, locks, req
 
 
 @pytest.mark.parametrize("locks", [True, False], ids=["flock", "no flock"])
-def test_a_run_on_another_host_whose_heart_has_stopped_is_taken_over(tmp_path, locks, request):
+def test_the_lock_of_a_run_on_another_host_without_heartbeat_is_taken_over(tmp_path, locks, request):
     if not locks:
         request.getfixturevalue("no_flock")
     left_behind(tmp_path, host="far", pid=77, age=EXPIRY_SECONDS + 5)
@@ -213,14 +213,14 @@ def test_a_run_on_another_host_whose_heart_has_stopped_is_taken_over(tmp_path, l
         assert "process 77 on host far" in lock.took_over
 
 
-def test_a_system_without_proc_goes_by_the_heartbeat(tmp_path, no_flock, monkeypatch):
+def test_a_system_without_proc_relies_on_the_heartbeat(tmp_path, no_flock, monkeypatch):
     monkeypatch.setattr(lock_module, "_started", lambda pid: None)
     left_behind(tmp_path, ticks=None, age=EXPIRY_SECONDS + 5)
     with FolderLock(tmp_path) as lock:
         assert lock.took_over
 
 
-def test_a_machine_that_was_started_again_is_another_machine(tmp_path):
+def test_a_rebooted_machine_counts_as_another_machine(tmp_path):
     left_behind(tmp_path, boot="before")
     with pytest.raises(ValueError, match="if it is dead already"), FolderLock(tmp_path):
         pass
@@ -236,7 +236,7 @@ def test_ages_are_measured_by_the_clock_of_the_file_system(tmp_path, monkeypatch
         pass
 
 
-def test_the_heart_beats(tmp_path, monkeypatch):
+def test_the_heartbeat_is_updated(tmp_path, monkeypatch):
     monkeypatch.setattr(lock_module, "HEARTBEAT_SECONDS", 0.02)
     with FolderLock(tmp_path):
         path = tmp_path / ".lock"
@@ -247,13 +247,13 @@ def test_the_heart_beats(tmp_path, monkeypatch):
             time.sleep(0.01)
 
 
-def test_without_flock_a_living_process_here_blocks_even_when_its_heart_has_stopped(tmp_path, no_flock):
+def test_without_flock_a_live_local_process_blocks_even_without_heartbeat(tmp_path, no_flock):
     left_behind(tmp_path, pid=os.getpid(), ticks=lock_module._started(os.getpid()), age=1e6)
     with pytest.raises(ValueError, match=f"process {os.getpid()} "), FolderLock(tmp_path):
         pass
 
 
-def test_without_flock_the_last_of_two_that_start_together_stands(tmp_path, no_flock, monkeypatch):
+def test_without_flock_the_last_of_two_simultaneous_runs_gets_the_lock(tmp_path, no_flock, monkeypatch):
     def overtaken(seconds):
         left_behind(tmp_path, host="far", pid=77)
 
@@ -264,13 +264,13 @@ def test_without_flock_the_last_of_two_that_start_together_stands(tmp_path, no_f
 
 
 @pytest.mark.parametrize("text", ["", "\0\0\0\0", "[]", '{"pid": 3}'])
-def test_a_lock_that_names_nobody_blocks_nobody(tmp_path, text):
+def test_a_lock_without_an_owner_does_not_block(tmp_path, text):
     (tmp_path / ".lock").write_text(text)
     with FolderLock(tmp_path) as lock:
         assert lock.took_over is None
 
 
-def test_leaving_a_folder_that_is_gone_or_has_a_new_owner_changes_nothing(tmp_path):
+def test_unlocking_a_folder_that_is_gone_or_has_a_new_owner_changes_nothing(tmp_path):
     folder = tmp_path / "run"
     folder.mkdir()
     with FolderLock(folder):
@@ -286,7 +286,7 @@ def test_leaving_a_folder_that_is_gone_or_has_a_new_owner_changes_nothing(tmp_pa
 def test_a_read_only_folder_is_an_os_error():
     with tempfile.TemporaryDirectory() as folder:
         os.chmod(folder, 0o555)
-        is_root = os.geteuid() == 0  # whom permissions do not stop
+        is_root = os.geteuid() == 0  # for whom permissions do not apply
         if is_root:
             os.seteuid(65534)
         try:

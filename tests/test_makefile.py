@@ -1,6 +1,6 @@
-"""`make train` on a fresh checkout: installing is announced and shown, once, and a failure leaves nothing half made.
+"""`make train` on a fresh checkout installs once, visibly, and leaves no partial environment after a failure.
 
-The interpreter is a shell script that makes a virtual environment of itself and prints what else it is asked to run.
+The interpreter is a shell script that copies itself into a virtual environment and prints its other arguments.
 """
 
 import os
@@ -40,7 +40,7 @@ def make(tmp_path):
 
 
 @pytest.mark.parametrize("target, first", [("train", "train.py --model=sknet50"), ("lint", "-m ruff check")])
-def test_installing_is_announced_and_shown_and_the_second_time_not_done(make, target, first):
+def test_packages_are_installed_with_a_message_only_the_first_time(make, target, first):
     lines = make(target).stdout.splitlines()
     (announced,) = (index for index, line in enumerate(lines) if "installing the packages into .venv" in line)
     (pip,) = (index for index, line in enumerate(lines) if line.startswith("-m pip install"))
@@ -50,13 +50,13 @@ def test_installing_is_announced_and_shown_and_the_second_time_not_done(make, ta
     assert first in again and "install" not in again
 
 
-def test_after_a_failed_installation_the_reason_is_seen_and_the_next_start_tries_again(make):
+def test_a_failed_installation_shows_the_reason_and_is_tried_again(make):
     failed = make("train", PIP_FAILS="1")
     assert failed.returncode and "ERROR: no space left" in failed.stderr and "train.py" not in failed.stdout
     assert "-m pip install" in make("train").stdout
 
 
-def test_an_environment_that_could_not_be_made_is_not_taken_for_one(make, tmp_path):
+def test_a_failed_environment_is_not_used(make, tmp_path):
     assert make("train", VENV_FAILS="1").returncode
     assert not (tmp_path / ".venv").exists()
     assert "train.py" in make("train").stdout

@@ -1,4 +1,4 @@
-"""A run and its checkpoints elsewhere: another folder, a moved project, a machine with fewer cores, another device."""
+"""A run and its checkpoints in another folder, a moved project, with fewer cores, on another device."""
 
 import os
 
@@ -16,7 +16,7 @@ from mindcv.checkpoint import read_checkpoint
 
 @pytest.fixture
 def project(tmp_path, tiny_model, monkeypatch, capsys):
-    """A folder with data and one epoch of a run in ckpt/, both named by relative paths; another one is current."""
+    """A folder with data and one epoch of a run in ckpt/, both named by relative paths; not the current folder."""
     folder = tmp_path / "project"
     for split in ("train", "val"):
         fixtures_data.write_image_folder(folder / "flowers", split, ["daisy", "rose"], 8, "png")
@@ -42,21 +42,21 @@ def test_the_saved_configuration_repeats_the_run_from_another_folder(project, ca
     assert "16 images to train" in capsys.readouterr().out
 
 
-def test_a_run_goes_on_from_another_folder_without_a_change(project, capsys):
+def test_a_run_resumes_from_another_folder_unchanged(project, capsys):
     assert train.main([f"--resume={project / 'ckpt'}", f"--data_dir={project}/flowers"]) == 0
     assert "is complete" in capsys.readouterr().out
     assert train.main([f"--resume={project / 'ckpt'}", "--epoch_size=2"]) == 0
-    assert "resumed with changes, so not the run it would have been: epoch_size 1 -> 2;" in capsys.readouterr().out
+    assert "so not identical to an uninterrupted run: epoch_size 1 -> 2;" in capsys.readouterr().out
 
 
-def test_a_moved_project_finds_its_data_and_says_so(project, monkeypatch, capsys):
+def test_a_moved_project_finds_and_reports_its_data(project, monkeypatch, capsys):
     moved = project.rename(project.parent / "moved")
     monkeypatch.chdir(moved)
     assert validate.main(["--ckpt_path=ckpt/tiny_sknet-best.ckpt", "--mode=1"]).num_examples == 16
     assert f"data_dir {project}/flowers is gone; using {moved}/flowers" in capsys.readouterr().out
 
 
-def test_data_that_is_gone_is_named_with_the_checkpoint_and_never_replaced(project, capsys):
+def test_missing_data_is_an_error_that_names_the_checkpoint(project, capsys):
     moved = project.rename(project.parent / "moved")
     for main, argv, kind in (
         (validate.main, [f"--ckpt_path={checkpoint(moved)}"], "best"),
@@ -67,7 +67,7 @@ def test_data_that_is_gone_is_named_with_the_checkpoint_and_never_replaced(proje
         assert "--data_dir=FOLDER" in message
 
 
-def test_a_run_goes_on_with_the_cores_that_are_there(tmp_path, tiny_model, monkeypatch, capsys):
+def test_a_run_resumes_with_the_available_cores(tmp_path, tiny_model, monkeypatch, capsys):
     if (os.cpu_count() or 1) < 2:
         pytest.skip("needs two cores")
     line = small_run(tmp_path, "--epoch_size=1", "--mode=1", "--num_parallel_workers=2")
@@ -82,7 +82,7 @@ def test_a_run_goes_on_with_the_cores_that_are_there(tmp_path, tiny_model, monke
     assert "num_parallel_workers=2 (command line) must be from 1 to 1" in message
 
 
-def test_a_recipe_gives_way_to_the_cores_that_are_there(recipe, monkeypatch):
+def test_a_recipe_gives_way_to_the_available_cores(recipe, monkeypatch):
     monkeypatch.setattr(os, "cpu_count", lambda: 3)
     path = recipe("num_parallel_workers: 8\ndataset: cifar10")
     cfg = load_config(["-c", path], prog="train")
@@ -95,7 +95,7 @@ def test_a_recipe_gives_way_to_the_cores_that_are_there(recipe, monkeypatch):
     assert not load_config(["-c", path], prog="export").notices
 
 
-def test_a_run_of_another_device_says_how_to_go_on_here(tmp_path, tiny_model, monkeypatch, capsys):
+def test_resuming_on_a_missing_device_is_an_error_that_says_how_to_continue(tmp_path, tiny_model, monkeypatch, capsys):
     assert train.main(small_run(tmp_path, "--epoch_size=1", "--mode=1")) == 0
     read = resume.CheckpointStore.newest
 
@@ -107,14 +107,14 @@ def test_a_run_of_another_device_says_how_to_go_on_here(tmp_path, tiny_model, mo
     monkeypatch.setattr(resume.CheckpointStore, "newest", newest)
     monkeypatch.setattr(resume, "present_devices", lambda: ["CPU"])
     message = fails(train.main, [f"--resume={tmp_path}", "--epoch_size=2"], capsys)
-    assert "the run was on device_target=GPU" in message and "--device_target=CPU goes on with it" in message
+    assert "the run was on device_target=GPU" in message and "--device_target=CPU resumes it" in message
     assert train.main([f"--resume={tmp_path}", "--epoch_size=2", "--device_target=CPU"]) == 0
     assert "device_target GPU -> CPU" in capsys.readouterr().out
 
 
-def test_a_run_that_goes_on_with_another_device_says_what_that_means(project, capsys):
+def test_continuing_on_another_kind_of_device_is_reported(project, capsys):
     run = read_checkpoint(checkpoint(project, "last"))
     resume.say_if_another_device(run, "CPU")
     assert capsys.readouterr().out == ""
     resume.say_if_another_device(run, "GPU")
-    assert "the run was on CPU and goes on with GPU: results agree up to rounding" in capsys.readouterr().out
+    assert "the run was on CPU and continues on GPU: results agree up to rounding" in capsys.readouterr().out

@@ -1,4 +1,4 @@
-"""Suggestions for mistyped names: near ones, and none rather than a wrong one."""
+"""Suggestions for mistyped names: near ones only."""
 
 import re
 from pathlib import Path
@@ -30,7 +30,7 @@ OPTIONS = ["lr", "opt", "loss", "epoch_size", "batch_size", "image_resize", "mul
         ("skresnet", list_models(), ["skresnet18", "skresnet34", "skresnet50"]),
     ],
 )
-def test_a_slip_or_a_part_of_a_name_finds_it(word, names, expected):
+def test_a_typo_or_a_part_of_a_name_finds_it(word, names, expected):
     assert nearest(word, names) == expected
 
 
@@ -50,7 +50,7 @@ def test_a_slip_or_a_part_of_a_name_finds_it(word, names, expected):
         ("x" * 100_000, ["sgd"]),
     ],
 )
-def test_another_thing_is_no_slip(word, names):
+def test_a_different_word_has_no_suggestion(word, names):
     assert nearest(word, names) == []
     assert did_you_mean(word, names) == ""
 
@@ -59,11 +59,11 @@ def test_the_sentence_quotes_the_names():
     assert did_you_mean("adma", OPTIMIZERS) == " Did you mean 'adam'?"
 
 
-def test_nothing_else_decides_what_is_near():
+def test_no_module_uses_difflib_for_suggestions():
     paths = [*ROOT.glob("*.py"), *(ROOT / "mindcv").rglob("*.py")]
     assert not [path for path in paths if re.search(r"difflib|get_close_matches", path.read_text(encoding="utf-8"))]
 
 
-def test_a_part_of_a_file_name_is_no_slip():
+def test_a_part_of_a_file_name_is_not_a_suggestion():
     assert did_you_mean("data", ["assemble_data.py", "photos/"], parts=False) == ""
     assert did_you_mean("photso", ["assemble_data.py", "photos/"], parts=False) == " Did you mean 'photos/'?"

@@ -1,4 +1,4 @@
-"""Every SK network, loss and optimizer, as it is built for other devices, compiles to primitives that all have."""
+"""Every SK network, loss and optimizer, as built for other devices, compiles to primitives that all devices have."""
 
 import re
 
@@ -33,7 +33,7 @@ def shrunken_primitives(name):
 def test_sk_models_are_portable_forward_and_backward(name):
     primitives = shrunken_primitives(name)
     assert {"Conv2D", "Conv2DBackpropInput", "Conv2DBackpropFilter", "BatchNormGrad", "ReluGrad"} <= primitives
-    assert "MaxPoolWithArgmax" not in primitives  # which is for a CPU
+    assert "MaxPoolWithArgmax" not in primitives  # the CPU form
     assert not not_portable(primitives)
 
 
@@ -70,7 +70,7 @@ def test_optimizers_are_portable_with_schedule_and_decay(monkeypatch, name, use_
     )
     gradients = tuple(Tensor(np.zeros(param.shape, np.float32)) for param in optimizer.parameters)
     primitives = graph_primitives(optimizer, gradients)
-    assert primitives & {"ApplyMomentum", "SGD", "Adam", "AdamWeightDecay"}  # the update itself was seen
+    assert primitives & {"ApplyMomentum", "SGD", "Adam", "AdamWeightDecay"}  # the update itself is in the graph
     assert not not_portable(primitives)
 
 
@@ -94,7 +94,7 @@ def test_the_gradient_is_part_of_the_graph_only_on_request():
     assert "ReluGrad" in graph_primitives(nn.ReLU(), x, grad=True)
 
 
-def test_control_flow_whose_branches_are_invisible_is_refused():
+def test_control_flow_with_hidden_branches_is_rejected():
     class Branch(nn.Cell):
         def construct(self, x):
             if x.sum() > 0:

@@ -1,4 +1,4 @@
-"""Decisions about the code base that a test can hold: who imports whom, the size of files, one declaration per knob."""
+"""Rules of the code base: allowed imports, the size of files, one declaration per option."""
 
 import ast
 import inspect
@@ -23,7 +23,7 @@ ROOT = Path(__file__).parent.parent
 TOP_LEVEL = ("config", "assemble", "assemble_data", "assemble_weights", "early", "resume", *config.SCRIPTS)
 SOURCES = sorted((ROOT / "mindcv").rglob("*.py"))
 
-# What each part may import of mindcv, beside itself and the modules that import nothing. Dependencies point one way.
+# Imports allowed in each part of mindcv, besides itself and the modules that import nothing: a one-way graph.
 MAY_IMPORT = {
     "arguments": set(),
     "console": set(),
@@ -53,7 +53,7 @@ MAY_IMPORT = {
     "report": {"engine"},
     "__init__": set(),
 }
-# Small tools of one concern each, which any part may use.
+# Small single-purpose modules that any part may use.
 EVERYWHERE = {
     "arguments",
     "console",
@@ -189,7 +189,7 @@ def test_git_ignores_what_the_documented_commands_write(tmp_path):
     )
 
 
-def test_registry_refuses_duplicates_and_names_the_nearest():
+def test_the_registry_rejects_duplicates_and_suggests_the_nearest():
     registry = Registry("animal")
     registry.register("horse")(lambda: None)
     with pytest.raises(ValueError, match="animal 'horse' is registered already"):

@@ -1,4 +1,4 @@
-"""train.py --resume as a user runs it: the end of an interrupted run is that of an undisturbed one, bit for bit."""
+"""train.py --resume as a user runs it: an interrupted run ends bit-identical to an uninterrupted one."""
 
 import csv
 import os
@@ -21,7 +21,7 @@ ONE_EPOCH = ["--epoch_size=1", "--warmup_epochs=0"]
 
 
 def quick_run(folder, *extra):
-    """`small_run` without a compilation, for what does not depend on the mode."""
+    """`small_run` in Pynative mode, for tests that do not depend on the mode."""
     return small_run(folder, "--mode=1", *extra)
 
 
@@ -66,7 +66,7 @@ def interrupt(monkeypatch):
 
 
 @pytest.mark.parametrize("mode_flag", ["--mode=0", "--mode=1"])
-def test_a_run_interrupted_twice_ends_like_an_undisturbed_one(tmp_path, tiny_model, interrupt, capsys, mode_flag):
+def test_a_run_interrupted_twice_ends_like_an_uninterrupted_one(tmp_path, tiny_model, interrupt, capsys, mode_flag):
     assert train.main(small_run(tmp_path / "whole", mode_flag, *DROPS)) == 0
     out = tmp_path / "out"
     line = small_run(out, mode_flag, *DROPS, "--resume=auto")
@@ -84,7 +84,7 @@ def test_a_run_interrupted_twice_ends_like_an_undisturbed_one(tmp_path, tiny_mod
     assert_same_run(tmp_path / "whole", out)
 
 
-def test_the_same_command_starts_continues_and_says_when_all_is_done(tmp_path, tiny_model, interrupt, capsys):
+def test_the_same_command_starts_continues_and_reports_a_complete_run(tmp_path, tiny_model, interrupt, capsys):
     line = quick_run(tmp_path / "out", "--resume=auto")
     interrupt(6)
     assert train.main(line) == 143
@@ -104,11 +104,11 @@ def test_a_longer_run_continues_the_shorter_one(tmp_path, tiny_model, capsys):
     capsys.readouterr()
     assert train.main([f"--resume={tmp_path / 'out'}", "--model=tiny_sknet", "--epoch_size=3"]) == 0
     printed = capsys.readouterr().out
-    assert "resumed with changes, so not the run it would have been: epoch_size 1 -> 3; the learning rates" in printed
+    assert "so not identical to an uninterrupted run: epoch_size 1 -> 3; the learning rates" in printed
     assert_same_run(tmp_path / "whole", tmp_path / "out")
 
 
-def test_another_batch_size_takes_its_place_in_the_schedule_between_epochs(tmp_path, tiny_model, capsys):
+def test_another_batch_size_between_epochs_continues_at_the_right_update(tmp_path, tiny_model, capsys):
     train.main(quick_run(tmp_path, *ONE_EPOCH))
     assert train.main(["--model=tiny_sknet", f"--resume={tmp_path}", "--epoch_size=2", "--batch_size=8"]) == 0
     assert "batch_size 16 -> 8" in capsys.readouterr().out
@@ -136,14 +136,14 @@ def stopped(tmp_path, tiny_model, interrupt, capsys):
         (["--drop_rate=0.5"], r"do not fit this run.*missing from the file: .*draws"),
     ],
 )
-def test_what_would_not_be_the_same_run_is_refused_and_nothing_changed(stopped, capsys, extra, message):
+def test_changes_that_break_a_run_are_errors_and_change_no_file(stopped, capsys, extra, message):
     before = {entry.name: entry.read_bytes() for entry in stopped.iterdir()}
     line = ["--model=tiny_sknet", f"--resume={stopped}", *extra]
     assert re.search(message, fails(train.main, line, capsys), re.DOTALL)
     assert {entry.name: entry.read_bytes() for entry in stopped.iterdir()} == before
 
 
-def test_resuming_needs_no_other_flag_and_keeps_what_the_command_line_said(stopped, capsys):
+def test_resuming_needs_no_other_flag_and_keeps_the_original_command_line(stopped, capsys):
     assert train.main([f"--resume={last(stopped)}"]) == 0
     printed = capsys.readouterr().out
     assert "resumed with changes" not in printed and f"written to {stopped}" in printed
@@ -166,13 +166,13 @@ def test_the_model_need_not_be_named_if_the_folder_holds_one(stopped, monkeypatc
     assert "resumed from out/tiny_sknet-last.ckpt: epoch 1, step 2 of 4" in capsys.readouterr().out
 
 
-def test_mindcvs_spelling_resumes_as_well(stopped, capsys):
+def test_mindcvs_resume_opt_resumes_as_well(stopped, capsys):
     assert train.main([f"--ckpt_path={last(stopped)}", "--resume_opt", "--model=tiny_sknet"]) == 0
     assert "resumed from" in capsys.readouterr().out
     assert "resume_opt=true (command line) needs ckpt_path" in fails(train.main, ["--resume_opt"], capsys)
 
 
-def test_a_run_goes_on_in_another_folder_with_its_best_and_leaves_the_old_one(tmp_path, tiny_model, capsys):
+def test_a_run_resumes_into_another_folder_with_its_best_and_leaves_the_old_one(tmp_path, tiny_model, capsys):
     train.main(quick_run(tmp_path / "whole", "--epoch_size=2"))
     train.main(quick_run(tmp_path / "old", "--epoch_size=2", "--keep_checkpoint_max=2"))
     before = {entry.name: entry.read_bytes() for entry in (tmp_path / "old").iterdir()}
@@ -183,19 +183,19 @@ def test_a_run_goes_on_in_another_folder_with_its_best_and_leaves_the_old_one(tm
     assert {entry.name: entry.read_bytes() for entry in (tmp_path / "old").iterdir()} == before
 
 
-def test_nothing_to_resume_is_said_and_nothing_made(tmp_path, tiny_model, capsys):
+def test_nothing_to_resume_is_an_error_and_creates_nothing(tmp_path, tiny_model, capsys):
     message = fails(train.main, quick_run(tmp_path / "out", "--resume"), capsys)
-    assert "nothing to resume in" in message and "--resume=auto starts one" in message
+    assert "nothing to resume in" in message and "--resume=auto starts a new run" in message
     assert not (tmp_path / "out").exists()
 
 
-def test_the_best_checkpoint_has_no_state_to_go_on_with(tmp_path, tiny_model, capsys):
+def test_the_best_checkpoint_cannot_be_resumed(tmp_path, tiny_model, capsys):
     train.main(quick_run(tmp_path, *ONE_EPOCH))
     message = fails(train.main, [f"--resume={tmp_path / 'tiny_sknet-best.ckpt'}"], capsys)
     assert "holds weights, but no training state" in message and "--ckpt_path=" in message
 
 
-def test_auto_starts_afresh_where_only_weights_are_and_keeps_them(tmp_path, tiny_model, capsys):
+def test_auto_starts_from_scratch_if_there_are_only_weights_and_keeps_them(tmp_path, tiny_model, capsys):
     train.main(quick_run(tmp_path, *ONE_EPOCH))
     run = read_checkpoint(last(tmp_path))
     for path in (last(tmp_path), tmp_path / "tiny_sknet-previous.ckpt"):
@@ -207,7 +207,7 @@ def test_auto_starts_afresh_where_only_weights_are_and_keeps_them(tmp_path, tiny
     np.testing.assert_array_equal(best.weights["classifier.weight"], run.weights["classifier.weight"])
 
 
-def test_a_second_run_in_the_folder_stops_with_the_name_of_the_first(tmp_path, tiny_model, capsys):
+def test_a_second_run_in_the_folder_is_an_error_that_names_the_first(tmp_path, tiny_model, capsys):
     store = CheckpointStore(tmp_path / "out", "tiny_sknet")
     with store.lock():
         message = fails(train.main, quick_run(tmp_path / "out"), capsys)
@@ -215,7 +215,7 @@ def test_a_second_run_in_the_folder_stops_with_the_name_of_the_first(tmp_path, t
 
 
 @pytest.mark.parametrize("mode_flag", ["--mode=0", "--mode=1"])
-def test_a_run_whose_loss_explodes_stops_skips_or_goes_back(tmp_path, tiny_model, capsys, mode_flag):
+def test_a_run_with_a_diverging_loss_stops_skips_or_rolls_back(tmp_path, tiny_model, capsys, mode_flag):
     line = small_run(tmp_path / "out", mode_flag, "--lr=1e30", "--warmup_epochs=0", "--ckpt_save_steps=1")
     message = fails(train.main, line, capsys)
     assert re.search(r"(NaN or infinite in|became \w+ in|infinity after) epoch 1, step \d.*Try a lower --lr", message)
@@ -225,7 +225,7 @@ def test_a_run_whose_loss_explodes_stops_skips_or_goes_back(tmp_path, tiny_model
 
 
 @pytest.mark.parametrize(
-    "saved, now, told",
+    "saved, now, reported",
     [
         ({"lr": 0.1}, {"lr": 0.1}, []),
         ({"lr": 0.1}, {"lr": 0.2}, ["lr 0.1 -> 0.2; the learning rates are those of the new schedule"]),
@@ -235,6 +235,6 @@ def test_a_run_whose_loss_explodes_stops_skips_or_goes_back(tmp_path, tiny_model
         ({"keep_checkpoint_max": 1}, {"keep_checkpoint_max": 2}, []),
     ],
 )
-def test_what_differs_is_told_unless_it_cannot_change_the_result(saved, now, told):
+def test_differences_are_reported_unless_they_cannot_change_the_result(saved, now, reported):
     remarks = resume.compare(saved, now, inside_epoch=True)
-    assert [remark.partition(": ")[2] for remark in remarks] == told
+    assert [remark.partition(": ")[2] for remark in remarks] == reported

@@ -22,12 +22,12 @@ def test_mode_numbers_are_mindcvs(number, context):
     ms.set_context(mode=ms.GRAPH_MODE)
 
 
-def test_auto_takes_a_device_that_is_present():
+def test_auto_chooses_an_available_device():
     assert setup_runtime(device_target="auto") in ("Ascend", "GPU", "CPU")
 
 
 @pytest.mark.parametrize("device", ["Ascend", "GPU"])
-def test_an_absent_device_is_an_error_that_says_what_is_present(device):
+def test_an_unavailable_device_is_an_error_that_lists_the_available_ones(device):
     if setup_runtime(device_target="auto") == device:
         pytest.skip(f"{device} is present here")
     with pytest.raises(ValueError, match=f"device {device} is not available here; present: .*CPU"):
@@ -35,7 +35,7 @@ def test_an_absent_device_is_an_error_that_says_what_is_present(device):
 
 
 @pytest.mark.parametrize("options, message", [({"mode": 2}, "mode must be 0"), ({"device_target": "TPU"}, "TPU")])
-def test_unknown_settings_are_named(options, message):
+def test_illegal_settings_are_named_in_the_error(options, message):
     with pytest.raises(ValueError, match=message):
         setup_runtime(**options)
 
@@ -55,7 +55,7 @@ def test_probing_for_devices_prints_nothing():
     assert (ended.stdout.strip() in ("Ascend", "GPU", "CPU"), ended.stderr) == (True, "")
 
 
-def test_public_names_resolve_and_unknown_ones_are_refused():
+def test_public_names_resolve_and_unknown_ones_are_errors():
     for name in mindcv.__all__:
         assert getattr(mindcv, name) is not None
     with pytest.raises(AttributeError, match="no attribute 'create_modle'"):
@@ -73,8 +73,8 @@ def test_setup_is_possible_after_an_operator_has_run():
 
 @pytest.mark.skipif(sys.platform != "linux", reason="threads have no priority of their own elsewhere")
 @pytest.mark.parametrize("mode, before, lowest", [(0, 5, 5), (1, 5, 10), (1, 15, 15)])
-def test_the_thread_that_waits_makes_way_for_those_that_compute_in_pynative_mode(mode, before, lowest):
-    before = max(before, os.getpriority(os.PRIO_PROCESS, 0))  # which the new process starts with, and may not raise
+def test_the_waiting_thread_has_lower_priority_than_kernels_in_pynative_mode(mode, before, lowest):
+    before = max(before, os.getpriority(os.PRIO_PROCESS, 0))  # the new process starts with it and must not raise it
     source = f"""
 import os, threading, time
 import mindcv

@@ -22,7 +22,7 @@ ROOT = Path(__file__).parent.parent
 
 
 @pytest.mark.parametrize("mode_flag", ["--mode=0", "--mode=1"])
-def test_train_then_validate_agree_to_the_last_digit(tmp_path, tiny_model, capsys, mode_flag):
+def test_validate_reports_the_metrics_of_training_to_the_last_digit(tmp_path, tiny_model, capsys, mode_flag):
     out = tmp_path / "out"
     train.main(small_run(out, mode_flag))
     printed = capsys.readouterr().out
@@ -48,10 +48,10 @@ def test_train_then_validate_agree_to_the_last_digit(tmp_path, tiny_model, capsy
         capsys.readouterr()
         folded = validate.main([f"--ckpt_path={checkpoint.path}"])
         assert (folded.top1, folded.top5, folded.loss) == pytest.approx(expected, rel=1e-5)
-        assert folded.loss != exact.loss  # another rounding: it was folded
+        assert folded.loss != exact.loss  # different rounding: it was folded
         assert folded.num_examples == exact.num_examples == 70
         figures = re.findall(r"top-1 \d+\.\d\d %  top-5 \d+\.\d\d %  loss \d+\.\d{4}", capsys.readouterr().out)
-        assert len(figures) == 2 and figures[0] == figures[1]  # measured now, and while training: shown are the same
+        assert len(figures) == 2 and figures[0] == figures[1]  # of this run and of training: both are the same
 
 
 def test_the_same_seed_gives_the_same_run_and_another_seed_another(tmp_path, tiny_model):
@@ -93,13 +93,13 @@ def test_own_images_in_folders_train_and_validate(tmp_path, tiny_model):
 def test_training_can_start_from_a_checkpoint(tmp_path, tiny_model):
     train.main(small_run(tmp_path / "one"))
     start = tmp_path / "one" / "tiny_sknet-last.ckpt"
-    # A learning rate this small moves nothing that float32 can show, so the start is visible in the result.
+    # A learning rate this small changes nothing in float32, so the result shows the initial weights.
     train.main(small_run(tmp_path / "two", f"--ckpt_path={start}", "--lr=1e-30", "--weight_decay=0"))
     one, two = (read_checkpoint(tmp_path / name / "tiny_sknet-last.ckpt").weights for name in ("one", "two"))
     np.testing.assert_array_equal(one["classifier.weight"], two["classifier.weight"])
 
 
-def test_options_of_the_step_and_the_store_reach_them(tmp_path, tiny_model):
+def test_options_reach_the_training_step_and_the_store(tmp_path, tiny_model):
     options = ["--gradient_accumulation_steps=2", "--clip_grad", "--clip_value=0.5", "--keep_checkpoint_max=1"]
     train.main(small_run(tmp_path, *options, "--val_interval=2", "--drop_rate=0.1", "--drop_path_rate=0.1"))
     assert "tiny_sknet-2.ckpt" in os.listdir(tmp_path) and "tiny_sknet-1.ckpt" not in os.listdir(tmp_path)
@@ -132,7 +132,7 @@ def test_without_validation_there_is_no_best_checkpoint(tmp_path, tiny_model, ca
         (["--num_parallel_workers=4096"], r"num_parallel_workers.*4096"),
     ],
 )
-def test_bad_input_to_train_is_one_sentence_and_creates_nothing(tmp_path, tiny_model, capsys, extra, message):
+def test_bad_input_to_train_is_a_one_line_error_and_creates_nothing(tmp_path, tiny_model, capsys, extra, message):
     out = tmp_path / "out"
     assert re.search(message, fails(train.main, small_run(out, *extra), capsys), re.DOTALL)
     assert not out.exists()
@@ -144,7 +144,7 @@ def test_an_output_folder_that_cannot_be_written_is_named(tmp_path, tiny_model, 
     assert f"cannot write checkpoints to {tmp_path}/file/out" in message
 
 
-def test_missing_and_wrong_folders_show_the_tree_that_is_expected(tmp_path, tiny_model, capsys):
+def test_missing_and_wrong_folders_show_the_expected_tree(tmp_path, tiny_model, capsys):
     data = tmp_path / "pictures"
     line = ["--dataset=pictures", f"--data_dir={data}", "--num_samples=none"]
     assert str(data) in fails(train.main, small_run(tmp_path / "out", *line), capsys)
@@ -159,7 +159,7 @@ def test_missing_and_wrong_folders_show_the_tree_that_is_expected(tmp_path, tiny
 
 
 @pytest.mark.parametrize("length", [0, 30, 400, -200])
-def test_an_unreadable_image_is_named(tmp_path, tiny_model, capsys, length):
+def test_the_error_names_an_unreadable_image(tmp_path, tiny_model, capsys, length):
     data = tmp_path / "pictures"
     for split in ("train", "val"):
         fixtures_data.write_image_folder(data, split, ["a", "b"], 10, "jpg")
@@ -187,7 +187,7 @@ def trained(tmp_path, tiny_model):
         (["--ckpt_pth=x"], r"ckpt_pth.*ckpt_path"),
     ],
 )
-def test_bad_input_to_validate_is_one_sentence(trained, capsys, extra, message):
+def test_bad_input_to_validate_is_a_one_line_error(trained, capsys, extra, message):
     assert re.search(message, fails(validate.main, [f"--ckpt_path={trained}", *extra], capsys), re.DOTALL)
 
 
@@ -200,7 +200,7 @@ def test_validate_needs_weights(capsys):
     assert "--ckpt_path" in fails(validate.main, ["--model=sknet50"], capsys)
 
 
-def test_a_class_that_the_checkpoint_does_not_know_is_refused(trained, tmp_path, capsys):
+def test_a_class_unknown_to_the_checkpoint_is_an_error(trained, tmp_path, capsys):
     names = [str(k) for k in range(9)] + ["nine"]
     fixtures_data.write_image_folder(tmp_path / "other", "val", names, 2, "png")
     line = [f"--ckpt_path={trained}", "--dataset=other", f"--data_dir={tmp_path / 'other'}", "--val_split=val"]
@@ -213,14 +213,14 @@ def script(*argv, **environment) -> subprocess.CompletedProcess:
     )
 
 
-def test_a_real_process_ends_with_code_2_and_a_sentence_or_with_debug_a_traceback():
+def test_a_process_ends_with_code_2_and_one_line_or_with_debug_a_traceback():
     ended = script("validate.py", "--ckpt_path=nowhere/x.ckpt")
     assert ended.returncode == 2
     assert ended.stderr == "error: no checkpoint at nowhere/x.ckpt: the folder nowhere does not exist.\n"
     assert "Traceback" in script("validate.py", "--ckpt_path=nowhere/x.ckpt", "--debug").stderr
 
 
-def test_help_answers_without_importing_mindspore():
+def test_help_does_not_import_mindspore():
     started = time.perf_counter()
     ended = script("-X", "importtime", "train.py", "--help")
     seconds = time.perf_counter() - started
@@ -235,12 +235,12 @@ def test_the_documented_commands_are_accepted():
     assert len(lines) >= 15 and {prog for prog, _ in lines} == set(SCRIPTS)
     for prog, arguments in lines:
         words = arguments.split("#")[0].replace("'", "").split()
-        if "--list_models" not in words:  # which prints and ends
+        if "--list_models" not in words:  # prints and exits
             load_config(words, prog=prog)
 
 
 @pytest.mark.parametrize("options", [["--batch_size=1"], ["--num_samples=33", "--drop_remainder=no"]])
-def test_a_batch_of_one_image_is_known_before_training_starts(tmp_path, tiny_model, capsys, options):
+def test_a_batch_of_one_image_is_an_error_before_training_starts(tmp_path, tiny_model, capsys, options):
     message = fails(train.main, small_run(tmp_path / "out", *options), capsys)
     assert "a batch of one image cannot train this network" in message
     assert not (tmp_path / "out").exists()
@@ -251,7 +251,7 @@ def test_a_batch_of_one_image_trains_where_batch_norms_are_frozen(tmp_path, tiny
     assert read_checkpoint(tmp_path / "tiny_sknet-last.ckpt").info["epoch"] == 2
 
 
-def test_a_batch_larger_than_the_data_set_is_one_smaller_batch_and_the_run_says_so(tmp_path, tiny_model, capsys):
+def test_a_batch_larger_than_the_data_set_becomes_one_smaller_batch_with_a_notice(tmp_path, tiny_model, capsys):
     line = small_run(tmp_path, "--num_samples=12", "--batch_size=64", "--epoch_size=1", "--mode=1")
     assert train.main(line) == 0
     printed = capsys.readouterr().out
@@ -268,6 +268,6 @@ def test_a_recipes_accumulation_gives_way_to_a_short_epoch(tmp_path, tiny_model,
     assert read_checkpoint(tmp_path / "out" / "tiny_sknet-last.ckpt").info["training"]["updates_per_epoch"] == 1
 
 
-def test_a_batch_that_was_asked_to_be_full_is_an_error_if_there_is_none(tmp_path, tiny_model, capsys):
+def test_drop_remainder_on_the_command_line_is_an_error_without_a_full_batch(tmp_path, tiny_model, capsys):
     line = small_run(tmp_path, "--num_samples=12", "--batch_size=64", "--drop_remainder")
     assert "no full batch" in fails(train.main, line, capsys)

@@ -1,4 +1,4 @@
-"""The folder of a run: what it keeps, what takes whose place, and where a run can go on."""
+"""The folder of a run: which checkpoints it keeps and replaces, and where a run can be resumed."""
 
 import os
 
@@ -33,7 +33,7 @@ def test_the_store_keeps_best_last_the_one_before_and_the_newest_few(tmp_path):
     assert [epoch_of(tmp_path / name) for name in files] == [10, 11, 3, 11, 10]
 
 
-def test_the_best_holds_weights_only_the_others_can_be_resumed(tmp_path):
+def test_the_best_checkpoint_has_weights_only_and_the_others_can_be_resumed(tmp_path):
     store = CheckpointStore(tmp_path, "m", keep=1)
     save(store, 1, is_best=True)
     save(store, 2)
@@ -41,13 +41,13 @@ def test_the_best_holds_weights_only_the_others_can_be_resumed(tmp_path):
     assert all(read_checkpoint(path).can_resume for path in (store.last, store.previous, tmp_path / "m-2.ckpt"))
 
 
-def test_the_interval_skips_epochs_but_neither_the_best_nor_the_last(tmp_path):
+def test_the_save_interval_skips_epochs_but_not_the_best_or_the_last(tmp_path):
     store = CheckpointStore(tmp_path, "m", keep=9, interval=4)
     seen = []
     for epoch in range(1, 7):
         save(store, epoch, is_best=epoch == 3, is_final=epoch == 6)
         seen.append(epoch_of(store.last) if store.last.exists() else None)
-    assert seen == [None, None, 3, 4, 4, 6]  # with the best goes a last that knows of it
+    assert seen == [None, None, 3, 4, 4, 6]  # the best is saved with a last that records it
     assert sorted(os.listdir(tmp_path)) == ["m-4.ckpt", "m-6.ckpt", "m-best.ckpt", "m-last.ckpt", "m-previous.ckpt"]
     assert epoch_of(store.best) == 3
 
@@ -67,7 +67,7 @@ def test_numbered_and_previous_files_are_not_changed_by_later_saves(tmp_path, mo
     assert [epoch_of(tmp_path / name) for name in names] == [1, 2, 3, 2, 3]
 
 
-def test_an_earlier_run_is_moved_aside_not_overwritten(tmp_path):
+def test_an_earlier_run_is_moved_and_not_overwritten(tmp_path):
     (tmp_path / "notes.txt").write_text("mine")
     for run in (1, 2, 3):
         store = CheckpointStore(tmp_path, "m", keep=1)
@@ -98,7 +98,7 @@ def test_an_unwritable_folder_is_refused_before_anything_is_made(tmp_path):
     assert os.listdir(tmp_path) == ["file"]
 
 
-def test_a_claimed_folder_is_made_and_goes_again_if_nothing_came_of_it(tmp_path):
+def test_a_new_folder_is_removed_again_if_nothing_was_saved(tmp_path):
     store = CheckpointStore(tmp_path / "a" / "b", "m")
     with store.lock():
         assert store.folder.is_dir()
@@ -108,7 +108,7 @@ def test_a_claimed_folder_is_made_and_goes_again_if_nothing_came_of_it(tmp_path)
     assert os.listdir(store.folder) == ["m-last.ckpt"]
 
 
-def test_a_second_run_in_one_folder_is_refused_by_name(tmp_path):
+def test_a_second_run_in_one_folder_is_an_error_that_names_the_first(tmp_path):
     with (
         CheckpointStore(tmp_path, "m").lock(),
         pytest.raises(ValueError, match=rf"process {os.getpid()} .*--ckpt_save_dir"),
@@ -123,7 +123,7 @@ def damage(path):
     path.write_bytes(content)
 
 
-def test_a_damaged_last_checkpoint_falls_back_to_the_one_before_and_is_set_aside(tmp_path):
+def test_a_damaged_last_checkpoint_is_renamed_and_the_previous_one_used(tmp_path):
     store = CheckpointStore(tmp_path, "m")
     for epoch in (1, 2):
         save(store, epoch)
@@ -133,10 +133,10 @@ def test_a_damaged_last_checkpoint_falls_back_to_the_one_before_and_is_set_aside
     assert len(complaints) == 1 and f"{store.last} is damaged" in complaints[0]
     assert store.prepare_to_resume(run) == [f"{store.last} is damaged; it is now {store.last}.damaged"]
     save(store, 2)
-    assert epoch_of(store.last) == 2 and epoch_of(store.previous) == 1, "damage must not take a good file's place"
+    assert epoch_of(store.last) == 2 and epoch_of(store.previous) == 1, "a damaged file must not replace a good one"
 
 
-def test_numbered_checkpoints_serve_if_last_and_previous_are_gone(tmp_path):
+def test_numbered_checkpoints_are_used_if_last_and_previous_are_missing(tmp_path):
     store = CheckpointStore(tmp_path, "m", keep=2)
     for epoch in (1, 2, 3):
         save(store, epoch)
@@ -145,7 +145,7 @@ def test_numbered_checkpoints_serve_if_last_and_previous_are_gone(tmp_path):
     assert store.newest()[0].info["epoch"] == 3
 
 
-def test_if_all_are_damaged_nothing_is_deleted_and_the_user_told(tmp_path):
+def test_if_all_checkpoints_are_damaged_nothing_is_deleted_and_an_error_raised(tmp_path):
     store = CheckpointStore(tmp_path, "m")
     for epoch in (1, 2):
         save(store, epoch)
@@ -156,7 +156,7 @@ def test_if_all_are_damaged_nothing_is_deleted_and_the_user_told(tmp_path):
     assert sorted(os.listdir(tmp_path)) == ["m-last.ckpt", "m-previous.ckpt"]
 
 
-def test_an_empty_folder_and_weights_without_state_have_nothing_to_go_on_from(tmp_path):
+def test_an_empty_folder_and_weights_without_state_cannot_be_resumed(tmp_path):
     store = CheckpointStore(tmp_path / "none", "m")
     assert store.newest() == (None, [])
     store = CheckpointStore(tmp_path, "m")
@@ -165,7 +165,7 @@ def test_an_empty_folder_and_weights_without_state_have_nothing_to_go_on_from(tm
     assert run is None and "holds no training state" in complaints[0]
 
 
-def test_going_on_elsewhere_takes_the_best_along_and_leaves_the_old_folder_as_it_was(tmp_path):
+def test_resuming_into_another_folder_copies_the_best_and_leaves_the_old_folder_unchanged(tmp_path):
     old, new = CheckpointStore(tmp_path / "old", "m"), CheckpointStore(tmp_path / "new", "m")
     old.folder.mkdir()
     new.folder.mkdir()

@@ -1,4 +1,4 @@
-"""The scripts with weights of every origin: each takes each format, and says what it changed."""
+"""The scripts with weights of every origin: each reads each format, and reports its changes."""
 
 import csv
 import dataclasses
@@ -33,7 +33,7 @@ DIGITS = [*MODEL, "--dataset=digits", "--crop_pct=1", "--num_samples=60", "--bat
 
 
 def network_of(num_classes=10, seed=3):
-    """A resnet18 with weights and statistics that tell apart what is done to them."""
+    """A resnet18 with distinct weights and statistics, so that every change to them shows."""
     network = create_model("resnet18", num_classes=num_classes)
     rng = np.random.default_rng(seed)
     for parameter in network.get_parameters():
@@ -71,12 +71,12 @@ def files(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def measured(files):
-    """What validate.py says of each file, on the same digits."""
+    """The result of validate.py for each file, on the same digits."""
     return {name: validate.main([*DIGITS, f"--ckpt_path={files[name]}"]) for name in FORMATS}
 
 
 @pytest.mark.parametrize("name", FORMATS)
-def test_validate_takes_every_format_and_agrees(measured, name):
+def test_validate_accepts_every_format_with_equal_results(measured, name):
     result, reference = measured[name], measured["own.ckpt"]
     assert result.num_examples == 60
     if name == "mindcv.ckpt":  # MindCV's network pools otherwise
@@ -95,7 +95,7 @@ def photos(tmp_path_factory):
 
 
 @pytest.mark.parametrize("name", FORMATS)
-def test_infer_takes_every_format_and_agrees(files, photos, tmp_path, name, capsys):
+def test_infer_accepts_every_format_with_equal_results(files, photos, tmp_path, name, capsys):
     line = [*MODEL, "--crop_pct=1", f"--images={photos}", "--batch_size=4", "--num_parallel_workers=1"]
     for each, output in ((name, "this.csv"), ("own.ckpt", "reference.csv")):
         assert infer.main([*line, f"--ckpt_path={files[each]}", f"--output={tmp_path / output}", "--topk=2"]) == 0
@@ -130,11 +130,11 @@ def test_train_starts_from_every_format(files, tmp_path, name, capsys, caplog):
     kept = read_checkpoint(tmp_path / "resnet18-last.ckpt")
     assert kept.info["model"]["arch"] == ({"stem_pool": "same"} if name == "mindcv.ckpt" else {})
     assert validate.main([f"--ckpt_path={kept.path}", "--fold_bn=False"]).loss == kept.info["metrics"]["loss"]
-    assert "classifier" not in caplog.text  # of as many classes, it was kept
+    assert "classifier" not in caplog.text  # with the same number of classes it is kept
 
 
 @pytest.mark.parametrize("main, extra", [(train, []), (convert, ["--output=x.ckpt"]), (export, ["--output=x.onnx"])])
-def test_an_exported_network_is_no_source_of_weights(files, tmp_path, monkeypatch, main, extra, capsys):
+def test_an_exported_network_is_not_a_source_of_weights(files, tmp_path, monkeypatch, main, extra, capsys):
     monkeypatch.chdir(tmp_path)
     assert "export" in fails(main.main, [*MODEL, f"--ckpt_path={files['own.onnx']}", *extra], capsys)
     assert list(tmp_path.iterdir()) == []
@@ -168,7 +168,7 @@ def test_an_average_is_the_average_and_a_stripped_checkpoint_validates(tiny_mode
         (["--average=a.ckpt", "--output=c.ckpt"], "a.ckpt"),
     ],
 )
-def test_what_convert_refuses(tmp_path, monkeypatch, line, message, capsys):
+def test_illegal_input_to_convert_is_an_error(tmp_path, monkeypatch, line, message, capsys):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "a.ckpt").write_bytes(b"something")
     assert message in fails(convert.main, line, capsys)
@@ -192,7 +192,7 @@ def outputs(tiny_model, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["x.csv", "x.mindir", "x.ckpt"])
-def test_an_existing_output_is_replaced_only_if_that_is_asked_for(outputs, tmp_path, name, monkeypatch, capsys):
+def test_an_existing_output_is_replaced_only_with_overwrite(outputs, tmp_path, name, monkeypatch, capsys):
     main, line = outputs[name]
     output = tmp_path / name
     output.write_text("mine")
@@ -205,13 +205,13 @@ def test_an_existing_output_is_replaced_only_if_that_is_asked_for(outputs, tmp_p
     assert output.read_bytes() != b"mine"
 
 
-def test_the_input_is_not_overwritten_even_if_that_is_asked_for(outputs, tmp_path, capsys):
+def test_the_input_is_not_overwritten_even_with_overwrite(outputs, tmp_path, capsys):
     main, line = outputs["x.ckpt"]
     assert "would be lost" in fails(main, [*line, f"--output={tmp_path / 'w.ckpt'}", "--overwrite"], capsys)
 
 
 @pytest.mark.parametrize("script", ["validate", "x.csv", "x.mindir", "x.ckpt"])
-def test_weights_with_nan_are_an_error_of_every_script(outputs, tmp_path, script, capsys):
+def test_weights_with_nan_are_an_error_in_every_script(outputs, tmp_path, script, capsys):
     path = tmp_path / "w.ckpt"
     checkpoint = read_checkpoint(path)
     checkpoint.weights["classifier.bias"][0] = np.nan
@@ -224,7 +224,7 @@ def test_weights_with_nan_are_an_error_of_every_script(outputs, tmp_path, script
     assert script == "validate" or not (tmp_path / script).exists()
 
 
-def test_validate_counts_outputs_that_are_not_finite(outputs, tmp_path, capsys):
+def test_validate_counts_nan_and_infinite_outputs(outputs, tmp_path, capsys):
     path = tmp_path / "w.ckpt"
     checkpoint = read_checkpoint(path)
     checkpoint.weights["classifier.weight"][:] = 3e38  # finite; their products with activations are not
@@ -233,7 +233,7 @@ def test_validate_counts_outputs_that_are_not_finite(outputs, tmp_path, capsys):
     assert re.search(r"output is NaN or infinite for [1-8] of 8 images", capsys.readouterr().out)
 
 
-def test_other_classes_get_a_new_head_and_the_rest_is_kept(tiny_model, tmp_path, capsys, caplog):
+def test_other_classes_get_a_new_classifier_and_other_weights_are_kept(tiny_model, tmp_path, capsys, caplog):
     train.main(small_run(tmp_path / "first"))
     start = tmp_path / "first" / "tiny_sknet-best.ckpt"
     names = ["five", "six", "seven"]
@@ -251,7 +251,7 @@ def test_other_classes_get_a_new_head_and_the_rest_is_kept(tiny_model, tmp_path,
     assert changed == {"classifier.weight", "classifier.bias"}
     assert after["classifier.weight"].shape[0] == 3
 
-    # As many classes, but not the same: the old classifier would be wrong.
+    # The same number of classes, but different ones: the old classifier would be wrong.
     for split in ("train", "val"):
         fixtures_data.write_image_folder(tmp_path / "ten", split, [f"n{k}" for k in range(10)], 4, "png")
     line = [f"--ckpt_path={start}", "--dataset=ten", f"--data_dir={tmp_path / 'ten'}", "--num_samples=none"]
@@ -260,7 +260,7 @@ def test_other_classes_get_a_new_head_and_the_rest_is_kept(tiny_model, tmp_path,
     assert "holds model=tiny_sknet" in fails(train.main, ["--model=resnet18", f"--ckpt_path={start}"], capsys)
 
 
-def test_infer_lists_what_it_cannot_read_counts_everything_and_exits_with_1(files, tmp_path, capsys):
+def test_infer_lists_unreadable_images_and_exits_with_1(files, tmp_path, capsys):
     fixtures_data.write_image_folder(tmp_path, "photos", 2, 3, "jpg", size=SIZE)
     broken = tmp_path / "photos" / "class0" / "000.jpg"
     broken.write_bytes(broken.read_bytes()[:100])
@@ -276,20 +276,20 @@ def test_infer_lists_what_it_cannot_read_counts_everything_and_exits_with_1(file
 @pytest.mark.parametrize(
     "line, message",
     [
-        (["--images=x.jpg"], "no network to ask"),
+        (["--images=x.jpg"], "nothing to predict with"),
         (["--ckpt_path=OWN"], "no images are given"),
         (["--ckpt_path=OWN", "--images=nowhere"], "no file or folder nowhere"),
         (["--ckpt_path=OWN", "--images=photos", "--output=out.xls"], "csv"),
     ],
 )
-def test_what_infer_refuses(files, photos, tmp_path, monkeypatch, line, message, capsys):
+def test_illegal_input_to_infer_is_an_error(files, photos, tmp_path, monkeypatch, line, message, capsys):
     monkeypatch.chdir(tmp_path)
     words = [word.replace("OWN", str(files["own.ckpt"])).replace("=photos", f"={photos}") for word in line]
     assert message in fails(infer.main, words, capsys)
 
 
 @pytest.mark.parametrize("suffix", ["onnx", "mindir"])
-def test_a_folded_export_validates_alike_and_describes_itself(files, measured, tmp_path, suffix, capsys):
+def test_a_folded_export_validates_equally_and_has_a_description(files, measured, tmp_path, suffix, capsys):
     output = tmp_path / f"folded.{suffix}"
     export.main([f"--ckpt_path={files['own.ckpt']}", f"--output={output}", "--fold_bn", "--dynamic_batch=False"])
     printed = capsys.readouterr().out
@@ -306,7 +306,7 @@ def test_a_folded_export_validates_alike_and_describes_itself(files, measured, t
         (["--ckpt_path=OWN"], "named *.onnx or *.mindir"),
     ],
 )
-def test_what_export_refuses(files, tmp_path, monkeypatch, line, message, capsys):
+def test_illegal_input_to_export_is_an_error(files, tmp_path, monkeypatch, line, message, capsys):
     monkeypatch.chdir(tmp_path)
     assert message in fails(export.main, [word.replace("OWN", str(files["own.ckpt"])) for word in line], capsys)
     assert list(tmp_path.iterdir()) == []
@@ -335,7 +335,7 @@ def publish(hub, model, num_classes=1000):
     return weights
 
 
-def test_pretrained_means_the_published_weights_and_their_preprocessing(mirrors, photos, tmp_path, capsys):
+def test_pretrained_loads_the_published_weights_and_their_preprocessing(mirrors, photos, tmp_path, capsys):
     hub, _ = mirrors
     publish(hub, "resnet18")
     line = ["--model=resnet18", "--pretrained", f"--images={photos}", f"--output={tmp_path / 'out.csv'}"]
@@ -366,7 +366,7 @@ def test_pretrained_weights_train_on_grey_images(mirrors, tmp_path, caplog):
 
 
 @pytest.mark.slow
-def test_the_literal_finetuning_command_runs_whole_against_mirrors(mirrors, tmp_path, monkeypatch, capsys, caplog):
+def test_the_documented_finetuning_command_runs_against_mirrors(mirrors, tmp_path, monkeypatch, capsys, caplog):
     hub, data = mirrors
     weights = publish(hub, "sknet50")
     folder = fixtures_data.write_cifar10(tmp_path / "made", 16, 8)
@@ -405,7 +405,7 @@ def test_list_models_shows_what_is_published(script, words, capsys):
     assert not any(line.startswith("resnet") for line in lines)
 
 
-def test_list_models_without_a_pattern_lists_all_and_a_slip_is_a_sentence(capsys):
+def test_list_models_without_a_pattern_lists_all_and_a_typo_is_an_error(capsys):
     with pytest.raises(SystemExit):
         train.main(["--list_models"])
     assert "resnet152" in capsys.readouterr().out
@@ -413,14 +413,14 @@ def test_list_models_without_a_pattern_lists_all_and_a_slip_is_a_sentence(capsys
 
 
 @pytest.mark.parametrize("name", ["timm.pth", "timm.safetensors", "mindcv.ckpt"])
-def test_export_takes_foreign_weights_and_the_file_is_the_network(files, measured, tmp_path, name):
+def test_export_accepts_other_tools_weights_and_gives_the_networks_logits(files, measured, tmp_path, name):
     output = tmp_path / "foreign.onnx"
     export.main([*MODEL, "--crop_pct=1", f"--ckpt_path={files[name]}", f"--output={output}"])
     result = validate.main([f"--ckpt_path={output}", *DIGITS[2:]])
     assert result.loss == pytest.approx(measured[name].loss, rel=1e-5)
 
 
-def test_an_onnx_file_of_another_tool_validates_but_names_no_classes(files, measured, photos, tmp_path, capsys):
+def test_an_onnx_file_of_another_tool_validates_without_class_names(files, measured, photos, tmp_path, capsys):
     foreign = onnx.load(files["own.onnx"])
     del foreign.metadata_props[:]
     onnx.save(foreign, tmp_path / "foreign.onnx")

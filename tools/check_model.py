@@ -1,10 +1,10 @@
-"""Prints what a new network still needs, line by line; the exit code is 1 if something is missing.
+"""Prints the entries that a new network still needs; the exit code is 1 if something is missing.
 
     python tools/check_model.py sknet14
 
-Missing is a row of the model table in README.md, or one that states other numbers than are counted; a row of the table
-in configs/README.md for a recipe that trains the network; and a line of such a recipe's header. That there is no
-recipe, that timm has no such network to compare it with, or that nobody has published weights is legal, and said.
+Required are a row of the model table in README.md with the counted numbers, and for each recipe that trains the network
+a row of the table in configs/README.md and all lines of the recipe's header. A recipe, a network of timm to compare
+with and published weights are optional; their absence is reported.
 """
 
 import argparse
@@ -26,7 +26,7 @@ HEADER = ("Source", "Command", "Expect", "Measured")
 
 
 def stated_rows(root: Path = ROOT) -> dict[str, tuple[str, str]]:
-    """Parameters and multiply-adds of each network in README.md's table of models, as they stand there."""
+    """Parameters and multiply-adds of each network, as written in README.md's table of models."""
     text = (root / "README.md").read_text("utf-8")
     rows = re.findall(r"^\| `(\w+)` \| ([\d,]+) \| ([\d.]+ G) \|", text, re.MULTILINE)
     return {name: (parameters, operations) for name, parameters, operations in rows}
@@ -52,7 +52,7 @@ def missing_in_models_table(name: str, root: Path) -> Iterator[str]:
 
 
 def header_of(path: Path) -> dict[str, str]:
-    """What the comment at the head of a recipe says under each word of HEADER, its lines joined."""
+    """The text after each word of HEADER in the comment at the head of a recipe, its lines joined."""
     comment = re.match(r"(#.*\n)*", path.read_text("utf-8"))[0].replace("\n#  ", " ")
     return {word: " ".join(text.split()) for word, text in re.findall(r"^# (\w+):(.*)", comment, re.MULTILINE)}
 
@@ -69,7 +69,7 @@ def missing_for_recipe(path: Path, root: Path) -> Iterator[str]:
 
 
 def missing(name: str, root: Path = ROOT) -> list[str]:
-    """What has to be added for a registered network: where, and on the lines after it, what."""
+    """The entries to add for a registered network: the place, and on the next lines the text."""
     found = [*missing_in_models_table(name, root)]
     for path, model in recipes(root).items():
         if model == name:
@@ -78,14 +78,14 @@ def missing(name: str, root: Path = ROOT) -> list[str]:
 
 
 def remarks(name: str, root: Path = ROOT) -> list[str]:
-    """What a network does without."""
+    """Remarks on optional entries that a network lacks."""
     found = []
     if name not in recipes(root).values():
         found.append("No recipe in configs/ trains it.")
     if name not in recipe.COMPARED_WITH_TIMM:
         found.append(
-            "It is not compared with timm: nobody else has counted its parameters. If timm has this network, add its\n"
-            "name to TIMM_MODELS in tests/goldens/recipe.py; then tests/goldens/make_goldens.py and\n"
+            "It is not compared with timm: its parameter count has no independent check. If timm has the network, add\n"
+            "its name to TIMM_MODELS in tests/goldens/recipe.py; then tests/goldens/make_goldens.py and\n"
             "tools/make_catalog.py, run where timm is installed, add reference values and published weights."
         )
     if not weight_records(name):

@@ -1,4 +1,4 @@
-"""Write mindcv/weights/catalog.csv and imagenet_classes.txt anew, out of what timm and MindCV publish.
+"""Generate mindcv/weights/catalog.csv and imagenet_classes.txt from the published data of timm and MindCV.
 
     python tools/make_catalog.py --timm_results results-imagenet.csv --mindcv_models site-packages/mindcv/models
 
@@ -29,7 +29,7 @@ COLUMNS = (
     "differences",
 )
 
-# timm's configuration names only the hub for these now; before, it named these files, with the same weights in them.
+# timm's configuration now names only the hub for these; it used to name these files, with the same weights.
 RELEASE = "https://github.com/rwightman/pytorch-image-models/releases/download/v0.1-weights/"
 TIMM_URLS = {
     "skresnet18.ra_in1k": RELEASE + "skresnet18_ra-4eec2804.pth",
@@ -38,8 +38,8 @@ TIMM_URLS = {
 }
 
 # The files, accuracies (top-1, top-5, %) and millions of parameters in MindCV's READMEs, today's or those of its 0.3.0;
-# the interpolation is that of the recipe beside them. The digits in a file's name are the first of its sha256
-# (configs/README.md there). "910v2" weights were trained anew on a later device.
+# the interpolation is that of the recipe next to them. The digits in a file's name are the first of its sha256
+# (configs/README.md there). "910v2" weights were trained again on a later device.
 MINDCV = "https://download.mindspore.cn/toolkits/mindcv/"
 MINDCV_910V2 = "https://download-mindspore.osinfra.cn/toolkits/mindcv/"
 MINDCV_FILES = [

@@ -16,7 +16,7 @@ from mindspore import Tensor, nn
 
 
 def multiply_adds(network: nn.Cell, side: int) -> int:
-    """Products in one forward pass of a (1, 3, side, side) image, from the shapes that each layer really sees."""
+    """Products in one forward pass of a (1, 3, side, side) image, from the actual input shape of each layer."""
     total = 0
 
     def count(cell: nn.Cell, inputs: tuple[Tensor, ...], output: Tensor) -> None:
@@ -39,7 +39,7 @@ def _hook(cell: nn.Cell, count) -> None:
 
 
 def published_classes(network: nn.Cell) -> int:
-    """With how many classes the table counts a network: 10 if it was made for CIFAR, else ImageNet's 1000."""
+    """The number of classes that the table assumes: 10 for a CIFAR network, else ImageNet's 1000."""
     return 10 if network.default_cfg.image_resize == 32 else 1000
 
 

@@ -1,9 +1,9 @@
-"""Every table of the documentation, one script after the other: `make bench`.
+"""Runs every benchmark of the documentation, one after the other: `make bench`.
 
     python tools/run_all.py [--smoke] [--out FOLDER] [--only steps --only models]
 
-A script that fails does not keep the others from running; the exit code is then 1. Afterwards the tables are put into
-README.md and docs/ (see update_docs.py), unless --smoke or --out keeps them apart.
+A script that fails does not stop the others; the exit code is then 1. Afterwards the tables are copied into README.md
+and docs/ (see update_docs.py), except with --smoke or --out.
 """
 
 import argparse

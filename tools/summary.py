@@ -1,8 +1,8 @@
-"""The figures that count, each beside what it should be at most, out of the tables that the other scripts have left.
+"""The main figures next to their limits, from the tables of the other scripts.
 
     python tools/summary.py [--out benchmarks/results]
 
-Runs nothing; a table that is not there is passed over. Ratios are medians of the ratios of neighbouring measurements.
+Runs nothing; missing tables are skipped. Ratios are medians of the ratios of neighbouring measurements.
 """
 
 import argparse
@@ -23,7 +23,7 @@ import steps
 from harness import RESULTS, Table, ratio
 
 Rows = list[dict[str, Any]]
-Figure = tuple[str, Sequence[float], float, str]  # what, (median, lowest, highest), the most it should be, unit
+Figure = tuple[str, Sequence[float], float, str]  # name, (median, lowest, highest), limit, unit
 STEP = {
     "graph": "Graph",
     "pynative": "Pynative",
@@ -31,7 +31,7 @@ STEP = {
     "mindcv graph": "MindCV's blocks, Graph",
     "mindcv pynative": "MindCV's blocks, Pynative",
 }
-# Ratios to put side by side: table -> title, where from, and what a figure's name says: (row), (column).
+# Ratios to show side by side: table -> title, source, and the pattern of a figure's name: (row), (column).
 SIDE_BY_SIDE = {
     "highlights": ("Medians (lowest - highest), sknet50.", ("steps", "inference"), r"(.+), (\d+x\d+)(?:,b(?:8|32))?"),
     "networks": (
@@ -119,7 +119,7 @@ SOURCES = {
 
 
 def summarize(out: Path) -> None:
-    """Write OUT/summary.md and .json out of the other tables in OUT, and the tables of SIDE_BY_SIDE."""
+    """Write OUT/summary.md and .json from the other tables in OUT, and the tables of SIDE_BY_SIDE."""
     summary = Table(out, "summary", "Medians (lowest - highest).", ["what", "measured", "at most", ""])
     for name, figures in SOURCES.items():
         path = out / f"{name}.json"

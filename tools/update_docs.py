@@ -1,4 +1,4 @@
-"""Put measured tables where the documentation shows them.
+"""Copy measured tables into the documentation.
 
     python tools/update_docs.py [--out benchmarks/results]
 
@@ -21,7 +21,7 @@ _BEGIN, _END = re.compile(r"<!-- table: "), re.compile(r"<!-- end of table -->")
 
 
 def update(out: Path, documents: Sequence[Path] = DOCUMENTS) -> list[str]:
-    """Replace every table that was measured; a line about each place.
+    """Replace every table that was measured; returns a line for each place.
 
     Raises:
         ValueError: if a marker has no partner, or a table comes from the smoke setting. No document is changed then.

@@ -39,7 +39,7 @@ from mindcv.faults import DamagedError
 from mindcv.protobuf import fields
 from mindcv.runtime import on_cpu, return_free_memory
 
-_HASH_LENGTH = 64  # of the program's hash, which MindSpore keeps beside its graphs and compares
+_HASH_LENGTH = 64  # of the program's hash, which MindSpore keeps next to its graphs and compares
 _ENABLE, _PATH = "MS_COMPILER_CACHE_ENABLE", "MS_COMPILER_CACHE_PATH"
 _LOG = logging.getLogger("mindcv")
 
@@ -55,7 +55,7 @@ class _Workplace:
         self.graphs.mkdir(parents=True)
         self.program.write_text("mindcv")
         self.count = 0  # compilations so far with MindSpore's cache switched on
-        self.missed = False  # after that MindSpore takes no graph any more; it goes on writing
+        self.missed = False  # once True, MindSpore reads no more graphs, but still writes them
         owner = os.getpid()
 
         def remove() -> None:
@@ -65,14 +65,14 @@ class _Workplace:
         atexit.register(remove)
 
     def put(self, graph: bytes) -> int:
-        """Write the graph for the next compilation; returns its time of change, which tells whether it was replaced."""
+        """Write the graph for the next compilation; returns its modification time, for `was_used`."""
         self.hash.unlink(missing_ok=True)
         self.hash.write_bytes(graph[:_HASH_LENGTH])
         self._next().write_bytes(graph[_HASH_LENGTH:])
         return self._next().stat().st_mtime_ns
 
     def take(self) -> bytes | None:
-        """What MindSpore has written, if it is one whole graph."""
+        """The graph that MindSpore has written, if it is complete."""
         found = [*self.graphs.glob("*.mindir")]
         if len(found) != 1 or not self.hash.is_file():
             return None
@@ -80,7 +80,7 @@ class _Workplace:
         return program + graph if len(program) == _HASH_LENGTH and _is_whole(graph) else None
 
     def was_used(self, mark: int) -> bool:
-        """Whether the graph laid out is still the one there: MindSpore would have written over it."""
+        """Whether the graph of `put` is unchanged: MindSpore overwrites a graph that it does not use."""
         found = [*self.graphs.glob("*.mindir")]
         return found == [self._next()] and found[0].stat().st_mtime_ns == mark
 
@@ -90,10 +90,10 @@ class _Workplace:
 
     @contextlib.contextmanager
     def in_use(self) -> Iterator[None]:
-        """Within, MindSpore's cache is switched on and works here.
+        """Context in which MindSpore's cache is switched on and uses this folder.
 
-        Which files the program consists of is not looked up by MindSpore, which reads the program's first file and what
-        it imports, and fails where that is no file; `graph_key` has done better.
+        MindSpore's search for the program's source files is replaced: it fails if the main module is not a file, and
+        `graph_key` covers the sources.
         """
         look_up = api._get_compile_cache_dep_files
         os.environ[_ENABLE], os.environ[_PATH] = "1", str(self.root)
@@ -136,7 +136,7 @@ class _GraphCache:
             return self.plain(cell, *inputs)
         self.seen.add(call)
         # MindSpore numbers the inputs' shapes, then collects garbage, then compiles. A dead Cell with the same shapes
-        # would take their number along, and the next call would compile again.
+        # would take their number with it, and the next call would compile again.
         gc.collect()
         try:
             key = graph_key(self.described_by, cell, inputs)
@@ -210,7 +210,7 @@ def compiled_graphs_kept(folder: Path | None, *, described_by: Mapping[str, Any]
     Args:
         folder: of this user; made if it is missing. None: no cache.
         described_by: numbers, texts and containers of these that say how the Cells called within were built, as far as
-            the program's source does not: options, what a file decided. A graph is reused if these, the sources and
+            the program's source does not: options, and values from files. A graph is reused if these, the sources and
             the Cell's own attributes are the same.
     Yields:
         Whether graphs are kept.

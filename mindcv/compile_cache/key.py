@@ -1,19 +1,19 @@
-"""The name under which a compiled graph is kept: a hash of everything that determines it.
+"""The key of a compiled graph: a hash of everything that determines it.
 
 MindSpore's own compile cache compares the text of the scripts and nothing else: a changed weight decay, label
-smoothing or image size would meet the graph of the earlier run. Here the key of a graph consists of
+smoothing or image size would get the graph of an earlier run. Here the key of a graph consists of
 
-- what the caller says: the options, the network, the number of classes;
+- the caller's description: the options, the network, the number of classes;
 - the code: the sources of this package and of every other loaded module that is not installed, the functions of this
   package as they are now, the versions of Python, NumPy and MindSpore;
-- the surroundings: device, mode and the rest of MindSpore's context, the seed, cores, environment variables that
+- the environment: device, mode and the rest of MindSpore's context, the seed, cores, environment variables that
   MindSpore and its libraries read;
 - which Cell it is: see `_describe_cell`;
 - the inputs' shapes and types.
 
-A difference that does not matter costs one compilation; an overlooked one would cost a wrong result. So a Cell is not
-cached if its class, or anything that it holds beside numbers, texts and Tensors, is neither of this package nor of
-MindSpore: the caller's description cannot be trusted to cover it.
+An irrelevant difference costs one compilation; a missed one would give a wrong result. So a Cell is not cached if its
+class, or anything that it holds besides numbers, texts and Tensors, is neither of this package nor of MindSpore: the
+caller's description cannot be trusted to cover it.
 """
 
 import functools
@@ -47,15 +47,15 @@ _ENVIRONMENT = (
     "RANK_", "DEVICE_", "GRAPH_",
 )
 # fmt: on
-# Where files lie, not what graphs look like.
+# Paths, which do not affect graphs.
 _NO_MATTER = {"MINDCV_CACHE", "MINDCV_WEIGHTS_MIRROR", "MS_COMPILER_CACHE_ENABLE", "MS_COMPILER_CACHE_PATH"}
-# MindSpore's notes in a Cell on its calls, and what an optimizer made its `learning_rate` from.
+# MindSpore's records of a Cell's calls, and what an optimizer made its `learning_rate` from.
 _NOT_TRACED = {"arguments_key", "is_top_cell", "current_phase", "sequence_modified", "group_lr"}
 _TIME_OF_JIT = "hash_obj"  # in the closure of a jit function
 
 
 class Undescribable(Exception):
-    """Something that shapes the graph, or may, cannot be described: the graph must not be cached."""
+    """Something that may determine the graph cannot be described: the graph must not be cached."""
 
 
 def graph_key(described_by: Mapping[str, Any], cell: nn.Cell, inputs: tuple[Tensor, ...]) -> str:
@@ -64,10 +64,10 @@ def graph_key(described_by: Mapping[str, Any], cell: nn.Cell, inputs: tuple[Tens
     Args:
         described_by: see `compiled_graphs_kept`.
     Raises:
-        Undescribable: if that cannot be told; the message says what is in the way.
+        Undescribable: if something cannot be described; the message says what.
     """
     if cell.get_inputs() or any(type(tensor) is not Tensor for tensor in inputs):
-        raise Undescribable("inputs that are no plain Tensors, or of open shape")
+        raise Undescribable("inputs that are not plain Tensors, or have an open shape")
     try:
         said, built = _describe(dict(described_by), {}), [*_describe_cell(cell)]
     except (RecursionError, ValueError):
@@ -101,12 +101,12 @@ def _describe_cell(cell: nn.Cell) -> Iterator[tuple]:
 
 
 def _describe(value: Any, own: dict[int, int]) -> Any:
-    """Something whose repr says all that there is to a value.
+    """An object whose repr determines the value.
 
     Of an object of MindSpore or this package only the class counts: what it holds follows from how it was built.
 
     Args:
-        own: numbers of the Cells and Parameters that are described anyway, and of functions met before, by id.
+        own: numbers of the Cells and Parameters described elsewhere, and of functions already seen, by id.
     """
     if type(value) in _NUMBERS_AND_TEXTS:
         return value
@@ -127,7 +127,7 @@ def _describe(value: Any, own: dict[int, int]) -> Any:
         return _known_name(type(value)), value.name, _describe(value.init_attrs, own)
     if isinstance(value, MethodType):
         return "method", _describe(value.__func__, own), _describe(value.__self__, own)
-    if isinstance(value, FunctionType):  # which may close over itself, and over one of the user
+    if isinstance(value, FunctionType):  # which may close over itself, and over a user's function
         own[id(value)] = len(own)
         closure = zip(value.__code__.co_freevars, value.__closure__ or (), strict=True)
         contents = [_describe(cell.cell_contents, own) for name, cell in closure if name != _TIME_OF_JIT]
@@ -171,7 +171,7 @@ def _describe_code(code: CodeType) -> tuple:
 
 @functools.lru_cache
 def _installed() -> tuple[str, ...]:
-    """Folders whose contents a version stands for."""
+    """Folders whose contents are identified by a version."""
     paths = sysconfig.get_paths()
     folders = {paths[name] for name in ("stdlib", "platstdlib", "purelib", "platlib")}
     folders |= {*site.getsitepackages(), site.getusersitepackages()}

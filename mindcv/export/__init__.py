@@ -1,4 +1,4 @@
-"""Networks as files for other programs: ONNX and MindIR, written, verified, run."""
+"""Exporting networks to ONNX and MindIR: writing, verifying and running the files."""
 
 from mindcv.export.exporter import Export, check_export_path, export_network, verify_export
 from mindcv.export.metadata import read_info

@@ -1,4 +1,4 @@
-"""From a network to a verified .onnx or .mindir file."""
+"""Export of a network to a verified .onnx or .mindir file."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -25,13 +25,13 @@ TOLERANCE = 1e-4
 
 @dataclass(frozen=True)
 class Export:
-    """A written file and how it was checked.
+    """An exported file and the result of its verification.
 
     Attributes:
         path: the file.
         difference: largest difference between its logits and the network's, relative to the largest logit.
-        tolerance: what the difference had to stay within.
-        num_folded: batch norms that were folded.
+        tolerance: the largest difference that was allowed.
+        num_folded: number of batch norms folded.
         num_parameters: numbers in the file's weights.
         num_bytes: size of the file.
     """
@@ -54,14 +54,14 @@ def export_network(
     fold_bn: bool = False,
     tolerance: float = TOLERANCE,
 ) -> Export:
-    """Write a network to a file, in the format that its name ends in, and compare the file with the network.
+    """Export a network to the format given by the suffix of `path`, and compare the file with the network.
 
-    The file is written under another name in the same folder, verified, and only then renamed: what was at `path`
-    before stays until a verified file replaces it.
+    The file is written under a temporary name in the same folder, verified, and then renamed: an existing file stays
+    until a verified one replaces it.
 
     Args:
-        build: makes the network with its final weights, `device_forms=False`, a new one at each call: exporting needs a
-            network that has neither run nor been exported, verifying one that is not changed by it.
+        build: makes a new network with its final weights and `device_forms=False` at each call: exporting needs one
+            that has neither run nor been exported, verifying one that exporting has not changed.
         path: ends in .onnx or .mindir.
         input_size: (C, H, W) of the images.
         info: JSON-compatible description for `read_info`; "input_shape" is added to it.
@@ -95,7 +95,7 @@ def export_network(
 
 
 def _exportable(cell: nn.Cell) -> nn.Cell | None:
-    """What to put in the place of a cell that does not export; None to leave it."""
+    """The exportable replacement of a cell; None to keep the cell."""
     if isinstance(cell, CPU_FORMS):
         raise ValueError(
             f"{type(cell).__name__} computes on a CPU only and does not export: build the network with "
@@ -106,17 +106,17 @@ def _exportable(cell: nn.Cell) -> nn.Cell | None:
     pool = inference_pool(cell)
     if pool is None:
         raise ValueError(
-            f"{cell} cannot be exported: of the padded max poolings only those with padding=1, and no dilation or "
-            "ceil_mode, have a formulation that can."
+            f"{cell} cannot be exported: of the padded max poolings only those with padding=1, without dilation "
+            "and ceil_mode, can be."
         )
     return pool
 
 
 def check_export_path(path: str | Path) -> None:
-    """Raise ValueError unless `export_network` can write there; for finding out before the work is done."""
+    """Raise ValueError unless `export_network` can write there; to be called before the work."""
     check_output_path(path, EXPORT_SUFFIXES)
     if Path(path).suffix not in EXPORT_SUFFIXES:  # MindSpore would add its own
-        raise ValueError(f"write the suffix in small letters: {Path(path).suffix.lower()}; got {path}.")
+        raise ValueError(f"write the suffix in lower case: {Path(path).suffix.lower()}; got {path}.")
     if Path(path).suffix == ".onnx":
         check_onnx_installed()
 
@@ -127,11 +127,11 @@ def verify_export(
     input_shape: tuple[int | None, int, int, int],
     tolerance: float = TOLERANCE,
 ) -> float:
-    """Compare an exported file, loaded again, with a network on normally distributed images.
+    """Load an exported file and compare its logits with a network's on normally distributed images.
 
     Args:
-        network: set to evaluation mode by this.
-        input_shape: (B, C, H, W) of the file; B None for an open batch size, which is tried with 3 and 1.
+        network: is set to evaluation mode.
+        input_shape: (B, C, H, W) of the file; B None for an open batch size, which is tested with 3 and 1.
         tolerance: largest difference that passes, relative to the network's largest logit.
     Returns:
         The largest relative difference.

@@ -1,8 +1,8 @@
-"""What an exported file says about itself, and the checksum that seals it.
+"""The description in an exported file, and its checksum.
 
 ONNX and MindIR are both protobuf messages, and both have a map from text to text as their field 14: `metadata_props`
 of an ONNX ModelProto, `user_info` of a MindIR ModelProto. Entries of a protobuf map may be appended to a finished
-message, so one writer and one reader serve both formats, and every other reader of either finds the entries.
+message, so one writer and one reader serve both formats, and other tools find the entries too.
 
 Two entries are written: "mindcv", a JSON text, and, as the last bytes of the file, "mindcv_sha256", the SHA-256 of all
 bytes before it.
@@ -42,7 +42,7 @@ def read_info(path: str | Path) -> dict[str, Any]:
     Raises:
         ValueError: if there is no such file.
         DamagedError: if it is damaged or of another format.
-        OSError, MemoryError: if it cannot be read; that says nothing about the file.
+        OSError, MemoryError: if it cannot be read, which does not mean that it is damaged.
     """
     path = Path(path)
     with named_in_errors(path):
@@ -69,7 +69,7 @@ def _read_info(path: Path) -> dict[str, Any]:
 
 
 def _entry(key: str, value: str) -> bytes:
-    """One entry of the map, as it stands in the file."""
+    """One entry of the map, encoded."""
     return field(_MAP_FIELD, field(1, key.encode()) + field(2, value.encode()))
 
 

@@ -22,7 +22,7 @@ def write_mindir(network: nn.Cell, path: Path, input_shape: tuple[int | None, in
     else:
         example = Tensor(np.zeros((batch, *image), np.float32))
     ms.export(network, example, file_name=str(path), file_format="MINDIR")
-    path.chmod(0o644)  # MindSpore makes it read-only, to its owner alone
+    path.chmod(0o644)  # MindSpore makes it readable by its owner only
 
 
 class MindIRRunner:

@@ -1,4 +1,4 @@
-"""Writing and running ONNX files. The packages onnx and onnxruntime are an extra: imported when they are needed."""
+"""Writing and running ONNX files. The optional packages onnx and onnxruntime are imported when needed."""
 
 import importlib
 from pathlib import Path
@@ -17,8 +17,8 @@ def write_onnx(network: nn.Cell, path: Path, input_shape: tuple[int | None, int,
     """Write a network to `path` as an ONNX file (opset 11) that `onnx.checker` accepts.
 
     Args:
-        network: made of layers that export, in evaluation mode, not exported before: MindSpore's
-            exporter fails on the second export of one network.
+        network: made of layers that export, in evaluation mode, and not exported before: MindSpore fails to export a
+            network twice.
         input_shape: (B, C, H, W); B None leaves the batch size open.
     """
     onnx = _import("onnx")
@@ -33,7 +33,7 @@ def write_onnx(network: nn.Cell, path: Path, input_shape: tuple[int | None, int,
     )
     model = onnx.load(path)
     if input_shape[0] is None:
-        # The exporter gives the output the example's batch size, and onnxruntime warns at each other one.
+        # The exporter gives the output the example's batch size; onnxruntime warns at every other one.
         model.graph.output[0].type.tensor_type.shape.dim[0].dim_param = BATCH
     onnx.checker.check_model(model, full_check=True)
     onnx.save(model, path)
@@ -55,7 +55,7 @@ class OnnxRunner:
         try:
             self.session = runtime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
             inputs, outputs = self.session.get_inputs(), self.session.get_outputs()
-            described = [(i.name, i.type, i.shape) for i in inputs], [o.name for o in outputs]  # names may be no text
+            described = [(i.name, i.type, i.shape) for i in inputs], [o.name for o in outputs]  # names may be invalid
         except self.errors as error:
             if is_out_of_memory(error):
                 raise MemoryError(f"not enough memory to load {path}") from error
@@ -78,7 +78,7 @@ class OnnxRunner:
 
 
 def _errors(runtime: ModuleType) -> tuple[type[Exception], ...]:
-    """What onnxruntime raises for a file that it cannot read or run; its exceptions have no base of their own."""
+    """The exceptions of onnxruntime for a file that it cannot read or run; they have no common base class."""
     names = ("Fail", "InvalidProtobuf", "InvalidGraph", "InvalidArgument", "NotImplemented", "RuntimeException")
     return (UnicodeDecodeError, *(getattr(runtime.capi.onnxruntime_pybind11_state, name) for name in names))
 

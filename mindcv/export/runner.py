@@ -13,14 +13,14 @@ from mindcv.export.onnx_file import OnnxRunner
 class ExportedNetwork:
     """The network of an .onnx or .mindir file: (B, C, H, W) float32 -> (B, num_classes) logits.
 
-    It takes the place of a Cell in evaluation (`mindcv.engine.evaluate`). A file of one fixed batch size serves any
-    batch: larger ones are split, smaller ones padded, and the padding's logits dropped.
+    It replaces a Cell in evaluation (`mindcv.engine.evaluate`). A file with a fixed batch size takes any batch: larger
+    ones are split, smaller ones padded, and the logits of the padding dropped.
 
     Args:
         path: the file. An .onnx file of another tool works if it has one input and one output.
     Attributes:
         path: the file.
-        info: what it says about itself; {} if another tool wrote it.
+        info: its description; {} if another tool wrote it.
         input_shape: (B, C, H, W), None where the size is open.
         training: always False.
     Raises:

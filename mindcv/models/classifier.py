@@ -1,4 +1,4 @@
-"""What every registered network is: a stem, stages of blocks, and a classifier."""
+"""The contract of every registered network: a stem, stages of blocks, and a classifier."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -25,13 +25,13 @@ CIFAR = Preprocessing(32, (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616), 1.
 class Classifier(nn.Cell):
     """A network of stages: (B, in_channels, H, W) float images -> (B, num_classes) logits.
 
-    A family is a subclass that makes these parts and is entered with `register_variants`. Parameter names begin with
-    `stem`, `stages` and `classifier`; finetuning, recomputing, layer-wise learning rates and feature extraction need no
-    more than what is here.
+    A family is a subclass that makes these parts and is registered with `register_variants`. Parameter names begin
+    with `stem`, `stages` and `classifier`. Finetuning, recomputing, layer-wise learning rates and feature extraction
+    rely on this class only.
 
     Args:
         stem: (B, in_channels, H, W) -> the first feature map.
-        pool: what follows the stem and comes before the stages.
+        pool: the layer between the stem and the stages.
         stages: the residual blocks of each stage.
         feature_channels, feature_strides: of the stem's and each stage's feature map.
         num_classes: 0 leaves the classifier out.
@@ -40,7 +40,7 @@ class Classifier(nn.Cell):
     Attributes:
         num_features: channels of the last feature map.
         default_cfg: the images that this variant is made for.
-        description: what a checkpoint says about the network; see `build_model`.
+        description: of the network, for checkpoints; see `build_model`.
     """
 
     default_cfg: Preprocessing = IMAGENET

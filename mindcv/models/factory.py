@@ -19,7 +19,7 @@ from mindcv.weights.load import load_weights, read_published, read_weights, vari
 
 @dataclass(frozen=True)
 class Variant:
-    """A named architecture: called with further keywords, it makes the network.
+    """A named architecture; calling it with further keywords builds the network.
 
     Attributes:
         network: the class of the family.
@@ -46,7 +46,7 @@ def register_variants(
     *,
     default_cfg: Preprocessing = IMAGENET,
 ) -> None:
-    """Enter a table of named architectures: name -> the keywords that make `network` that variant."""
+    """Register a table of named architectures: name -> the keywords that make `network` that variant."""
     for name, arguments in variants.items():
         MODELS.register(name)(Variant(network, arguments, default_cfg))
 
@@ -58,7 +58,7 @@ class FeatureExtractor(nn.Cell):
         feature_channels: C_i of each returned map.
         feature_strides: stride of each returned map.
     Raises:
-        ValueError: for an index the network has no map for.
+        ValueError: for an index without a map.
     """
 
     def __init__(self, model: Classifier, out_indices: tuple[int, ...] | None = None) -> None:
@@ -108,8 +108,8 @@ def create_model(
         out_indices: with features_only, which maps: 0 is the stem, 1 to 4 the stages. All by default.
         drop_rate: dropout before the classifier, in [0, 1).
         drop_path_rate: stochastic depth of the deepest block, in [0, 1).
-        device_forms: give layers the form that is fastest on the device, if that is a CPU; False keeps the textbook's,
-            which is what exports.
+        device_forms: on a CPU, replace layers by their fastest form; False keeps the textbook layers, which are the
+            ones that can be exported.
         **arch: further keywords of the network's class, such as `zero_init_last`.
     Returns:
         A Cell from (B, in_channels, H, W) float32 to (B, num_classes) logits.
@@ -158,7 +158,7 @@ def build_model(
 ) -> Classifier:
     """The network that `create_model` loads weights into: the variant that the checkpoint's weights were made for.
 
-    Its attribute `description` is what a checkpoint says about the model: name, num_classes, in_channels, and in
+    Its attribute `description` is the model's description in checkpoints: name, num_classes, in_channels, and in
     `arch` the keywords that make the variant.
     """
     arch = {**(variant(checkpoint, name) if checkpoint else {}), **arch}

@@ -10,7 +10,7 @@ from mindspore import Tensor, nn
 
 
 class FoldedNorm(nn.Cell):
-    """What stands where a batch norm was: the same tensor, and no training."""
+    """Replaces a folded batch norm: the identity, or ValueError in training."""
 
     def construct(self, x: Tensor) -> Tensor:
         if self.training:
@@ -21,12 +21,12 @@ class FoldedNorm(nn.Cell):
 def fold_batch_norm(network: nn.Cell) -> int:
     """Fold every batch norm that follows a convolution into it, in place.
 
-    Any cell whose `bn` normalises what its `conv` returns is folded; a batch norm elsewhere stays what it is. The
-    arithmetic is in float64. The network computes the same logits as before in evaluation, up to rounding; running it
-    in training raises ValueError.
+    Any cell whose `bn` normalises the output of its `conv` is folded; other batch norms stay. The arithmetic is in
+    float64. In evaluation the network computes the same logits as before, up to rounding; in training it raises
+    ValueError.
 
     Args:
-        network: with its final weights, and not run yet: a compiled graph would not notice the change.
+        network: with its final weights; must not have run: a compiled graph ignores the change.
     Returns:
         The number of batch norms folded.
     Raises:
@@ -34,7 +34,7 @@ def fold_batch_norm(network: nn.Cell) -> int:
     """
     cells = [cell for _, cell in network.cells_and_names()]
     if any(cell.compile_cache for cell in cells):
-        raise ValueError("this network has been compiled and would not notice a change: fold a fresh one.")
+        raise ValueError("this network has been compiled, so folding would have no effect: fold a newly built one.")
     pairs = [cell for cell in cells if isinstance(getattr(cell, "bn", None), nn.BatchNorm2d)]
     pairs = [cell for cell in pairs if isinstance(getattr(cell, "conv", None), nn.Conv2d)]
     for cell in pairs:

@@ -1,4 +1,4 @@
-"""Freezing: which part of a network finetuning leaves as it was."""
+"""Freezing part of a network for finetuning."""
 
 from mindspore import nn
 
@@ -10,10 +10,10 @@ BATCH_NORM_RULES = ("none", "frozen", "all")
 
 
 def freeze(network: nn.Cell, stages: int | str | None, batch_norm: str = "frozen") -> str:
-    """Keep the first part of a network as it is: its parameters get `requires_grad` False.
+    """Freeze the first part of a network: its parameters get `requires_grad` False.
 
-    Call it after weights are loaded and before the network, its optimizer and its training step are made use of: a
-    compiled step does not notice later changes.
+    Call it after weights are loaded and before the network, its optimizer and its training step are used: a
+    compiled step ignores later changes.
 
     Dropout and stochastic depth inside a frozen part stay active in training.
 
@@ -22,7 +22,7 @@ def freeze(network: nn.Cell, stages: int | str | None, batch_norm: str = "frozen
         stages: N >= 1 freezes the stem and the first N stages, "backbone" everything but the classifier, None nothing.
         batch_norm: which batch norms normalise with their running mean and variance, in training as in evaluation,
             and leave those as they are. "frozen": those of the frozen part; "all": all of them; "none": none, so that
-            the statistics, and with them the outputs, of frozen layers go on adapting to the new images. A frozen
+            the statistics, and with them the outputs, of frozen layers keep adapting to the new images. A frozen
             batch norm outside the frozen part still learns its scale and shift.
     Returns:
         A line that says what is frozen, or "" if nothing is.
@@ -51,14 +51,14 @@ def freeze(network: nn.Cell, stages: int | str | None, batch_norm: str = "frozen
         said.append(f"the statistics of {'all' if batch_norm == 'all' else 'their'} {len(fixed)} batch norms")
     report = f"frozen: {' and '.join(said)}" if said else ""
     if inside and not fixed:
-        report += f"; the statistics of their {len(inside)} batch norms go on adapting"
+        report += f"; the statistics of their {len(inside)} batch norms keep adapting"
     if any(isinstance(cell, Dropout | DropPath) for _, cell in _descendants(cells)):
         report += "; dropout and stochastic depth stay active in them"
     return report
 
 
 def _part(network: nn.Cell, stages: int | str | None) -> tuple[str, list[nn.Cell]]:
-    """What to call the part to freeze, and its cells."""
+    """The name of the part to freeze, and its cells."""
     if stages is None:
         return "", []
     if not isinstance(network, Classifier):

@@ -10,10 +10,9 @@ from mindcv.models.replace import replace_cells
 class EdgePaddedMaxPool(nn.Cell):
     """Max pooling with one pixel of padding: (B, C, H, W) -> (B, C, H', W'), as `nn.MaxPool2d(..., padding=1)`.
 
-    A window that reaches over the edge holds the edge pixels too, so repeating those changes no maximum, whatever the
-    sign of the values. MindSpore's own padded pooling is a 3-d one (MaxPool3DWithArgmax), which takes seven times as
-    long on a CPU, which ONNX lacks, and whose output shape is lost when the batch size is open. The gradient of this
-    one takes longer, so it is not for training.
+    Repeats the edge pixels, which changes no maximum: every window over the edge contains them. MindSpore's own padded
+    pooling (MaxPool3DWithArgmax) takes seven times as long on a CPU, does not exist in ONNX, and loses its output shape
+    if the batch size is open. The gradient of this one is slower, so it is not for training.
     """
 
     def __init__(self, kernel_size: int, stride: int) -> None:
@@ -30,7 +29,7 @@ def prepare_for_inference(network: nn.Cell, *, fold_bn: bool = True) -> nn.Cell:
     """Make a network with its final weights faster in evaluation, in place.
 
     Args:
-        network: not run yet: a compiled graph would not notice the change.
+        network: must not have run: a compiled graph ignores the change.
         fold_bn: fold batch norms into convolutions, which changes the logits by rounding (about 1e-6 of the largest);
             without it they stay the same to the last bit.
     Returns:
@@ -43,9 +42,9 @@ def prepare_for_inference(network: nn.Cell, *, fold_bn: bool = True) -> nn.Cell:
 
 
 def inference_pool(pool: nn.MaxPool2d) -> nn.Cell | None:
-    """The form of a padded max pooling for results alone, faster there and exportable; None if there is none.
+    """The inference form of a padded max pooling, faster and exportable; None if there is none.
 
-    There is one for "same" padding, and for padding 1 without dilation and ceil_mode.
+    It exists for "same" padding, and for padding 1 without dilation and ceil_mode.
     """
     if not pool.use_pad:
         return nn.MaxPool2d(pool.kernel_size, pool.stride, pad_mode=pool.pad_mode.lower())

@@ -1,4 +1,4 @@
-"""Whether batch norms can compute statistics from the batches of a training."""
+"""Check that batch norms can compute statistics from the training batches."""
 
 from mindspore import nn
 
@@ -9,7 +9,7 @@ from mindcv.models.layers.selective_kernel import SKFuse
 def check_batch_norms(network: Classifier, batch_size: int, image_size: int) -> None:
     """Raise ValueError if a batch norm would see a single value per channel: its variance is then undefined.
 
-    Frozen batch norms, which normalise with their running statistics, need none.
+    Frozen batch norms use their running statistics and are not affected.
 
     Args:
         network: after `freeze`.

@@ -13,17 +13,17 @@ from mindcv.models.layers import Dropout, DropPath
 def recompute_blocks(network: nn.Cell) -> None:
     """Keep only the input of every residual block for the backward pass, which runs the block again.
 
-    Losses and gradients are those of the network without, bit for bit; running statistics agree to rounding. Call it
-    after freezing, and before the network, its optimizer and its training step are made use of. Blocks without anything
-    to train keep nothing anyway and are left alone.
+    Losses and gradients are bit-identical to those without; running statistics agree up to rounding. Call it
+    after freezing, and before the network, its optimizer and its training step are used. Blocks without
+    trainable parameters keep nothing anyway and are left alone.
 
-    MindSpore runs a recomputed batch norm twice, so its running statistics move twice by the same batch. Twice with a
-    momentum of sqrt(m) is once with m: m r + (1 - m) b.
+    MindSpore runs a recomputed batch norm twice, so its running statistics are updated twice by the same batch. Two
+    updates with momentum sqrt(m) equal one with m: m r + (1 - m) b.
 
     Args:
         network: of `list_models()`.
     Raises:
-        ValueError: if it is not, or has stochastic depth, whose masks would be other ones the second time.
+        ValueError: if it is not, or has stochastic depth, whose masks would differ the second time.
     """
     if not isinstance(network, Classifier):
         raise ValueError(
@@ -33,22 +33,22 @@ def recompute_blocks(network: nn.Cell) -> None:
     cells = [cell for block in blocks for _, cell in block.cells_and_names()]
     if any(isinstance(cell, Dropout | DropPath) for cell in cells):
         raise ValueError(
-            "recompute does not go with drop_path_rate above 0: run again, a block would drop other examples than "
-            "before. Leave one of the two out."
+            "recompute does not go with drop_path_rate above 0: run again, a block would drop different examples. "
+            "Leave one of the two out."
         )
     passes = _count_passes()
     for block in blocks:
-        # use_reentrant, which is Pynative's, would keep the input of every evaluation for ever (MindSpore 2.10).
+        # use_reentrant=True leaks the input of every evaluation in Pynative mode (MindSpore 2.10).
         block.recompute(use_reentrant=False)
     for norm in cells:
         if isinstance(norm, nn.BatchNorm2d):
-            # Both attributes of MindSpore mean the share of the new batch.
+            # Both attributes are the weight of the new batch in MindSpore.
             share = 1 - (1 - norm.momentum) ** (1 / passes)
             norm.bn_train = ops.BatchNorm(True, norm.eps, share, norm.format)
 
 
 def _count_passes() -> int:
-    """How often this device and mode update the statistics of a recomputed batch norm: 2, unless MindSpore mends it."""
+    """How often this device and mode update the statistics of a recomputed batch norm: 2, unless MindSpore fixes it."""
     norm = nn.BatchNorm2d(1, momentum=0.5)
     block = nn.SequentialCell([norm, nn.ReLU()]).set_train(True)
     block.recompute(use_reentrant=False)

@@ -1,4 +1,4 @@
-"""Replacing cells of a finished network: how a network gets other formulations of its layers."""
+"""Replacing cells of a finished network by other formulations."""
 
 from collections.abc import Callable
 
@@ -6,18 +6,18 @@ from mindspore import nn
 
 
 def replace_cells(network: nn.Cell, replacement: Callable[[nn.Cell], nn.Cell | None]) -> None:
-    """Put `replacement(cell)` in the place of every cell inside `network` for which it is not None.
+    """Replace every cell inside `network` by `replacement(cell)` where that is not None.
 
-    Inner cells are replaced before the cells that hold them, so a replacement may take over its cell's parts.
+    Inner cells are replaced before the cells that hold them, so a replacement may reuse its cell's parts.
     Parameters keep their names and their order.
 
     Args:
-        network: not run yet: a compiled graph would not notice the change.
+        network: must not have run: a compiled graph ignores the change.
     """
     names = {id(parameter): parameter.name for parameter in network.get_parameters()}
     _replace_inside(network, replacement)
     for parameter in network.get_parameters():
-        parameter.name = names[id(parameter)]  # a cell that changes its place renames what it holds
+        parameter.name = names[id(parameter)]  # moving a cell renames its parameters
 
 
 def _replace_inside(parent: nn.Cell, replacement: Callable[[nn.Cell], nn.Cell | None]) -> None:

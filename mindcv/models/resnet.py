@@ -65,8 +65,8 @@ class Bottleneck(nn.Cell):
         middle_conv: makes the 3x3 convolution from (in_channels, out_channels, stride=, groups=); the SK networks put a
             selective kernel here.
         attention: makes a layer that rescales the residual branch from its number of channels, or None.
-        first_act: ReLU after the first 1x1 convolution. False is what MindCV's published SK networks need, which were
-            trained without it.
+        first_act: ReLU after the first 1x1 convolution. False for MindCV's published SK networks, which were trained
+            without it.
     """
 
     expansion = 4
@@ -109,19 +109,19 @@ class ResNet(Classifier):
     """A residual network: (B, in_channels, H, W) float images -> (B, num_classes) logits.
 
     Args:
-        block: the kind of residual block.
+        block: the class of residual block.
         layers: number of blocks of each stage.
         planes: width of each stage before the block's expansion.
         stem: "conv7" (7x7, stride 2, then max pooling), "deep" (three 3x3, stride 2, then max pooling; ResNet-C/D) or
             "cifar" (one 3x3, stride 1, no pooling).
         stem_pool: how the stem's 3x3 max pooling of stride 2 is padded. "pad": one pixel on every side. "same": only as
-            far as the last window reaches, so nothing above and left of a map of even size, and every window lies one
-            pixel further down and right; MindCV's published networks were trained so.
+            far as the last window reaches: for even sizes not at the top and left, so every window is one pixel further
+            down and right; MindCV's published networks were trained with it.
         avg_down: shortcuts that halve the size average first (ResNet-D).
         drop_rate: dropout before the classifier.
         drop_path_rate: stochastic depth of the last block; earlier blocks have linearly less.
-        zero_init_last: start every residual branch at zero (Goyal et al. 2017, section 5.1), so that the network begins
-            as its shortcuts.
+        zero_init_last: start every residual branch at zero (Goyal et al. 2017, section 5.1), so that only the
+            shortcuts contribute at first.
         **block_options: further keywords of every block, such as `groups`, `base_width` or `first_act` of Bottleneck.
     Raises:
         ValueError: for an unknown `stem_pool`.

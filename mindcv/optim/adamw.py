@@ -14,7 +14,7 @@ _adamw_update = ops.MultitypeFuncGraph("adamw_update")
 @_adamw_update.register("Function", *["Tensor"] * 11)
 def _update_one(apply_update, beta1, beta2, eps, lr_scale, decay_scale, lr, decay, param, moment1, moment2, grad):
     updated = apply_update(param, moment1, moment2, lr * lr_scale, beta1, beta2, eps, decay * decay_scale, grad)
-    # A constant, as MindSpore's own optimizers return: with the updated tensors as the result, Pynative mode reports an
+    # A constant, as in MindSpore's own optimizers: if the updated tensors were returned, Pynative mode would report an
     # error (a schedule that is too short) only at some later operation.
     return ops.depend(True, updated)
 
@@ -29,7 +29,7 @@ class AdamW(nn.Optimizer):
         p = p - lr (m / c1) / (sqrt(v / c2) + eps) - lr d p
 
     which is PyTorch's AdamW. One fused primitive, AdamWeightDecay, updates a parameter. It has no bias correction, but
-    does the above when given the learning rate lr sqrt(c2) / c1, the epsilon eps sqrt(c2) and the decay
+    computes the above when given the learning rate lr sqrt(c2) / c1, the epsilon eps sqrt(c2) and the decay
     d c1 / sqrt(c2).
 
     Args:

@@ -46,14 +46,14 @@ def _adamw(groups: list[dict], lr: float | list[float], *, betas: tuple[float, f
 
 
 def check_nesterov(values: Mapping[str, Any], said: Callable[[str], str]) -> None:
-    """Raise ValueError, with the words of `said` for values, if `use_nesterov` does not go with opt and momentum."""
+    """Raise ValueError if `use_nesterov` does not fit opt and momentum; `said` formats a value for the message."""
     if values["use_nesterov"] and not takes_nesterov(values["opt"], values["momentum"]):
         names = " or ".join(OPTIMIZERS.users("use_nesterov"))
         raise ValueError(f"{said('use_nesterov')} needs opt={names}, and momentum above 0; got {said('opt')}")
 
 
 def takes_nesterov(opt: str, momentum: float) -> bool:
-    """Whether Nesterov's momentum is possible."""
+    """Whether this optimizer and momentum allow Nesterov's momentum."""
     return "use_nesterov" in OPTIMIZERS.options(opt) and momentum > 0
 
 
@@ -86,13 +86,13 @@ def create_optimizer(
         opt: "sgd", "momentum", "adam" or "adamw".
         lr: one learning rate, or a list with one for each update. An update beyond the end of the list raises
             RuntimeError on CPU, in both modes and before a parameter changes (Gather checks its index); Ascend and GPU
-            do not promise that, so give the list the length of the run.
+            do not guarantee that, so give the list the length of the run.
         weight_decay: decay factor, >= 0.
         momentum: in [0, 1), for "sgd" and "momentum"; above 0 with `use_nesterov`.
         use_nesterov: for "sgd" and "momentum" only.
-        weight_decay_filter: "disable": decay all parameters. "norm_and_bias": spare those of at most one dimension.
+        weight_decay_filter: "disable": decay all parameters. "norm_and_bias": exempt those of at most one dimension.
         betas: decay rates of Adam's moments, each in (0, 1).
-        eps: Adam's addition to the denominator, > 0.
+        eps: added to Adam's denominator, > 0.
         layer_decay: in (0, 1]; the learning rate of each depth group is this times that of the group after it, up to
             the classifier, whose own is `lr`. None: `lr` for all. Needs a Cell with `depth_groups()`.
         head_lr_scale: above 0; a factor for the classifier's learning rate. Needs the same unless it is 1.
@@ -103,7 +103,7 @@ def create_optimizer(
 
     Raises:
         ValueError: if a name is unknown, a number out of its range, nothing is trainable, or learning rates are to
-            differ and the model does not tell its depth.
+            differ and the model has no `depth_groups()`.
     """
     from mindcv.optim.param_groups import create_param_groups
 

@@ -11,15 +11,15 @@ _add_decay = ops.MultitypeFuncGraph("add_decay")
 @_add_decay.register("Tensor", "Bool", "Tensor", "Tensor")
 @_add_decay.register("Number", "Bool", "Tensor", "Tensor")
 def _add_one(weight_decay: float, decays: bool, parameter: Tensor, gradient: Tensor) -> Tensor:
-    # What mint.add(gradient, parameter, alpha=weight_decay) comes down to, which takes longer to compile.
+    # The same as mint.add(gradient, parameter, alpha=weight_decay), which takes longer to compile.
     return add_ext_op(gradient, parameter, weight_decay) if decays else gradient
 
 
 class FusedDecayMomentum(nn.Momentum):
     """`nn.Momentum` on a CPU: g' = g + d p, v = m v + g', p = p - lr v.
 
-    For g + d p MindSpore runs two operators. On a CPU there is one for it, with which an update of sknet50 takes 0.8 of
-    the time (benchmarks/formulations.py). GPU has none (MindSpore 2.10).
+    For g + d p MindSpore runs two operators. On a CPU one operator does both, and an update of sknet50 takes 0.8 of
+    the time (benchmarks/formulations.py). A GPU has no such operator (MindSpore 2.10).
     """
 
     def decay_weight(self, gradients: tuple[Tensor, ...]) -> tuple[Tensor, ...]:

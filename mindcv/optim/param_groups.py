@@ -1,4 +1,4 @@
-"""Decides which parameters are decayed, and how fast each learns."""
+"""Parameter groups: weight decay and learning rate of every parameter."""
 
 from collections.abc import Iterable
 from typing import Protocol, runtime_checkable
@@ -11,7 +11,7 @@ from mindcv.files import listed
 
 @runtime_checkable
 class HasDepth(Protocol):
-    """A network that tells which parameters lie how deep; see `mindcv.models.classifier.Classifier`."""
+    """A network that groups its parameters by depth; see `mindcv.models.classifier.Classifier`."""
 
     def depth_groups(self) -> list[list[str]]: ...
 
@@ -29,13 +29,13 @@ def create_param_groups(
 ) -> list[dict]:
     """Split the trainable parameters into MindSpore optimizer groups by weight decay and learning rate.
 
-    Always groups, even if nothing is filtered: for an ungrouped list MindSpore itself skips every parameter that has
-    "beta" or "gamma" anywhere in its name.
+    Groups even if nothing is filtered: in an ungrouped list MindSpore itself exempts every parameter with "beta" or
+    "gamma" anywhere in its name from decay.
 
     Args:
         model_or_params: a Cell, or parameters; those with `requires_grad` False are left out.
         weight_decay: factor for the decayed parameters; 0 for the others.
-        weight_decay_filter: "disable": decay everything. "norm_and_bias": spare parameters of at most one dimension,
+        weight_decay_filter: "disable": decay everything. "norm_and_bias": exempt parameters of at most one dimension,
             which are the biases and the scales and shifts of normalisation layers.
         lr: the learning rate, or a list with one for each update, of parameters whose scale is 1.
         layer_decay: in (0, 1]; the learning rate of each depth group is this times that of the group after it. The
@@ -48,7 +48,7 @@ def create_param_groups(
 
     Raises:
         ValueError: if the filter is unknown, a number out of its range, no parameter is trainable, or learning rates
-            are to differ and the model does not tell its depth.
+            are to differ and the model has no `depth_groups()`.
     """
     WEIGHT_DECAY_FILTER.check(weight_decay_filter)
     given = model_or_params
@@ -94,9 +94,7 @@ def learning_rate_scales(
         return {}
     if not isinstance(model, HasDepth):
         kind = type(model).__name__ if isinstance(model, nn.Cell) else "a bare collection of parameters"
-        raise ValueError(
-            f"layer_decay and head_lr_scale need a network that tells its depth by a method depth_groups(); got {kind}."
-        )
+        raise ValueError(f"layer_decay and head_lr_scale need a network with a method depth_groups(); got {kind}.")
     groups = model.depth_groups()
     scales: dict[str, float] = {}
     for after, names in enumerate(reversed(groups)):

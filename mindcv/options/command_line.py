@@ -36,8 +36,8 @@ def read_command_line(
         flags: names that may stand without a value, which means true, or be negated with `--no-`.
         names: every legal name; `config` (also `-c`) is legal besides.
         refused: names that are known, but not for this script -> why.
-        answers: tokens such as `--help` that print a text and end the program -> what makes the text from the value
-            that `--token=value` or the next word gives.
+        answers: tokens such as `--help` that print a text and end the program -> function that makes the text from
+            the value (`--token=value`, or the next word).
 
     Raises:
         ValueError: for a token that is not a setting, an unknown or refused name, or a missing value.
@@ -78,7 +78,7 @@ def read_command_line(
 
 
 def _take_value(option: Option | None, tokens: list[str], known: Collection[str]) -> str | list[str]:
-    """Take the words of a value off the line."""
+    """Remove the words of a value from `tokens` and return them."""
     words = [tokens.pop(0)]
     if option is None or not option.is_sequence:
         return words[0]
@@ -92,7 +92,7 @@ def _take_value(option: Option | None, tokens: list[str], known: Collection[str]
 def _split_token(
     match: re.Match[str], after: Sequence[str], flags: Collection[str], known: Collection[str]
 ) -> tuple[str, str | None]:
-    """The key of a flag or of `key=value`, which is a known one, and the value if the token has one."""
+    """The known key of a flag or of `key=value`, and the value if the token has one."""
     key, value = match["key"].replace("-", "_"), match["value"]
     if match["dashes"] == "-" and key == "c":
         return "config", value
@@ -103,7 +103,7 @@ def _split_token(
         key, value = joined.groups()
     ours = OTHER_NAMES.get(key)
     if match["dashes"] == "-" and (key in known or not ours):
-        hint = f"; write --{shorten(key)}, with two dashes" if len(key) > 1 else ". The only short ones are -c and -h"
+        hint = f"; write --{shorten(key)}, with two dashes" if len(key) > 1 else ". The only short flags are -c and -h"
         raise ValueError(f"{COMMAND_LINE}: unknown flag {brief(match[0])}{hint}")
     if key not in known and ours:
         given = value if value is not None else after[0] if after and not _begins_setting(after[0]) else "..."
@@ -114,7 +114,7 @@ def _split_token(
     return key, value
 
 
-# What a path without an option's name before it probably is, by the end of its name.
+# The option that a bare path is probably meant for, by the end of its name.
 _ROLES = {
     "config": (".yaml", ".yml"),
     "ckpt_path": WEIGHT_SUFFIXES,
@@ -135,7 +135,7 @@ def _spelling_of(word: str, given: Collection[str], usable: Sequence[Option]) ->
             if name not in given:
                 return f": --{name}={shorten(word)}"
             if takes_words[name]:
-                return f". Several are words of their own: --{name} one {shorten(word)}"
+                return f". List several as separate words: --{name} one {shorten(word)}"
     return ""
 
 
@@ -145,6 +145,6 @@ def _begins_setting(token: str) -> bool:
 
 
 def _begins_known_setting(token: str, known: Collection[str]) -> bool:
-    """Where a path may stand, which can be `momentum` or hold "=", only `known_key=...` is the next setting."""
+    """After a path option only `known_key=...` begins a setting: a path may be `momentum` or contain "="."""
     name, is_pair, _ = token.partition("=")
     return bool(re.match(r"--|-[A-Za-z]", token)) or bool(is_pair and name.replace("-", "_") in known)

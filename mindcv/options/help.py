@@ -1,4 +1,4 @@
-"""What `--help` prints, and the reference page of all options."""
+"""The text of `--help`, and the reference page of all options."""
 
 import argparse
 import shutil
@@ -14,7 +14,7 @@ SPELLINGS = """\
 | Flag | `--epoch_size 5`, `--epoch_size=5`, `--epoch-size=5`, `epoch_size=5` (anywhere on the line); no abbreviations |
 | True, false | `--pretrained`, `--no-pretrained`, `--pretrained=false`; true, 1, yes, on, false, 0, no, off |
 | Sequence | `--scale 0.08,1.0`, `--scale 0.08 1.0`, `--scale "[0.08, 1.0]"`, `--scale "(0.08, 1.0)"` |
-| Paths | several are several words: `--images a.jpg "my photos" b/*.png`; in a recipe a list: `[a.ckpt, b.ckpt]` |
+| Paths | several are separate words: `--images a.jpg "my photos" b/*.png`; in a recipe a list: `[a.ckpt, b.ckpt]` |
 | Home | `~` and `~user` at the beginning of any path, wherever it is given; a folder called ~ is `./~` |
 | Variables | `$NAME` in a path is expanded by the shell alone: not in quotes like `'...'`, not in a recipe |
 | No value | `none` or `null` where the table allows it |
@@ -23,11 +23,11 @@ SPELLINGS = """\
 
 
 def help_text(script: str, purpose: str, examples: Sequence[str], groups: Mapping[str, Sequence[Option]]) -> str:
-    """What `--help` prints.
+    """The text of `--help`.
 
     Args:
         script: name of the file the user runs.
-        purpose: what it does, a sentence.
+        purpose: one sentence on what it does.
         examples: command lines.
         groups: title -> the options below it; an empty group is left out.
     """
@@ -73,10 +73,10 @@ def reference_page(
     """The reference page, Markdown.
 
     Args:
-        head: what stands above the tables.
+        head: the text above the tables.
         groups: title -> the options of its table.
         num_scripts: how many scripts there are; options that fewer use are marked with their names.
-        unavailable: MindCV's settings that are lacking -> the values that are accepted, and why no other.
+        unavailable: MindCV's unsupported settings -> the values that are accepted, and why no others.
         without_effect: MindCV's settings that are accepted and change nothing -> why.
     """
     lines = [head.rstrip()]

@@ -1,4 +1,4 @@
-"""Settings of MindCV's recipes that are no options here: refused unless off, or accepted with a notice."""
+"""Settings of MindCV's recipes that are not options here: an error unless off, or accepted with a notice."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -38,7 +38,7 @@ WITHOUT_EFFECT = {
 
 
 def check_foreign(settings: Iterable[Setting]) -> list[str]:
-    """Refuses what MindCV has and this version has not, unless it is off.
+    """Reject MindCV's unsupported settings unless they are off.
 
     Args:
         settings: settings whose keys are in one of the tables above.

@@ -1,4 +1,4 @@
-"""One setting: its declaration, its checks, and how values turn from text into Python and back."""
+"""One setting: its declaration, its checks, and the conversion of values between text and Python."""
 
 import math
 import os
@@ -44,7 +44,7 @@ class Option(Argument):
     help: str
     aliases: Mapping[str, str] = field(default_factory=dict, hash=False)  # other names of choices
     words: tuple[str, ...] = ()  # the texts that are legal where a number is, too; empty: any text
-    is_path: bool = False  # its texts name files or folders: `~` is home, and blanks or commas separate nothing
+    is_path: bool = False  # its texts name files or folders: `~` is home, blanks and commas do not separate values
     scripts: tuple[str, ...] = ()  # the scripts that use it
     inherited: bool = True  # a checkpoint's value is used; False: it belongs to the command that was given
     fixed: str = ""  # why a run cannot be resumed with another value
@@ -75,7 +75,7 @@ class Option(Argument):
 
     @property
     def legal(self) -> str:
-        """What the user may write."""
+        """Description of the legal values."""
         if self.choices:
             return "one of " + ", ".join(map(str, self.choices))
         words = [self._legal_kind(kind) for kind in self.kinds]
@@ -123,7 +123,7 @@ class Option(Argument):
 
     def in_range(self, value: Any) -> bool:
         if isinstance(value, str):
-            # An empty name is a slip, unless empty is the default.
+            # An empty name is a mistake, unless empty is the default.
             return value in self.words if self.words else bool(value) or self.default == ""
         return value is None or isinstance(value, bool) or super().in_range(value)
 
@@ -138,7 +138,7 @@ def expand_home(path: str, where: str) -> str:
     """
     try:
         expanded = os.path.expanduser(path)
-    except ValueError:  # no name of a user can be that
+    except ValueError:  # not valid as a user name
         expanded = path
     if path.startswith("~") and expanded == path:
         user = path[1:].split("/")[0]
@@ -147,7 +147,7 @@ def expand_home(path: str, where: str) -> str:
 
 
 def as_text(value: Any) -> Any:
-    """Text, or a list of texts: what a YAML file would hold for a Python value of a checkpoint."""
+    """A Python value from a checkpoint as a YAML file would hold it: text, or a list of texts."""
     if isinstance(value, (list, tuple)):
         return [v if isinstance(v, str) else str(v) for v in value]
     return value if isinstance(value, str) else str(value)
@@ -185,6 +185,6 @@ def show(value: Any) -> str:
 
 
 def shorten(text: str) -> str:
-    """A text of any length as messages hold it."""
+    """A text, shortened for messages if it is long."""
     half = _LONGEST // 2
     return text if len(text) <= _LONGEST else f"{text[:half]}...{text[-half:]}"

@@ -1,4 +1,4 @@
-"""What other tools call our options. Not accepted, so that an option has one name, but a message can name ours."""
+"""Names that other tools give our options: not accepted, but the error message suggests ours."""
 
 # MindCV, timm, torchvision, ultralytics, Lightning; a single letter is a short flag.
 OTHER_NAMES = {

@@ -3,7 +3,7 @@
 A section is a frozen dataclass: its docstring is its title, a field an option with its type, default, help text and
 legal values, which are those of a factory's argument where it sets one (mindcv/arguments.py). Flags, YAML keys,
 `--help`, the checks and docs/configuration.md follow from it; see config.py. Importing this must not import MindSpore
-or NumPy, because `--help` should answer at once.
+or NumPy, because `--help` must answer at once.
 """
 
 from dataclasses import dataclass
@@ -41,7 +41,7 @@ class Runtime:
     """Device and mode"""
 
     mode: int = option(0, "0: Graph mode (compiled), 1: Pynative mode (eager)", choices=(0, 1))
-    device_target: str = option("auto", "device; auto: the best present", choices=("auto", "Ascend", "GPU", "CPU"))
+    device_target: str = option("auto", "device; auto: the best available", choices=("auto", "Ascend", "GPU", "CPU"))
     seed: int = option(legal.SEED, "seed of weights, data order and augmentation")
     compile_cache: bool = option(True, "keep compiled networks for the next start", **_COMPUTING, **_COMMAND)
     debug: bool = option(False, "show the traceback of an error, not only its message", **_COMMAND)
@@ -60,21 +60,23 @@ class Data:
         "digits", "digits, cifar10, cifar100, mnist, imagenet, or your own: a folder per class", fixed=_CLASSES
     )
     data_dir: str = option("./data", "folder that holds the data set", is_path=True)
-    dataset_download: bool = option(False, "download the data set into data_dir when it is not there", **_COMMAND)
+    dataset_download: bool = option(False, "download the data set into data_dir if it is missing", **_COMMAND)
     train_split: str | None = option(None, "split to train on; none: the data set's own", scripts=("train",))
     val_split: str | None = option(None, "split to validate on; none: the data set's own")
     val_fraction: float | None = option(
         legal.VAL_FRACTION, "share to hold out of a folder without train/ and val/; none: 0.2", fixed=_DIVISION
     )
-    num_samples: int | None = option(legal.NUM_SAMPLES, "use only that many examples of each split")
+    num_samples: int | None = option(legal.NUM_SAMPLES, "use only this many examples of each split")
     batch_size: int = option(legal.BATCH_SIZE, "examples per batch", **_COMPUTING)
     shuffle: bool = option(True, "shuffle the training examples in every epoch", scripts=("train",))
     drop_remainder: bool = option(True, "drop the last, smaller training batch", scripts=("train",))
     num_parallel_workers: int | None = option(
-        legal.NUM_PARALLEL_WORKERS, "data threads; none: the cores present, at most 8", **_COMPUTING, **_FREE
+        legal.NUM_PARALLEL_WORKERS, "data threads; none: one per core, at most 8", **_COMPUTING, **_FREE
     )
-    on_bad_image: str = option(legal.ON_BAD_IMAGE, "an image that cannot be read ends the run, or is left out", **_FREE)
-    bad_image_limit: int = option(legal.BAD_IMAGE_LIMIT, "most images that on_bad_image=skip leaves out", **_FREE)
+    on_bad_image: str = option(legal.ON_BAD_IMAGE, "an unreadable image ends the run, or is left out", **_FREE)
+    bad_image_limit: int = option(
+        legal.BAD_IMAGE_LIMIT, "largest number of images that on_bad_image=skip leaves out", **_FREE
+    )
     check_data: bool = option(
         False, "read every image of the data set, list the bad ones, and end", **_VALIDATE, **_COMMAND
     )
@@ -94,7 +96,7 @@ class Image:
     )
     interpolation: str = option(legal.INTERPOLATION, "resizing filter")
     mean: tuple[float, ...] = option(legal.MEAN, f"mean per channel, {_SCALE}")
-    std: tuple[float, ...] = option(legal.STD, f"deviation per channel, {_SCALE}")
+    std: tuple[float, ...] = option(legal.STD, f"standard deviation per channel, {_SCALE}")
     crop_pct: float = option(legal.CROP_PCT, "validation: side of the centre crop / resized shorter side")
 
 
@@ -118,7 +120,7 @@ class Augment:
     re_prob: float = option(legal.RE_PROB, "probability of random erasing")
     re_scale: tuple[float, ...] = option(legal.RE_SCALE, "erased area / area of the image")
     re_ratio: tuple[float, ...] = option(legal.RE_RATIO, "width / height of the erased area")
-    re_value: int | str = option(legal.RE_VALUE, "what an erased pixel becomes")
+    re_value: int | str = option(legal.RE_VALUE, "value of erased pixels")
 
 
 _WEIGHTS = "use these weights: .ckpt (also MindCV's), .safetensors, .pth, .onnx, .mindir"
@@ -178,7 +180,7 @@ class Optim:
     opt: str = option("momentum", "optimizer", choices=tuple(OPTIMIZERS), fixed=_STATE)
     momentum: float = option(legal.MOMENTUM, f"momentum of {_MOMENTUM}")
     weight_decay: float = option(legal.WEIGHT_DECAY, "weight decay")
-    weight_decay_filter: str = option(legal.WEIGHT_DECAY_FILTER, "what does not decay")
+    weight_decay_filter: str = option(legal.WEIGHT_DECAY_FILTER, "parameters without weight decay")
     use_nesterov: bool = option(False, f"Nesterov's momentum ({_NESTEROV})", fixed=_STATE)
     betas: tuple[float, ...] = option(legal.BETAS, f"averaging rates of {_BETAS}")
     eps: float = option(legal.EPS, f"term in the denominator of {_EPS}")
@@ -206,8 +208,8 @@ class Schedule:
     )
 
 
-_RESUME = "continue the run in ckpt_save_dir; auto: or start it; or continue from this file or folder"
-_LOG_INTERVAL = "steps between progress lines; none: about one a minute, where no bar can be seen"
+_RESUME = "continue the run in ckpt_save_dir; auto: if there is one; or continue from this file or folder"
+_LOG_INTERVAL = "steps between progress lines; none: about one a minute, if no bar is shown"
 
 
 @dataclass(frozen=True)
@@ -222,9 +224,11 @@ class Train:
     )
     ckpt_save_interval: int = option(1, "epochs between checkpoints", minimum=1, **_FREE)
     ckpt_save_steps: int | None = option(
-        None, "batches between further checkpoints inside the epochs", minimum=1, **_FREE
+        None, "batches between additional checkpoints inside epochs", minimum=1, **_FREE
     )
-    keep_checkpoint_max: int = option(0, "newest epoch checkpoints kept beside best and last", minimum=0, **_FREE)
+    keep_checkpoint_max: int = option(
+        0, "newest epoch checkpoints kept in addition to best and last", minimum=0, **_FREE
+    )
     log_interval: int | None = option(None, _LOG_INTERVAL, minimum=1, **_FREE)
     clip_grad: bool = option(False, "clip the global norm of the gradient to clip_value")
     clip_value: float = option(15.0, "largest global norm of the gradient", above=0)
@@ -233,11 +237,11 @@ class Train:
     resume: bool | str = option(False, _RESUME, is_path=True, **_COMMAND)
     resume_opt: bool = option(False, "MindCV's spelling: with ckpt_path, what resume does with that file", **_COMMAND)
     on_nan: Literal["stop", "skip", "rollback"] = option(
-        "stop", "what follows a NaN or infinite loss or gradient", **_FREE
+        "stop", "reaction to a NaN or infinite loss or gradient", **_FREE
     )
-    nan_limit: int = option(20, "most steps that on_nan=skip or rollback may cost", minimum=1, **_FREE)
+    nan_limit: int = option(20, "largest number of steps lost to on_nan=skip or rollback", minimum=1, **_FREE)
     on_save_error: Literal["stop", "continue"] = option(
-        "stop", "what follows when a checkpoint cannot be written", **_FREE
+        "stop", "reaction to a checkpoint that cannot be written", **_FREE
     )
 
 
@@ -248,7 +252,7 @@ class Files:
     images: tuple[str, ...] = option(
         (), "images, folders, and patterns such as 'photos/**/*.jpg'", scripts=("infer",), is_path=True
     )
-    topk: int = option(5, "classes named for each image", minimum=1, scripts=("infer",))
+    topk: int = option(5, "classes listed for each image", minimum=1, scripts=("infer",))
     output: str = option(
         "",
         "infer: .csv or .json; export: .onnx or .mindir; convert: .ckpt",

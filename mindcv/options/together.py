@@ -1,7 +1,7 @@
-"""Options that depend on one another: what gives way where two contradict each other, and what has no effect.
+"""Options that depend on one another: which gives way in a contradiction, and which has no effect.
 
-A default, a preset, a checkpoint or a recipe must not refuse what the user asked for: of two values that contradict
-each other, the one of the lower layer gives way, and a notice says so. Within one layer, or where no value would make
+A default, a preset, a checkpoint or a recipe must not block the user's own values: of two that contradict each
+other, the one from the lower layer gives way, with a notice. Within one layer, or where no value would make
 sense, the contradiction is an error.
 """
 
@@ -20,9 +20,9 @@ from mindcv.paths import is_exported
 from mindcv.registry import Registry
 from mindcv.scheduler.factory import SCHEDULERS, check_schedule, first_drop
 
-# Options that mean something for one value of another option only, and nothing for the next.
+# Options whose values belong to one value of another option.
 _OWNED = {"dataset": "num_classes train_split val_split data_dir", "scheduler": "decay_epochs"}
-# What a shortened warmup leaves to the rest of the training.
+# A shortened warmup is one part in this many of the training.
 _WARMUP_SHARE = 10
 
 
@@ -35,7 +35,7 @@ class Layers:
         sources: key -> where it is from, for messages.
         ranks: key -> number of its layer; a higher one wins. 0: the default.
         earlier: key -> the values that it had in lower layers, lowest first, each with its rank.
-        notices: what gave way.
+        notices: one for each value that gave way.
     """
 
     values: dict[str, Any]
@@ -57,7 +57,7 @@ class Layers:
         self.earlier[key].append((rank, value))
 
     def gives_way(self, key: str, value: Any, *others: str) -> bool:
-        """Replace the value of `key` if it is of a lower layer than that of one of the others; whether it was."""
+        """Replace the value of `key` if one of the others is from a higher layer; returns whether that was so."""
         winner = max(others, key=lambda other: self.ranks[other])
         if self.ranks[key] >= self.ranks[winner]:
             return False
@@ -68,7 +68,7 @@ class Layers:
 
 
 def settle(layers: Layers, options: Mapping[str, Option], prog: str) -> None:
-    """Have lower layers give way to higher ones, and put `resume` in the place of MindCV's `resume_opt`.
+    """Let lower layers give way to higher ones, and replace MindCV's `resume_opt` by `resume`.
 
     Raises:
         ValueError: for values of one layer that contradict each other.
@@ -77,7 +77,7 @@ def settle(layers: Layers, options: Mapping[str, Option], prog: str) -> None:
     if prog in options["num_parallel_workers"].scripts:
         _settle_cores(layers)
     for key in ("mean", "std"):
-        # The average of the three is used. By value, since in a file that `save` wrote nothing is a default.
+        # The average of the three is used. Compared by value: in a file written by `save` nothing is a default.
         grey_default = layers["in_channels"] == 1 and layers[key] == options[key].default
         if len(layers[key]) == layers["in_channels"] or grey_default:
             continue
@@ -96,7 +96,7 @@ def settle(layers: Layers, options: Mapping[str, Option], prog: str) -> None:
 
 
 def _settle_owned(layers: Layers, options: Mapping[str, Option]) -> None:
-    """What a lower layer says about its own data set or schedule does not bind another one."""
+    """Drop values that a lower layer gave for another data set or schedule."""
     for owner, keys in _OWNED.items():
         yielding = []
         for key in keys.split():
@@ -114,7 +114,7 @@ def _settle_owned(layers: Layers, options: Mapping[str, Option]) -> None:
 
 
 def _settle_cores(layers: Layers) -> None:
-    """More threads than cores, which MindData refuses, are an error only if this command asked for them."""
+    """More threads than cores, which MindData refuses, are an error only if set on the command line."""
     wanted, cores = layers["num_parallel_workers"], os.cpu_count() or 1
     if not wanted or wanted <= cores:
         return
@@ -131,7 +131,7 @@ def _settle_resume(layers: Layers) -> None:
         return
     if values["resume"] or not values["ckpt_path"]:
         said = layers.said("resume_opt")
-        raise ValueError(f"{said} needs ckpt_path, the checkpoint to go on from, and no resume beside it")
+        raise ValueError(f"{said} needs ckpt_path, the checkpoint to resume, and no resume besides")
     values["resume"], values["resume_opt"], values["ckpt_path"] = values["ckpt_path"], False, ""
     layers.sources["resume"], layers.sources["ckpt_path"] = layers.sources["ckpt_path"], "default"
 
@@ -160,7 +160,7 @@ def _settle_optimizer(layers: Layers) -> None:
 
 
 def small_batch_notice(data: Data, source: str, num_images: int) -> str:
-    """A notice if drop_remainder gives way because it would leave no batch at all, or nothing.
+    """A notice if drop_remainder gives way because it would leave no batch; else an empty text.
 
     Args:
         data: the options of the data.
@@ -216,10 +216,10 @@ IDLE_IN = {"infer": ("seed",), "export": ("seed",), "convert": ("seed", "mode", 
 
 
 def remarks(layers: Layers, options: Mapping[str, Option], prog: str, recipes: Collection[str]) -> list[str]:
-    """What is legal, but perhaps not what was meant.
+    """Remarks on values that are legal, but perhaps not intended.
 
     An option without effect has a line of its own if it is on the command line; those of a recipe have one together,
-    and only if they are no defaults.
+    and only if they are not defaults.
 
     Args:
         recipes: the sources that are recipes.

@@ -30,7 +30,7 @@ def read_yaml(path: str, shown: str) -> list[Setting]:
     """The settings of a file, after those of its `base:` files. `shown` is the path for messages.
 
     Raises:
-        ValueError: if one of these files is missing, is not such a file, or builds on itself; or if they are too many.
+        ValueError: if a file is missing, is not a recipe or builds on itself, or if there are too many.
     """
     return _read(path, shown, (), [])
 
@@ -70,7 +70,7 @@ def _read(path: str, shown: str, chain: tuple[str, ...], files: list[str]) -> li
 
 
 def write_yaml(path: str | os.PathLike[str], groups: Mapping[str, Mapping[str, Any]]) -> None:
-    """Writes a file that `read_yaml` reads: each group of values below its title, a comment."""
+    """Write a file that `read_yaml` reads: each group of values below its title, a comment."""
     os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
     with replacing(path) as temporary, temporary.open("w", encoding="utf-8") as file:
         for title, values in groups.items():

@@ -125,7 +125,7 @@ def _multi_step_decay(
 
 
 def first_drop(values: Mapping[str, Any]) -> tuple[str, float]:
-    """The option that says when the learning rate drops first, and the epoch, or infinity if it never drops."""
+    """The option that sets the first drop of the learning rate, and its epoch; infinity if there is no drop."""
     if values["scheduler"] == "step_decay":
         return "decay_epochs", values["decay_epochs"] or math.inf
     milestones = values["multi_step_decay_milestones"] if values["scheduler"] == "multi_step_decay" else ()
@@ -133,9 +133,9 @@ def first_drop(values: Mapping[str, Any]) -> tuple[str, float]:
 
 
 def check_schedule(values: Mapping[str, Any], said: Callable[[str], str], updates_per_epoch: int = 0) -> None:
-    """Raise ValueError, with the words of `said` for values, if options of a schedule contradict each other.
+    """Raise ValueError if options of a schedule contradict each other; `said` formats a value for the message.
 
-    `updates_per_epoch` is 0 where it is not yet known.
+    `updates_per_epoch` is 0 if it is not yet known.
     """
     if values["warmup_epochs"] >= values["epoch_size"]:
         raise ValueError(f"{said('warmup_epochs')} leaves nothing of {said('epoch_size')}: it must be smaller")
@@ -143,8 +143,8 @@ def check_schedule(values: Mapping[str, Any], said: Callable[[str], str], update
         raise ValueError(f"{said('min_lr')} is above {said('lr')}: it must not be")
     if values["scheduler"] == "step_decay" and values["decay_epochs"] is None:
         raise ValueError(f"{said('scheduler')} needs decay_epochs, the number of epochs between two drops")
-    # A drop inside the warmup would make the rate climb towards lr and jump down at once: never what was meant. Counted
-    # in updates, so that the first one after a warmup of fractional length is made at lr.
+    # With a drop inside the warmup the rate would rise towards lr and fall at once. Counted in updates, so that the
+    # first one after a warmup of fractional length is made at lr.
     drops, first = first_drop(values)
     updates = updates_per_epoch or 1
     warmup = values["warmup_epochs"] * updates

@@ -40,7 +40,7 @@ def cosine_decay(update: int, num_updates: int, start: float, end: float) -> flo
 
 
 def step_decay(epoch: float, start: float, decay_epochs: float, decay_rate: float) -> float:
-    """`start` times `decay_rate` for every `decay_epochs` epochs that are over.
+    """`start` times `decay_rate` for every `decay_epochs` completed epochs.
 
     Args:
         epoch: position in the run in epochs, from 0; may be fractional.

@@ -1,4 +1,4 @@
-"""A graph from the cache is the one that would have been compiled; no state of the cache harms a run."""
+"""Graphs from the cache give the same results as compiled ones, and no state of the cache breaks a run."""
 
 import functools
 import json
@@ -26,7 +26,7 @@ GRAPH = bytes(range(256)) * 40
 
 
 class Program:
-    """programs/train_and_evaluate.py in a process of its own, in this folder and with this cache folder."""
+    """programs/train_and_evaluate.py in its own process, in this folder and with this cache folder."""
 
     def __init__(self, graphs, folder):
         line, pipe = programs.command("train_and_evaluate", graphs), subprocess.PIPE
@@ -39,7 +39,7 @@ class Program:
         return json.loads(out.splitlines()[-1])
 
 
-def test_a_reused_graph_computes_the_same_bits_and_damage_or_company_changes_nothing(tmp_path):
+def test_reused_graphs_give_identical_results_despite_damage_and_concurrent_starts(tmp_path):
     folder = tmp_path / "graphs"
     start = functools.partial(Program, folder=tmp_path)
     plain, *together = (start(""), start(folder), start(folder))
@@ -51,13 +51,13 @@ def test_a_reused_graph_computes_the_same_bits_and_damage_or_company_changes_not
     files = sorted(folder.glob("*.graph"))
     graphs = len(files)  # training step, evaluation of five sizes
     assert graphs == 6
-    assert sorted(folder.iterdir()) == files, "something half written is left"
+    assert sorted(folder.iterdir()) == files, "a partly written file is left"
 
     again = start(folder).result()
     assert {name: again[name] for name in expected} == expected
     assert again["reused"] == graphs
 
-    # The first graph of the next start is whole, so that the others are asked for, too.
+    # The first graph of the next start is intact, so that the others are looked up as well.
     by_use = sorted(files, key=lambda path: path.stat().st_mtime_ns)
     whole = [path.read_bytes() for path in by_use]
     by_use[1].write_bytes(whole[1][: len(whole[1]) // 2])
@@ -68,10 +68,10 @@ def test_a_reused_graph_computes_the_same_bits_and_damage_or_company_changes_not
     damaged = start(folder).result()
     assert {name: damaged[name] for name in expected} == expected
     assert damaged["reused"] == 1
-    assert sorted(folder.glob("*.graph")) == files, "compiled anew and kept"
+    assert sorted(folder.glob("*.graph")) == files, "compiled again and kept"
 
 
-def test_a_store_gives_back_what_it_was_given(tmp_path):
+def test_the_store_returns_the_graph_that_was_written(tmp_path):
     store = GraphStore(tmp_path / "new" / "graphs")
     assert store.folder.stat().st_mode & 0o777 == 0o700
     assert store.read(KEY) is None
@@ -98,7 +98,7 @@ def test_a_store_gives_back_what_it_was_given(tmp_path):
         ),
     ],
 )
-def test_a_damaged_graph_is_none_and_is_removed(tmp_path, damage):
+def test_a_damaged_graph_reads_as_none_and_is_removed(tmp_path, damage):
     store = GraphStore(tmp_path)
     store.write(KEY, GRAPH)
     path = tmp_path / f"{KEY}.graph"
@@ -107,7 +107,7 @@ def test_a_damaged_graph_is_none_and_is_removed(tmp_path, damage):
     assert not path.exists()
 
 
-def test_a_graph_under_another_name_or_behind_a_link_or_of_somebody_else_is_none(tmp_path, monkeypatch):
+def test_a_renamed_linked_or_foreign_graph_reads_as_none(tmp_path, monkeypatch):
     store = GraphStore(tmp_path)
     store.write(KEY, GRAPH)
     (tmp_path / f"{KEY}.graph").rename(tmp_path / f"{OTHER}.graph")
@@ -123,7 +123,7 @@ def test_a_graph_under_another_name_or_behind_a_link_or_of_somebody_else_is_none
     assert store.read(KEY) is None
 
 
-def test_the_least_recently_used_make_room(tmp_path):
+def test_the_least_recently_used_graphs_are_evicted(tmp_path):
     store = GraphStore(tmp_path, max_bytes=3 * 1100)
     for index, key in enumerate("abc"):
         store.write(key, bytes(1000))
@@ -131,11 +131,11 @@ def test_the_least_recently_used_make_room(tmp_path):
     assert store.read("a") is not None  # which makes it the most recently used
     store.write("d", bytes(1000))
     assert sorted(path.stem for path in tmp_path.iterdir()) == ["a", "c", "d"]
-    store.write("e", bytes(10**6))  # more than fits: alone, and it stays
+    store.write("e", bytes(10**6))  # larger than the limit: kept alone
     assert sorted(path.stem for path in tmp_path.iterdir()) == ["e"]
 
 
-def test_what_a_killed_process_left_is_removed_after_an_hour(tmp_path):
+def test_files_of_a_killed_process_are_removed_after_an_hour(tmp_path):
     old, young = tmp_path / ".new-1", tmp_path / ".new-2"
     for path in (old, young):
         path.write_bytes(b"half")
@@ -158,7 +158,7 @@ def test_a_full_disk_leaves_the_old_graph_and_nothing_else(tmp_path, monkeypatch
     assert len([*tmp_path.iterdir()]) == 1
 
 
-def test_a_graph_that_is_cut_off_is_not_whole():
+def test_a_truncated_graph_is_incomplete():
     message = b"\x0a\x03abc\x10\x96\x01\x1a" + bytes([200, 1]) + bytes(200)
     assert _is_whole(message)
     whole = [length for length in range(len(message)) if _is_whole(message[:length])]
@@ -167,7 +167,7 @@ def test_a_graph_that_is_cut_off_is_not_whole():
 
 @pytest.fixture
 def tried(monkeypatch):
-    """Graph mode, and a process that may use the cache, whatever happened to it before."""
+    """Graph mode, and a process in which the cache is usable again."""
     setup_runtime(mode=0, device_target="CPU")
     monkeypatch.setattr(_GraphCache, "is_broken", False)
 
@@ -211,15 +211,15 @@ def test_three_epochs_with_validation_compile_two_graphs(before, tiny_network, t
     assert len([*tmp_path.glob("*.graph")]) == 2
 
 
-@pytest.mark.parametrize("obstacle", ["a file", "open to others", "of somebody else"])
-def test_a_folder_that_cannot_be_trusted_costs_one_line_and_no_run(obstacle, tmp_path, tried, caplog, monkeypatch):
+@pytest.mark.parametrize("obstacle", ["a file", "open to others", "of another user"])
+def test_an_untrusted_folder_logs_one_line_and_the_run_continues(obstacle, tmp_path, tried, caplog, monkeypatch):
     folder = tmp_path / "graphs"
     if obstacle == "a file":
         folder.write_text("")
     else:
         folder.mkdir()
         folder.chmod(0o777 if obstacle == "open to others" else 0o700)
-    if obstacle == "of somebody else":
+    if obstacle == "of another user":
         monkeypatch.setattr("os.geteuid", lambda: 12345)
     with compiled_graphs_kept(folder, described_by={}):
         for size in (1, 2):
@@ -228,7 +228,7 @@ def test_a_folder_that_cannot_be_trusted_costs_one_line_and_no_run(obstacle, tmp
     assert "not kept" in caplog.text and str(folder) in caplog.text
 
 
-def test_a_cell_that_does_not_compile_says_so_and_the_next_one_works(tmp_path, tried):
+def test_a_failed_compilation_raises_and_the_next_cell_compiles(tmp_path, tried):
     class Wrong(nn.Cell):
         def construct(self, x):
             return x + self.missing
@@ -240,7 +240,7 @@ def test_a_cell_that_does_not_compile_says_so_and_the_next_one_works(tmp_path, t
     assert len([*tmp_path.iterdir()]) == 1
 
 
-def test_nothing_is_kept_where_nothing_may_be(tmp_path, tried, monkeypatch):
+def test_no_graph_is_kept_without_a_folder_off_a_cpu_or_in_pynative_mode(tmp_path, tried, monkeypatch):
     def run():
         return nn.ReLU()(Tensor([3.0])).asnumpy()
 

@@ -1,4 +1,4 @@
-"""Whatever determines a compiled graph changes its key; what cannot be described gets none."""
+"""Everything that determines a compiled graph changes its key; undescribable objects get none."""
 
 import functools
 import types
@@ -11,7 +11,8 @@ from mindspore import Parameter, Tensor, nn, ops
 from mindcv.compile_cache import key as key_module
 from mindcv.compile_cache.key import Undescribable, check_sources, graph_key
 from mindcv.engine import TrainStep
-from mindcv.loss import CrossEntropy, create_loss
+from mindcv.loss import create_loss
+from mindcv.loss.cross_entropy import CrossEntropy
 from mindcv.models import fold_batch_norm, freeze
 from mindcv.optim import create_optimizer
 from mindcv.runtime import setup_runtime
@@ -84,11 +85,11 @@ def test_the_same_network_built_again_has_the_same_keys(keys):
     ],
     ids=str,
 )
-def test_a_changed_option_changes_the_keys_of_what_it_shapes(keys, options, parts):
+def test_a_changed_option_changes_the_keys_of_the_graphs_it_affects(keys, options, parts):
     assert set(parts.split()) <= changed(keys(), keys(**options))
 
 
-def test_rates_that_are_baked_in_change_the_key(keys):
+def test_learning_rates_baked_into_the_graph_change_the_key(keys):
     dropping = [keys(network={"drop_path_rate": rate, "drop_rate": rate}) for rate in (0.2, 0.3)]
     assert "train" in changed(*dropping)
     for first, second in (
@@ -129,7 +130,6 @@ def test_the_seed_the_mode_the_version_and_the_environment_change_every_key(tiny
         patch.setattr(type(network), "construct", lambda self, x: x)
         note("a method that was replaced")
     with monkeypatch.context() as patch:
-        patch.setattr("mindcv.models.resnet.global_average", lambda x: x.mean((2, 3)))
         note("a function that was replaced")
     with monkeypatch.context() as patch:
         patch.setattr("mindcv.models.resnet.Bottleneck.expansion", 5)
@@ -145,7 +145,7 @@ def test_the_seed_the_mode_the_version_and_the_environment_change_every_key(tiny
     assert len(set(everything.values())) == len(everything), everything
 
 
-def test_a_changed_source_changes_the_key_and_one_changed_since_the_start_has_none(tmp_path, monkeypatch):
+def test_a_changed_source_changes_the_key_and_a_change_since_the_start_is_an_error(tmp_path, monkeypatch):
     package = tmp_path / "package"
     package.mkdir()
     source = package / "layers.py"
@@ -194,7 +194,7 @@ VALUES = (
 )  # fmt: skip
 
 
-def test_no_two_attributes_have_the_same_key():
+def test_different_attributes_have_different_keys():
     tensors = [Tensor(1.0), Tensor(2.0), Tensor(1.0, ms.float16), Tensor([1.0]), Tensor([[1.0]]), Tensor(1)]
     cells = [holder(value) for value in (*VALUES, *tensors)]
     for name, grad in (("p", True), ("q", True), ("p", False)):
@@ -244,7 +244,7 @@ class _IntLike(int):
         lambda: [Parameter(Tensor([1.0]), name="not registered")],
     ],
 )
-def test_what_cannot_be_described_has_no_key(make):
+def test_undescribable_attributes_have_no_key(make):
     value = make()
     with pytest.raises(Undescribable):
         graph_key({}, holder(value), (images(),))
@@ -252,7 +252,7 @@ def test_what_cannot_be_described_has_no_key(make):
         value.close()
 
 
-def test_a_container_of_itself_has_no_key():
+def test_a_container_that_contains_itself_has_no_key():
     value = []
     value.append(value)
     with pytest.raises(Undescribable, match="contains itself"):
@@ -269,7 +269,7 @@ def test_a_cell_that_is_not_of_this_package_or_mindspore_has_no_key(tiny_network
         graph_key({}, network, (images(),))
 
 
-def test_a_loss_of_the_user_has_no_key(tiny_network):
+def test_a_user_defined_loss_has_no_key(tiny_network):
     network = tiny_network()
     step = TrainStep(network, lambda logits, labels: logits.mean(), create_optimizer(network, lr=0.1))
     labels = Tensor(np.zeros(4, np.int32))
@@ -291,8 +291,8 @@ def test_open_shapes_have_no_key():
         graph_key({}, cell, (images(),))
 
 
-def test_a_network_that_was_changed_since_it_was_built_has_another_key(tiny_network):
-    """The caller's description is the same."""
+def test_changing_a_built_network_changes_the_key(tiny_network):
+    """The caller's description stays the same."""
 
     def key(change):
         network = tiny_network(drop_rate=0.2)
@@ -325,7 +325,7 @@ def test_a_network_that_was_changed_since_it_was_built_has_another_key(tiny_netw
 
 
 def test_calls_do_not_change_the_key(tiny_network):
-    """MindSpore notes in a Cell that was called what the call was about."""
+    """MindSpore records calls in a Cell's attributes."""
     network = tiny_network().set_train(False)
     before = graph_key({}, network, (images(side=8),))
     network(images(side=8))

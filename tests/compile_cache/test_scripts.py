@@ -1,4 +1,4 @@
-"""What the scripts say of their graphs: each option counts or cannot change a graph, and a second start finds all."""
+"""The graph keys of the scripts: every option counts or cannot change a graph, and a second start reuses all."""
 
 import json
 import os
@@ -29,12 +29,12 @@ COUNTED = {
 }
 
 
-def test_options_that_count_are_these():
+def test_the_options_in_the_key_are_these():
     assert {option.name for option in config.OPTIONS.values() if option.in_graph} == COUNTED
 
 
 def another(value):
-    """A value that the option does not have now."""
+    """A value other than the present one."""
     return not value if isinstance(value, bool) else (value, "other")
 
 
@@ -63,7 +63,7 @@ def test_the_network_its_variant_and_its_classes_change_the_key(tiny_model):
     assert len(keys) == len(networks)
 
 
-def test_a_second_start_reuses_every_graph_and_computes_the_same_bits(tmp_path):
+def test_a_second_start_reuses_every_graph_with_identical_results(tmp_path):
     graphs = tmp_path / "cache" / "graphs"
     Image.fromarray(np.zeros((16, 16, 3), np.uint8)).save(tmp_path / "image.png")
     environment = os.environ | programs.ENVIRONMENT
@@ -88,7 +88,7 @@ def test_a_second_start_reuses_every_graph_and_computes_the_same_bits(tmp_path):
     assert train("first") == (0, 2)
     assert train("second") == (2, 0)
     assert weights("second") == weights("first")
-    # Learning rates are an input of the step; augmentation is none of a graph's business.
+    # Learning rates are an input of the step; augmentation does not affect graphs.
     changed = ("--lr=0.02", "--hflip=0.5")
     assert train("changed", *changed) == (2, 0)
     train("without", *changed, "--no-compile_cache")

@@ -263,5 +263,5 @@ def test_a_missing_best_checkpoint_is_rewritten_at_its_epoch(tmp_path, tiny_netw
     store.best.unlink()
     store.last.unlink()  # so that the run resumes from the end of epoch 1
     progress, remarks = resume_newest(state, store)
-    assert (progress.epoch, progress.best_top1) == (1, 60.0) and "it is there again" in remarks[0]
+    assert (progress.epoch, progress.best_top1) == (1, 60.0) and "has been restored from" in remarks[0]
     assert_equal(read_checkpoint(store.best).weights, weights)

@@ -17,7 +17,7 @@ def random_network():
 
 @pytest.fixture
 def pynative():
-    """For tests of what the mode does not change: the network beside the file needs no compiling."""
+    """Pynative mode, for tests that do not depend on the mode: the network is not compiled."""
     setup_runtime(mode=1, device_target="CPU")
     yield
     ms.set_context(mode=ms.GRAPH_MODE)

@@ -1,4 +1,4 @@
-"""What an exported file says about itself: written by appending, read by any protobuf reader, sealed."""
+"""The description in an exported file: appended, readable by any protobuf reader, protected by a checksum."""
 
 import onnx
 import pytest
@@ -26,7 +26,7 @@ def test_info_round_trips(model_file):
     assert read_info(model_file) == INFO
 
 
-def test_other_readers_find_the_entries_and_the_rest_is_untouched(model_file):
+def test_other_protobuf_readers_find_the_entries_and_the_original_bytes(model_file):
     before = ModelProto.FromString(model_file.read_bytes())
     append_info(model_file, INFO)
     after = ModelProto.FromString(model_file.read_bytes())
@@ -49,7 +49,7 @@ def test_onnx_reads_the_same_entries(tmp_path):
 
 
 @pytest.mark.parametrize("position", [0.1, 0.5, 0.93, 0.99])
-def test_a_changed_byte_is_noticed(model_file, position):
+def test_a_changed_byte_is_detected(model_file, position):
     append_info(model_file, INFO)
     content = bytearray(model_file.read_bytes())
     content[int(position * len(content))] ^= 1
@@ -58,7 +58,7 @@ def test_a_changed_byte_is_noticed(model_file, position):
         read_info(model_file)
 
 
-def test_no_cut_goes_unnoticed(model_file):
+def test_every_truncation_is_detected(model_file):
     whole = model_file.stat().st_size
     append_info(model_file, INFO)
     content = model_file.read_bytes()
@@ -72,7 +72,7 @@ def test_no_cut_goes_unnoticed(model_file):
         else:
             unnoticed.append(length)
     assert not unnoticed
-    model_file.write_bytes(content[:whole])  # cut exactly before the entries it is a file that says nothing
+    model_file.write_bytes(content[:whole])  # cut exactly before the entries, it is a file without description
     assert read_info(model_file) == {}
 
 
@@ -84,12 +84,12 @@ def test_other_files_are_refused(tmp_path, content):
         read_info(path)
 
 
-def test_a_missing_file_names_the_nearest(model_file):
+def test_a_missing_file_error_suggests_the_nearest_name(model_file):
     with pytest.raises(ValueError, match=r"no file .*Did you mean .*network\.mindir"):
         read_info(model_file.with_name("netwrk.mindir"))
 
 
-def test_empty_files_and_other_endings_are_refused(tmp_path):
+def test_empty_files_and_other_suffixes_are_rejected(tmp_path):
     (tmp_path / "a.onnx").touch()
     with pytest.raises(ValueError, match=r"a\.onnx is empty"):
         read_info(tmp_path / "a.onnx")

@@ -1,4 +1,4 @@
-"""Every network exports to both formats, and only a file that computes the same is kept."""
+"""Every network exports to both formats, and only a file with the same logits is kept."""
 
 import gc
 import sys
@@ -21,7 +21,7 @@ from mindcv.runtime import setup_runtime
 FORMAT = pytest.mark.parametrize("suffix", [".onnx", ".mindir"])
 INFO = {"model": {"model": "tiny_sknet", "in_channels": 3}, "class_names": [f"class {k}" for k in range(10)]}
 ONE_BLOCK = {"layers": (1,), "planes": (16,)}
-# Two blocks with what the full networks have; 256 planes send 1x1 convolutions through their matrix product.
+# Two blocks with all parts of the full networks; with 256 planes 1x1 convolutions use their matrix product.
 SHORT = {"layers": (1, 1), "planes": (64, 256)}
 NETWORKS = {"tiny_sknet": {}, "resnet18": SHORT, "skresnet50d": SHORT, "seresnext50_32x4d": SHORT}
 CASES = [
@@ -32,7 +32,7 @@ CASES = [
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case[0]}{case[1]}{' folded' * case[2]}")
-def test_the_file_computes_what_the_network_does(tiny_model, random_network, tmp_path, capfd, case):
+def test_the_exported_file_gives_the_networks_logits(tiny_model, random_network, tmp_path, capfd, case):
     setup_runtime(mode=0, device_target="CPU")
     name, suffix, fold_bn = case
     build = partial(random_network, name, **NETWORKS[name])
@@ -46,7 +46,7 @@ def test_the_file_computes_what_the_network_does(tiny_model, random_network, tmp
 
 
 @pytest.mark.parametrize("name, suffix", [("tiny_sknet", ".onnx"), ("skresnet50d", ".mindir")])
-def test_a_process_in_pynative_mode_exports_the_same(pynative, tiny_model, random_network, tmp_path, name, suffix):
+def test_exporting_in_pynative_mode_gives_equal_logits(pynative, tiny_model, random_network, tmp_path, name, suffix):
     build = partial(random_network, name, **NETWORKS[name])
     path = tmp_path / f"network{suffix}"
     assert export_network(build, path, input_size=(3, 25, 24), info=INFO, fold_bn=True).difference < 1e-5
@@ -87,7 +87,7 @@ def test_grey_images_and_many_classes_export(pynative, random_network, tmp_path,
         assert ExportedNetwork(tmp_path / name)(Tensor(np.zeros((2, 1, 8, 8), np.float32))).shape == (2, 37)
 
 
-def test_exporting_leaves_a_live_network_alone(mode, random_network, tmp_path, tiny_model):
+def test_exporting_does_not_change_a_network_in_use(mode, random_network, tmp_path, tiny_model):
     live = random_network(tiny_model, **ONE_BLOCK)
     images = Tensor(np.random.default_rng(1).standard_normal((2, 3, 16, 16)).astype(np.float32))
     before = live(images).asnumpy()
@@ -102,7 +102,7 @@ def test_exporting_leaves_a_live_network_alone(mode, random_network, tmp_path, t
 
 
 @FORMAT
-def test_a_file_that_differs_is_not_kept_and_the_old_one_stays(pynative, random_network, tmp_path, tiny_model, suffix):
+def test_a_file_that_fails_verification_is_not_kept(pynative, random_network, tmp_path, tiny_model, suffix):
     path = tmp_path / f"network{suffix}"
     path.write_bytes(b"what was there before")
     seeds = iter([1, 2])
@@ -118,7 +118,7 @@ def test_a_file_that_differs_is_not_kept_and_the_old_one_stays(pynative, random_
     assert [p.name for p in tmp_path.iterdir()] == [path.name]
 
 
-def test_verifying_notices_nan_and_another_number_of_classes(pynative, random_network, tmp_path, tiny_model):
+def test_verification_detects_nan_and_a_different_number_of_classes(pynative, random_network, tmp_path, tiny_model):
     path = tmp_path / "network.onnx"
     export_network(partial(random_network, tiny_model, **ONE_BLOCK), path, input_size=(3, 16, 16), info={})
     shape = (None, 3, 16, 16)
@@ -134,13 +134,13 @@ def test_verifying_notices_nan_and_another_number_of_classes(pynative, random_ne
 @pytest.mark.parametrize(
     "options", [{"padding": 2}, {"padding": (1, 0)}, {"padding": 1, "ceil_mode": True}, {"padding": 1, "dilation": 2}]
 )
-def test_padded_poolings_without_an_exportable_form_are_refused(pynative, tmp_path, options):
+def test_padded_poolings_without_an_exportable_form_are_rejected(pynative, tmp_path, options):
     build = lambda: nn.SequentialCell([nn.MaxPool2d(5, 2, pad_mode="pad", **options)])  # noqa: E731
     with pytest.raises(ValueError, match=r"MaxPool2d.*cannot be exported.*only those with padding=1"):
         export_network(build, tmp_path / "a.mindir", input_size=(3, 16, 16), info={})
 
 
-def test_forms_for_a_cpu_are_refused_and_the_message_says_how_to_build(pynative, random_network, tmp_path, tiny_model):
+def test_cpu_forms_are_rejected_and_the_message_says_how_to_build(pynative, random_network, tmp_path, tiny_model):
     build = partial(random_network, tiny_model, device_forms=True, **ONE_BLOCK)
     with pytest.raises(ValueError, match=r"Conv2d computes on a CPU only.*create_model\(\.\.\., device_forms=False\)"):
         export_network(build, tmp_path / "a.mindir", input_size=(3, 16, 16), info={})
@@ -151,20 +151,20 @@ class Unexportable(nn.Cell):
         return ops.pad(x, (1, 1)).sum((2, 3))
 
 
-def test_an_operator_that_onnx_lacks_is_named(pynative, tmp_path):
+def test_the_error_names_an_operator_that_onnx_lacks(pynative, tmp_path):
     path = tmp_path / "network.onnx"
     with pytest.raises(ValueError, match=r"cannot be exported to \.onnx: .*PadV3"):
         export_network(Unexportable, path, input_size=(3, 8, 8), info={})
     assert not list(tmp_path.iterdir())
 
 
-def test_other_endings_are_refused(tmp_path):
+def test_other_suffixes_are_rejected(tmp_path):
     with pytest.raises(ValueError, match=r"must be a file named \*\.onnx or \*\.mindir"):
         export_network(Unexportable, tmp_path / "a.air", input_size=(3, 8, 8), info={})
 
 
 @pytest.mark.parametrize("package", ["onnx", "onnxruntime"])
-def test_a_missing_package_says_what_to_install(monkeypatch, tmp_path, package):
+def test_a_missing_package_error_says_what_to_install(monkeypatch, tmp_path, package):
     monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(ValueError, match=rf"need the package {package}.*pip install onnx onnxruntime \"numpy<2\""):
         export_network(Unexportable, tmp_path / "a.onnx", input_size=(3, 8, 8), info={})

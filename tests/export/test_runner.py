@@ -1,4 +1,4 @@
-"""An exported file takes a network's place in evaluation, and damage to it is a sentence."""
+"""An exported file replaces a network in evaluation, and damage is a one-line error."""
 
 import subprocess
 import sys
@@ -50,7 +50,7 @@ class Batches:
 
 
 @FORMAT
-def test_evaluation_gives_the_networks_result(mode, exported_file, random_network, tiny_model, suffix):
+def test_evaluating_the_file_gives_the_networks_result(mode, exported_file, random_network, tiny_model, suffix):
     network = ExportedNetwork(exported_file(suffix))
     live = random_network(tiny_model, **ONE_BLOCK)
     expected = live(Tensor(images(4))).asnumpy()
@@ -64,18 +64,18 @@ def test_evaluation_gives_the_networks_result(mode, exported_file, random_networ
 
 
 @FORMAT
-def test_a_file_of_one_batch_size_serves_any(pynative, exported_file, random_network, tiny_model, suffix):
+def test_a_file_with_a_fixed_batch_size_accepts_any_batch(pynative, exported_file, random_network, tiny_model, suffix):
     network = ExportedNetwork(exported_file(suffix, dynamic_batch=False))
     assert network.input_shape == (1, 3, 16, 16)
     expected = random_network(tiny_model, **ONE_BLOCK)(Tensor(images(5))).asnumpy()
-    network.input_shape = (2, 3, 16, 16)  # what a file for pairs would say
+    network.input_shape = (2, 3, 16, 16)  # as in a file for batches of two
     network.run, single = lambda pair: np.concatenate([single(pair[:1]), single(pair[1:])]), network.run
     actual = network(Tensor(images(5))).asnumpy()
     np.testing.assert_allclose(actual, expected, rtol=0, atol=1e-5 * np.abs(expected).max())
 
 
 @FORMAT
-def test_training_and_other_image_sizes_are_refused(pynative, exported_file, suffix):
+def test_training_and_other_image_sizes_are_rejected(pynative, exported_file, suffix):
     network = ExportedNetwork(exported_file(suffix))
     with pytest.raises(ValueError, match="exported network, which cannot be trained"):
         network.set_train()
@@ -86,7 +86,7 @@ def test_training_and_other_image_sizes_are_refused(pynative, exported_file, suf
 
 
 @FORMAT
-def test_damage_is_a_sentence(pynative, exported_file, suffix):
+def test_a_damaged_file_is_a_one_line_error(pynative, exported_file, suffix):
     path = exported_file(suffix)
     content = path.read_bytes()
     flipped = bytearray(content)
@@ -97,7 +97,7 @@ def test_damage_is_a_sentence(pynative, exported_file, suffix):
             ExportedNetwork(path)
 
 
-def test_a_mindir_without_description_is_refused(pynative, exported_file):
+def test_a_mindir_file_without_description_is_rejected(pynative, exported_file):
     path = exported_file(".mindir")
     message = ModelProto.FromString(path.read_bytes())
     message.user_info.clear()

@@ -84,7 +84,7 @@ def test_after_a_damaged_last_checkpoint_the_previous_one_is_used(way, stopped, 
     kept = None if way == "a dangling link" else sorted(p.read_bytes() for p in ([path] if path.is_file() else []))
     attempt = runner.train(command(folder, **OPTIONS), folder)
     assert attempt.code == 0, attempt.console
-    assert f"going on from the one before: {folder / f'{MODEL}-previous.ckpt'}" in attempt.console, attempt.console
+    assert f"resuming from the previous one: {folder / f'{MODEL}-previous.ckpt'}" in attempt.console, attempt.console
     aside = folder / f"{MODEL}-last.ckpt.damaged"
     assert aside.is_symlink() or aside.exists()
     if kept:

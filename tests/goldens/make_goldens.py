@@ -1,9 +1,9 @@
-"""Makes goldens.npz from timm: `python tests/goldens/make_goldens.py` in an environment with timm and PyTorch.
+"""Generates goldens.npz from timm: `python tests/goldens/make_goldens.py` in an environment with timm and PyTorch.
 
 The file in the repository was made with timm 1.0.31 and PyTorch 2.14.1 on a CPU (the shallow networks: 2.13.0).
 Everything is computed in float64 from the float32 weights and images of recipe.py, so that a difference is the error of
-the network compared, not of PyTorch.
-For each model, and for a shallow one of each kind of block (`recipe.KINDS`), the file holds, as `model/quantity`:
+the tested network, not of PyTorch. For each model, and for a shallow one of each kind of block (`recipe.KINDS`), the
+file holds, as `model/quantity`:
 
 - evaluation_logits (4, 10), and evaluation_features (5, 2): mean and standard deviation of the stem's and each
   stage's output;
@@ -13,7 +13,7 @@ For each model, and for a shallow one of each kind of block (`recipe.KINDS`), th
 - parameters (): the number of trainable ones with 1000 classes, an integer;
 - statistics (S, 2): the same of running_mean and running_var after that one training step's forward.
 
-Prints for each model how far PyTorch's own float32 is from that, the yardstick for the tests' tolerances.
+Prints the error of PyTorch's own float32 for each model, the reference for the tests' tolerances.
 """
 
 import numpy as np

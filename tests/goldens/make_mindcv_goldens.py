@@ -1,4 +1,4 @@
-"""Makes mindcv_goldens.npz from MindCV: `python tests/goldens/make_mindcv_goldens.py` in an environment with PyPI's
+"""Generates mindcv_goldens.npz from MindCV: `python tests/goldens/make_mindcv_goldens.py` in an environment with PyPI's
 mindcv, which must not have this project on its PYTHONPATH: both packages have the same name.
 
 The file in the repository was made with mindcv 0.3.0 and MindSpore 2.10.0 on a CPU, in float32 (set
@@ -6,7 +6,7 @@ ONEDNN_MAX_CPU_ISA=AVX2 where MindSpore's convolutions are slow). For each model
 `recipe.mindcv_images()` in evaluation, with the weights of `recipe.mindcv_weight`, and `model/names`, the names in the
 checkpoint that MindSpore writes of it, joined by spaces; of models that differ in depth only, those of one.
 
-Prints for each model how far Graph and Pynative mode are from each other: not at all, when the file was made.
+Prints the difference between Graph and Pynative mode for each model: zero when the file was made.
 """
 
 import os
@@ -53,4 +53,4 @@ def main() -> None:
 if __name__ == "__main__":
     main()
     sys.stdout.flush()
-    os._exit(0)  # MindSpore's cells complain when the interpreter takes them down
+    os._exit(0)  # MindSpore's cells raise errors at interpreter shutdown

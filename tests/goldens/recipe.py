@@ -1,5 +1,5 @@
 """Weights, images and labels of the goldens: NumPy only, a function of timm's parameter names, so that the peer's
-environment and the tests make the same ones without storing any.
+environment and the tests compute the same ones without storing any.
 """
 
 import math
@@ -13,13 +13,13 @@ GOLDENS = Path(__file__).parent / "goldens.npz"
 
 NUM_CLASSES = 10
 BATCH = 4
-# Odd sizes where a network halves by more than one kind of layer, so that a wrong padding or rounding shows.
+# Odd sizes if more than one kind of layer halves the maps, so that wrong padding or rounding shows.
 ODD_SIZED = ("skresnet18", "skresnet50d", "resnet18")
 # Gradients and running statistics are kept of these parameters only: the stem, one block with a projection, one
 # without, and the classifier.
 _KEPT = re.compile(r"(conv1|bn1|layer1\.0|layer3\.1|fc)\.")
 _KEPT_OF_SHALLOW = re.compile(r"(conv1|bn1|layer1\.0|layer2\.1|fc)\.")
-# Norms at the end of a residual branch (and, as names go, some in its middle): smaller, or deep networks explode.
+# Norms at the end of a residual branch (and, as names go, some in its middle): smaller, or deep networks diverge.
 _BRANCH_SIZES = {"2": 0.5, "3": 0.25}
 _BRANCH_END = re.compile(r"layer\d+\.\d+\.(?:bn|conv(?=[23]\.bn))([23])\.")
 
@@ -43,7 +43,7 @@ def weight(name: str, shape: tuple[int, ...]) -> np.ndarray:
         values = 0.1 * rng.standard_normal(shape)
     elif name.endswith("bias"):
         # Two to three standard deviations to either side: float32 and float64 must not disagree on which side of a
-        # ReLU's kink a value lies, because every such value moves all gradients by up to a per cent.
+        # ReLU's kink a value lies, because every such value changes all gradients by up to a per cent.
         values = rng.choice([-1.0, 1.0], shape) * rng.uniform(2.0, 3.0, shape) * size
     elif len(shape) == 1:
         values = rng.uniform(0.9, 1.1, shape) * size
@@ -53,7 +53,7 @@ def weight(name: str, shape: tuple[int, ...]) -> np.ndarray:
 
 
 def direction(name: str, shape: tuple[int, ...]) -> np.ndarray:
-    """A random direction (float64) on which a gradient or statistic is projected, to keep one number of it."""
+    """A random direction (float64) on which a gradient or statistic is projected to one number."""
     return _rng(f"direction of {name}").standard_normal(shape)
 
 
@@ -74,7 +74,7 @@ def labels() -> np.ndarray:
 
 
 def norm_and_projection(name: str, values: np.ndarray) -> tuple[float, float]:
-    """What the goldens keep of an array: its Euclidean norm, and its product with `direction`, of that size too."""
+    """The Euclidean norm of an array, and its product with `direction`, which is of that size too."""
     values = values.astype(np.float64).reshape(-1)
     return float(np.linalg.norm(values)), float(values @ direction(name, values.shape))
 
@@ -83,7 +83,7 @@ def mean_and_std(feature: np.ndarray) -> tuple[float, float]:
     return float(feature.mean(dtype=np.float64)), float(feature.std(dtype=np.float64))
 
 
-# The networks that timm has too: each has goldens, and timm's weights are in the catalog.
+# The networks that timm also has: each has goldens, and timm's weights are in the catalog.
 TIMM_MODELS = [
     "resnet18",
     "resnet34",
@@ -101,9 +101,9 @@ TIMM_MODELS = [
     "skresnet50d",
     "skresnext50_32x4d",
 ]
-# Networks that timm has the blocks of, with their numbers of blocks: goldens only.
+# Networks built from timm's blocks, with their numbers of blocks: goldens only.
 OF_TIMMS_BLOCKS = {"sknet26": (2, 2, 2, 2), "sknet101": (3, 4, 23, 3)}
-# One network of each kind of block, stem and shortcut, at a depth that has all of its layers: goldens under
+# One network of each kind of block, stem and shortcut, at a depth that contains all its layers: goldens under
 # `shallow(name)`. The others repeat these blocks.
 KINDS = [
     "resnet18",
@@ -127,14 +127,14 @@ def is_kept(model: str, parameter: str) -> bool:
 
 
 def shallow(name: str) -> str:
-    """What the goldens call the network of this kind with SHALLOW numbers of blocks."""
+    """The name in the goldens of the network of this kind with SHALLOW numbers of blocks."""
     return f"shallow {name}"
 
 
 # Every network that can be compared with timm's.
 COMPARED_WITH_TIMM = {*TIMM_MODELS, *OF_TIMMS_BLOCKS, *SAME_AS}
 
-# The networks that MindCV has too.
+# The networks that MindCV also has.
 MINDCV_MODELS = [
     "resnet18",
     "resnet34",

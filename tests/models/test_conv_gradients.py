@@ -1,4 +1,4 @@
-"""Convolutions with gradients of their own, held to MindSpore's."""
+"""Custom gradients of convolutions, compared with MindSpore's."""
 
 import numpy as np
 import pytest
@@ -40,13 +40,13 @@ def test_gradients_are_those_of_the_convolution(mode, shape):
         np.testing.assert_allclose(ours, expected, rtol=1e-4, atol=1e-4)
 
 
-def test_few_channels_in_a_group_take_the_gradient_of_a_merged_convolution():
+def test_groups_with_few_channels_use_the_gradient_of_a_merged_convolution():
     assert conv_form(conv2d(128, 128, 3, groups=32)).convolve.merged == 4
     assert conv_form(conv2d(256, 256, 3, groups=32)).convolve.merged == 1
     assert conv_form(conv2d(6, 6, 3, groups=3)).convolve.merged == 1  # three groups cannot be merged by four
 
 
 @pytest.mark.parametrize("options", [{"groups": 4, "stride": 2}, {"groups": 1}])
-def test_others_keep_those_of_mindspore(options):
+def test_other_convolutions_keep_mindspores_gradients(options):
     conv = conv_form(conv2d(16, 16, 3, **options))
     assert conv.convolve is conv.conv2d

@@ -1,4 +1,4 @@
-"""The forms of layers for a CPU compute what the textbook's do, with the same parameters; both modes."""
+"""The CPU forms of layers compute the same as the textbook layers, with the same parameters; both modes."""
 
 from functools import partial
 
@@ -12,7 +12,7 @@ from mindcv.models import create_model, optimize_for_cpu
 from mindcv.models.cpu import CPU_FORMS
 from mindcv.models.layers import SelectiveKernel
 
-# Two blocks with what the full networks have; with 256 planes the maps of 1x1 convolutions are joined.
+# Two blocks with all parts of the full networks; with 256 planes the maps of 1x1 convolutions are joined.
 SHORT = {"layers": (1, 1), "planes": (64, 256)}
 NETWORKS = {
     "skresnext50_32x4d": SHORT,
@@ -61,7 +61,7 @@ def test_logits_and_gradients_are_the_textbooks(mode, name, side):
 
 
 @NETWORK
-def test_the_forms_hold_the_parameters_of_the_layers_under_their_names_and_in_their_order(name):
+def test_the_forms_share_the_layers_parameters_with_the_same_names_and_order(name):
     network = create_model(name, num_classes=10, device_forms=False, **NETWORKS[name])
     before = [(parameter.name, id(parameter)) for parameter in network.get_parameters()]
     values = [parameter.asnumpy().copy() for parameter in network.get_parameters()]
@@ -71,7 +71,7 @@ def test_the_forms_hold_the_parameters_of_the_layers_under_their_names_and_in_th
         np.testing.assert_array_equal(parameter.asnumpy(), value)
 
 
-def test_every_form_is_in_use():
+def test_every_form_is_used_by_some_network():
     forms = (forms_in(create_model(name, **NETWORKS[name])) for name in NETWORKS)
     assert set().union(*forms) == set(CPU_FORMS)
 
@@ -86,7 +86,7 @@ def test_a_second_pass_changes_nothing():
     "options",
     [{"pad_mode": "same"}, {"pad_mode": "valid"}, {"pad_mode": "pad", "padding": 2}, {"stride": (1, 2), "padding": 1}],
 )
-def test_convolutions_that_pad_otherwise_stay(options):
+def test_convolutions_with_other_padding_are_not_replaced(options):
     network = nn.SequentialCell([nn.Conv2d(4, 4, 3, **{"pad_mode": "pad", **options})])
     assert not forms_in(optimize_for_cpu(network))
 

@@ -16,7 +16,7 @@ STEPS = (0x9E3779B9, 0x7FEB352D, 0x846CA68B, 0x85EBCA6B)
 
 
 def masks_of(layer, shape, count=1) -> np.ndarray:
-    """What `layer` keeps in its next `count` calls, bool (count, *shape)."""
+    """The masks of the next `count` calls of `layer`, bool (count, *shape)."""
     ones = Tensor(np.ones(shape, np.float32))
     layer.set_train()
     return np.stack([layer(ones).asnumpy() > 0 for _ in range(count)])
@@ -49,7 +49,7 @@ def expected_mask(rate, global_seed, layer_seed, draw, count) -> np.ndarray:
 
 @DROPS
 @pytest.mark.parametrize("rate", [0.1, 0.5])
-def test_masks_equal_the_documented_hash_bit_for_bit(mode, make, shape, rate):
+def test_masks_are_bit_identical_to_the_documented_hash(mode, make, shape, rate):
     ms.set_seed(11)
     layer = make(rate, seed=3)
     for draw, start in ((0, None), (1, None), (2**31 - 1, 2**31 - 1), (123_456_789, 123_456_789)):
@@ -135,12 +135,12 @@ def test_restoring_the_number_of_draws_replays_the_masks(mode, make, shape):
     resumed = make(0.5, seed=0)
     resumed.draws.set_data(Tensor(2, ms.int32))
     np.testing.assert_array_equal(masks_of(resumed, shape, count=3), masks[2:])
-    layer.draws.set_data(Tensor(2, ms.int32))  # and in a layer that has been compiled already
+    layer.draws.set_data(Tensor(2, ms.int32))  # also in a layer that is already compiled
     np.testing.assert_array_equal(masks_of(layer, shape, count=3), masks[2:])
 
 
 @DROPS
-def test_the_number_of_draws_is_an_untrained_int32_that_exists_only_with_a_rate(make, shape):
+def test_draws_is_an_untrained_int32_parameter_that_exists_only_with_a_rate(make, shape):
     (draws,) = make(0.5, seed=0).get_parameters()
     assert (draws.name, draws.dtype, draws.shape, draws.requires_grad) == ("draws", ms.int32, (), False)
     network = nn.SequentialCell(make(0.5, seed=0))
@@ -155,7 +155,7 @@ def test_a_rate_of_zero_returns_the_input(mode, make, shape):
 
 @DROPS
 @pytest.mark.parametrize("rate", [-0.1, 1.0])
-def test_drop_rates_outside_zero_to_one_are_refused(make, shape, rate):
+def test_drop_rates_outside_zero_to_one_are_rejected(make, shape, rate):
     with pytest.raises(ValueError, match=r"drop rate must be in \[0, 1\)"):
         make(rate, seed=0)
 

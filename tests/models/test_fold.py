@@ -1,4 +1,4 @@
-"""Folding leaves the logits alone, takes every batch norm, and cannot be misused."""
+"""Folding keeps the logits, removes every batch norm, and rejects misuse."""
 
 import numpy as np
 import pytest
@@ -9,7 +9,7 @@ from mindcv.models import create_model, fold_batch_norm, list_models
 from mindcv.models.layers import ConvNormAct
 from mindcv.runtime import setup_runtime
 
-# Two blocks with what the full networks have; 256 planes send 1x1 convolutions through their matrix product.
+# Two blocks with all parts of the full networks; with 256 planes 1x1 convolutions use their matrix product.
 SHORT = {"layers": (1, 1), "planes": (64, 256)}
 NETWORKS = {
     "tiny_sknet": {},
@@ -25,17 +25,17 @@ def images(size=24):
 
 
 @NETWORK
-def test_folded_logits_are_the_networks(mode, tiny_model, name):
+def test_folding_keeps_the_logits(mode, tiny_model, name):
     expected = random_network(name, **NETWORKS[name])(images()).asnumpy()
     folded = random_network(name, **NETWORKS[name])
     count = fold_batch_norm(folded)
     assert count > 5
     difference = np.abs(folded(images()).asnumpy() - expected).max()
-    assert 0 < difference < 1e-5 * np.abs(expected).max()  # above 0: rounding shows that the arithmetic is another
+    assert 0 < difference < 1e-5 * np.abs(expected).max()  # above 0: rounding shows that the arithmetic differs
 
 
 @NETWORK
-def test_every_batch_norm_becomes_a_bias(tiny_model, name):
+def test_every_batch_norm_is_replaced_by_a_bias(tiny_model, name):
     network = random_network(name, **NETWORKS[name])
     norms = [cell.num_features for _, cell in network.cells_and_names() if isinstance(cell, nn.BatchNorm2d)]
     before = {parameter.name: parameter.size for parameter in network.get_parameters()}
@@ -61,7 +61,7 @@ def test_a_convolution_with_bias_keeps_it(mode):
     np.testing.assert_allclose(folded(images(5)).asnumpy(), expected, rtol=0, atol=1e-5 * np.abs(expected).max())
 
 
-def test_a_folded_network_refuses_to_train(mode, monkeypatch, tmp_path):
+def test_training_a_folded_network_is_an_error(mode, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)  # MindSpore leaves a report of a failed compilation in the working folder
     network = ConvNormAct(3, 4, 3)
     fold_batch_norm(network)
@@ -69,15 +69,15 @@ def test_a_folded_network_refuses_to_train(mode, monkeypatch, tmp_path):
         network.set_train(True)(images(4))
 
 
-def test_a_compiled_network_is_refused(tiny_network):
+def test_a_compiled_network_is_rejected(tiny_network):
     setup_runtime(mode=0, device_target="CPU")
     network = tiny_network().set_train(False)
     network(images(16))
-    with pytest.raises(ValueError, match=r"compiled.*fold a fresh one"):
+    with pytest.raises(ValueError, match=r"compiled.*fold a newly built one"):
         fold_batch_norm(network)
 
 
-def test_a_batch_norm_without_its_convolution_stays_what_it_is(mode):
+def test_a_batch_norm_without_a_convolution_is_not_folded(mode):
     def build():
         network = nn.SequentialCell([ConvNormAct(3, 4, 3), nn.BatchNorm2d(4)])
         for seed, parameter in enumerate(network.get_parameters()):
@@ -93,7 +93,7 @@ def test_a_batch_norm_without_its_convolution_stays_what_it_is(mode):
 
 
 @pytest.mark.parametrize("name", list_models())
-def test_no_batch_norm_of_any_network_stays(name):
+def test_every_batch_norm_of_every_network_is_folded(name):
     network = create_model(name, num_classes=2)
     norms = sum(isinstance(cell, nn.BatchNorm2d) for _, cell in network.cells_and_names())
     assert fold_batch_norm(network) == norms > 10

@@ -1,4 +1,4 @@
-"""Freezing: which weights and statistics stay, to the bit, and what everything else still learns; both modes."""
+"""Freezing: frozen weights and statistics stay bit-identical, all others still learn; both modes."""
 
 import re
 
@@ -30,7 +30,7 @@ def values(network):
 
 
 def with_statistics(network):
-    """Running statistics and scales as after some training: the initial 0 and 1 would hide faults."""
+    """Running statistics and scales as after some training: the initial 0 and 1 would hide errors."""
     rng = np.random.default_rng(1)
     for parameter in network.get_parameters():
         if parameter.name.endswith(("moving_mean", "beta")):
@@ -72,7 +72,7 @@ def test_the_stem_and_the_first_stages_are_frozen_and_nothing_is_renamed(tiny_ne
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
-def test_frozen_weights_and_statistics_keep_their_bits_under_decay_and_all_else_learns(mode, tiny_network, optimizer):
+def test_frozen_weights_and_statistics_stay_bit_identical_and_all_others_change(mode, tiny_network, optimizer):
     network = with_statistics(tiny_network())
     freeze(network, 1)
     before = values(network)
@@ -89,7 +89,7 @@ def test_with_the_backbone_frozen_only_the_classifier_changes(mode, tiny_network
     assert changed(before, values(network)) == {"classifier.weight", "classifier.bias"}
 
 
-def test_rule_none_lets_the_statistics_of_frozen_layers_go_on(mode, tiny_network):
+def test_rule_none_keeps_updating_the_statistics_of_frozen_layers(mode, tiny_network):
     network = with_statistics(tiny_network())
     freeze(network, "backbone", "none")
     before = values(network)
@@ -99,7 +99,7 @@ def test_rule_none_lets_the_statistics_of_frozen_layers_go_on(mode, tiny_network
 
 
 @pytest.mark.parametrize("stages", [None, 1])
-def test_rule_all_keeps_every_statistic_and_the_scales_outside_still_learn(mode, tiny_network, stages):
+def test_rule_all_freezes_every_statistic_and_scales_outside_still_learn(mode, tiny_network, stages):
     network = with_statistics(tiny_network())
     freeze(network, stages, "all")
     before = values(network)
@@ -108,7 +108,7 @@ def test_rule_all_keeps_every_statistic_and_the_scales_outside_still_learn(mode,
     assert changed(before, values(network)) == set(before) - kept
 
 
-def test_in_training_frozen_parts_give_what_they_give_in_evaluation(mode, tiny_network):
+def test_frozen_parts_give_the_same_output_in_training_and_evaluation(mode, tiny_network):
     reference = with_statistics(tiny_network(features_only=True)).set_train(False)
     expected = [feature.asnumpy() for feature in reference(Tensor(IMAGES))]
     network = with_statistics(tiny_network(features_only=True))
@@ -198,7 +198,7 @@ def test_the_report_counts_parameters_and_batch_norms(tiny_network):
         ((None, "all"), {}, "^frozen: the statistics of all 12 batch norms$"),
         ((2,), {}, r"^frozen: stem and stages 1 to 2 \([\d,]+ of [\d,]+ parameters\) and the statistics of their 12 "),
         (("backbone", "all"), {}, r"^frozen: all but the classifier \(.*\) and the statistics of all 12 batch norms$"),
-        ((1, "none"), {}, r"parameters\); the statistics of their 6 batch norms go on adapting$"),
+        ((1, "none"), {}, r"parameters\); the statistics of their 6 batch norms keep adapting$"),
         ((2,), {"drop_path_rate": 0.1}, "; dropout and stochastic depth stay active in them$"),
     ],
 )
@@ -217,7 +217,7 @@ def test_the_report_says_what_was_frozen(tiny_network, arguments, options, expec
         (1, "frozn", "unknown batch norm rule 'frozn'. Did you mean 'frozen'.*Known: none, frozen, all"),
     ],
 )
-def test_a_wrong_argument_is_refused_and_freezes_nothing(tiny_network, stages, rule, message):
+def test_an_illegal_argument_is_an_error_and_freezes_nothing(tiny_network, stages, rule, message):
     network = tiny_network()
     count = len(network.trainable_params())
     with pytest.raises(ValueError, match=message):
@@ -225,6 +225,6 @@ def test_a_wrong_argument_is_refused_and_freezes_nothing(tiny_network, stages, r
     assert len(network.trainable_params()) == count
 
 
-def test_a_network_without_stages_is_refused():
+def test_a_network_without_stages_is_rejected():
     with pytest.raises(ValueError, match="cannot freeze Dense: it is not a network of list_models"):
         freeze(nn.Dense(2, 2), 1)

@@ -1,9 +1,9 @@
-"""Every network against timm, in both modes: the same weights, made by goldens/recipe.py, give timm's numbers.
+"""Every network against timm, in both modes, with the same weights (goldens/recipe.py).
 
 The goldens are float64 (goldens/make_goldens.py). Tolerances are relative to the largest golden logit, and for a
 gradient to its norm. PyTorch's own float32 errors: 1e-6 for logits and statistics; 5e-5 for gradients, unless one
-activation falls on the other side of a ReLU's kink, which moves all gradients before it by up to 5e-3. A wrong network
-misses by the order of 1.
+activation falls on the other side of a ReLU's kink, which changes all gradients before it by up to 5e-3. The errors of
+a wrong network are of order 1.
 """
 
 import gc
@@ -24,7 +24,7 @@ GRADIENT_TOLERANCE = 2e-2
 STATISTICS_TOLERANCE = 1e-5
 MODELS = [name for name in list_models() if name in recipe.COMPARED_WITH_TIMM]
 KINDS = [recipe.shallow(name) for name in recipe.KINDS]
-# At full depth a graph takes minutes to compile, and holds nothing that those of KINDS do not.
+# At full depth a graph takes minutes to compile, and contains nothing that those of KINDS do not.
 FULL_DEPTH = [name for name in MODELS if name not in recipe.SAME_AS.values()]
 SLOW = pytest.mark.slow
 IN_BOTH_MODES = pytest.mark.parametrize(
@@ -50,7 +50,7 @@ def golden(name, quantity):
 
 
 def build(name):
-    """The network with the recipe's weights, which go the way that timm's own would."""
+    """The network with the recipe's weights, loaded like timm's."""
     kind = name.removeprefix(recipe.shallow(""))
     depth = {} if kind == name else {"layers": recipe.SHALLOW}
     network = create_model(kind, num_classes=recipe.NUM_CLASSES, **depth)
@@ -66,7 +66,7 @@ def build(name):
 
 
 def kept(model, parameters):
-    """(timm's name, array) of what the goldens keep of a model, in their order, from [(timm's name, array)]."""
+    """Those of the (timm's name, array) pairs that are in a model's goldens, in their order."""
     return [(name, array) for name, array in sorted(parameters) if recipe.is_kept(model, name)]
 
 
@@ -104,12 +104,12 @@ def test_the_goldens_are_those_of_the_networks_that_timm_has():
     with np.load(recipe.GOLDENS) as arrays:
         made = {key.split("/")[0] for key in arrays}
     assert made == {*recipe.TIMM_MODELS, *recipe.OF_TIMMS_BLOCKS, *KINDS}, (
-        "make them again: tests/goldens/make_goldens.py"
+        "generate them again: tests/goldens/make_goldens.py"
     )
     assert set(MODELS) == recipe.COMPARED_WITH_TIMM, "every one is registered"
 
 
-def test_every_network_consists_of_blocks_that_are_trained_here():
+def test_every_network_is_built_from_blocks_that_are_trained_here():
     def printed(name):
         network = create_model(name, num_classes=recipe.NUM_CLASSES, layers=recipe.SHALLOW)
         return re.sub("0x[0-9a-f]+", "", str(network))  # without the addresses of the initializers
@@ -128,7 +128,7 @@ def test_evaluation_gives_timms_logits(mode, name):
 
 @pytest.mark.parametrize("name", [*KINDS, *(pytest.param(name, marks=SLOW) for name in FULL_DEPTH)])
 def test_every_stage_gives_timms_mean_and_deviation(name):
-    # Says which stage it is if the logits differ.
+    # Shows which stage differs if the logits do.
     ms.set_context(mode=ms.PYNATIVE_MODE)  # no compilation; the mode does not change what a feature is
     try:
         network = build(name).set_train(False)

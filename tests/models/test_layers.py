@@ -51,7 +51,7 @@ def test_squeeze_excite_equals_numpy(mode):
 
 
 @pytest.mark.parametrize("channels, hidden", [(64, 8), (256, 16), (2048, 128)])
-def test_squeeze_excite_has_a_sixteenth_of_the_channels_inside(channels, hidden):
+def test_squeeze_excite_has_a_sixteenth_of_the_channels_in_its_hidden_layer(channels, hidden):
     assert SqueezeExcite(channels).reduce.weight.shape == (hidden, channels)
 
 
@@ -64,7 +64,7 @@ def test_global_average_is_the_mean_over_height_and_width(mode):
 @pytest.mark.parametrize("stride", [1, 2])
 @pytest.mark.parametrize("side", [1, 2, 5])
 @pytest.mark.parametrize("joined", [True, False])
-def test_pointwise_convolution_equals_numpy_either_way_with_its_gradients(mode, stride, side, joined):
+def test_pointwise_convolution_and_gradients_equal_numpy_joined_or_not(mode, stride, side, joined):
     rng = np.random.default_rng(side)
     x = rng.standard_normal((3, 6, side, side)).astype(np.float32)
     layer = conv_form(conv2d(6, 4, 1, stride=stride)).set_train()

@@ -1,7 +1,7 @@
 """MindCV's networks, built here with the keywords of `mindcv_variant`, give MindCV's logits for the same weights.
 
 The goldens are MindCV's own float32 results (goldens/make_mindcv_goldens.py). Errors are relative to the largest golden
-logit: up to 7e-7. A wrong network misses by more than 1e-2, as the tests without the keywords show.
+logit: up to 7e-7. The error of a wrong network is above 1e-2, as the tests without the keywords show.
 """
 
 import gc
@@ -18,10 +18,10 @@ from mindcv.weights.from_mindcv import from_mindcv, mindcv_names, mindcv_variant
 
 GOLDENS = Path(__file__).parents[1] / "goldens" / "mindcv_goldens.npz"
 TOLERANCE = 1e-5
-# The same blocks as in the others, more of them.
+# More of the same blocks.
 DEEPER_MODELS = ["resnet34", "skresnet34", "resnet101", "resnet152", "resnext101_32x4d", "seresnext101_32x4d"]
 MODELS = [name for name in recipe.MINDCV_MODELS if name not in DEEPER_MODELS]
-A_NAME = {"layer1.0.bn1.moving_mean": np.zeros(64)}  # enough for mindcv_variant to know whose weights these are
+A_NAME = {"layer1.0.bn1.moving_mean": np.zeros(64)}  # enough for mindcv_variant to recognize the weights
 
 
 @pytest.fixture(autouse=True)
@@ -32,7 +32,7 @@ def free_networks():
 
 @pytest.fixture
 def pynative():
-    """No compilation; for what the mode does not change."""
+    """Pynative mode, for tests that do not depend on the mode: no compilation."""
     ms.set_context(mode=ms.PYNATIVE_MODE)
     yield
     ms.set_context(mode=ms.GRAPH_MODE)
@@ -71,7 +71,7 @@ def test_evaluation_gives_mindcvs_logits(mode, name):
         ("skresnext50_32x4d", "first_act"),
     ],
 )
-def test_without_one_of_the_keywords_the_logits_are_others(pynative, name, left_out):
+def test_without_one_of_the_keywords_the_logits_differ(pynative, name, left_out):
     keywords = mindcv_variant(name, A_NAME)
     del keywords[left_out]
     assert error_of(name, **keywords) > 1e-2
@@ -95,7 +95,7 @@ def test_same_pooling_pads_even_sizes_on_the_far_side_only(mode, size):
         ("resnet50", {"first_akt": False}, "resnet50 does not take these arguments: .*first_akt"),
     ],
 )
-def test_keywords_that_a_network_does_not_have_are_refused(name, keywords, message):
+def test_keywords_that_a_network_does_not_have_are_rejected(name, keywords, message):
     with pytest.raises(ValueError, match=message):
         create_model(name, num_classes=10, **keywords)
 

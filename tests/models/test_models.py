@@ -1,4 +1,4 @@
-"""The harness every registered network goes through, and the factory."""
+"""Tests of every registered network, and of the factory."""
 
 import gc
 
@@ -42,7 +42,7 @@ def network(request):
 
 
 def tiny(**options):
-    """Two blocks of 8 channels: what does not depend on the architecture is tested on this."""
+    """Two blocks of 8 channels, for tests that do not depend on the architecture."""
     return ResNet(BasicBlock, (1, 1), planes=(8, 8), stem="cifar", **{"num_classes": 5, **options})
 
 
@@ -99,7 +99,7 @@ def test_pre_processing_is_described(network):
     assert set(cfg._fields) <= {option.name for option in config.OPTIONS.values() if option.section == "image"}
 
 
-# What only the stem and the ends of a network have to do with, for each kind of stem
+# Tests that concern only the stem and the ends of a network, for each kind of stem
 
 STEMS = pytest.mark.parametrize("name", ["resnet18", "skresnet50d", "sknet29"])
 
@@ -123,7 +123,7 @@ def test_in_channels_and_num_classes_shape_the_ends(pynative, name):
 
 
 @STEMS
-def test_no_classes_give_pooled_features(pynative, name):
+def test_zero_classes_give_pooled_features(pynative, name):
     network = create_model(name, num_classes=0).set_train(False)
     features = network(Tensor(IMAGES)).asnumpy()
     assert features.shape == (2, network.num_features)
@@ -207,7 +207,7 @@ def test_initial_weights_have_the_stated_variance():
 
 
 @pytest.mark.parametrize("name", ["resnet18", "resnet50", "sknet26", "skresnet18"])
-def test_zero_init_last_silences_every_residual_branch(name):
+def test_zero_init_last_zeroes_every_residual_branch(name):
     for zero_init_last in (True, False):
         network = create_model(name, zero_init_last=zero_init_last)
         zero = {p.name for p in network.trainable_params() if p.name.endswith("gamma") and not p.asnumpy().any()}
@@ -216,7 +216,7 @@ def test_zero_init_last_silences_every_residual_branch(name):
         assert zero == ({f"{block}.{last}.bn.gamma" for block in blocks} if zero_init_last else set())
 
 
-def test_a_network_of_silent_branches_is_its_shortcuts(mode):
+def test_with_zero_branches_a_network_computes_only_its_shortcuts(mode):
     network = tiny().set_train(False)
     block = network.stages[0][0]
     x = Tensor(np.abs(IMAGES[:, :1]).repeat(64, axis=1))
@@ -281,6 +281,6 @@ def test_list_models_filters_by_wildcard():
         ("resnet18", {"drop_path_rate": -0.1}, r"drop rate must be in \[0, 1\), got"),
     ],
 )
-def test_mistakes_are_named(name, options, message):
+def test_illegal_arguments_are_named_in_the_error(name, options, message):
     with pytest.raises(ValueError, match=message):
         create_model(name, **options)

@@ -1,4 +1,4 @@
-"""One value per channel in a batch norm is an error before training starts, exactly where there is one."""
+"""A batch norm with one value per channel is an error before training, and only then."""
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ def test_a_batch_of_one_image_is_an_error_where_a_map_has_one_pixel(name, size):
 
 
 @pytest.mark.parametrize("name, size, batch_size", [("sknet50", 32, 2), ("resnet18", 33, 1), ("resnet18", 224, 1)])
-def test_two_values_per_channel_are_enough(name, size, batch_size):
+def test_two_values_per_channel_are_accepted(name, size, batch_size):
     check_batch_norms(create_model(name, num_classes=2), batch_size, size)
 
 
@@ -25,7 +25,7 @@ def test_frozen_batch_norms_take_a_batch_of_one_image():
 
 
 @pytest.mark.parametrize("name, size", [("resnet18", 32), ("resnet18", 33), ("skresnet18", 224), ("seresnet50", 40)])
-def test_the_maps_of_the_rule_are_those_of_the_network(name, size):
+def test_the_map_sizes_of_the_rule_are_those_of_the_network(name, size):
     network = create_model(name, num_classes=2)
     network.set_train(False)
     features = network.forward_intermediates(Tensor(np.zeros((1, 3, size, size), np.float32)))

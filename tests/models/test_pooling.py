@@ -1,4 +1,4 @@
-"""Max pooling for training: the form for a CPU, held to MindSpore's own."""
+"""The CPU form of max pooling for training, compared with MindSpore's own."""
 
 import numpy as np
 import pytest
@@ -13,7 +13,7 @@ KINDS = [(3, 2, "pad", 1), (2, 2, "pad", 1), (3, 1, "pad", 1), (5, 3, "pad", 2),
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 @pytest.mark.parametrize("kind", KINDS, ids=str)
-def test_it_computes_what_mindspores_does_forward_and_backward(mode, kind, shape):
+def test_forward_and_backward_equal_mindspores_pooling(mode, kind, shape):
     kernel_size, stride, pad_mode, padding = kind
     rng = np.random.default_rng(sum(shape))
     x = Tensor(rng.standard_normal(shape).astype(np.float32) - 2)  # padding with zeros would show
@@ -29,7 +29,7 @@ def test_it_computes_what_mindspores_does_forward_and_backward(mode, kind, shape
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
-def test_numbers_that_are_not_finite_stay_so_and_do_no_harm(mode, value):
+def test_nan_and_infinity_are_kept_and_the_gradient_stays_finite(mode, value):
     x = Tensor(np.full((1, 2, 6, 6), value, np.float32))
     pool = pool_form(nn.MaxPool2d(3, 2, "pad", 1))
     assert not np.isfinite(pool(x).asnumpy()).any()
@@ -40,12 +40,12 @@ def test_numbers_that_are_not_finite_stay_so_and_do_no_harm(mode, value):
 @pytest.mark.parametrize(
     "options", [{"padding": (1, 0)}, {"padding": 1, "ceil_mode": True}, {"padding": 1, "dilation": 2}]
 )
-def test_poolings_it_cannot_stand_for_stay(options):
+def test_other_poolings_are_not_replaced(options):
     assert pool_form(nn.MaxPool2d(5, 2, pad_mode="pad", **options)) is None
     assert pool_form(nn.MaxPool2d(2, 2)) is None
 
 
-def test_in_evaluation_it_needs_no_argmax():
+def test_evaluation_uses_no_argmax():
     padded, same, wide = (
         pool_form(nn.MaxPool2d(*kind)) for kind in ((3, 2, "pad", 1), (3, 2, "same"), (5, 2, "pad", 2))
     )

@@ -1,4 +1,4 @@
-"""Recomputing: what the network learns is the same, to the bit where nothing is averaged; both modes."""
+"""Recomputing: the network learns the same, bit-identical except for running statistics; both modes."""
 
 import mindspore as ms
 import numpy as np
@@ -50,7 +50,7 @@ def assert_learnt_the_same(plain, recomputed):
             np.testing.assert_array_equal(after[name], value, err_msg=name)
 
 
-def test_losses_and_weights_keep_their_bits_and_statistics_move_once(mode, tiny_network):
+def test_losses_and_weights_are_bit_identical_and_statistics_updated_once(mode, tiny_network):
     plain, recomputed = tiny_network(zero_init_last=False), tiny_network(zero_init_last=False)
     recompute_blocks(recomputed)
     losses, logits = train(plain, clip_norm=0.5)
@@ -75,7 +75,7 @@ def test_statistics_are_those_of_the_formula(mode, tiny_network):
     np.testing.assert_allclose(got["stages.0.0.conv1.bn.moving_variance"], variance, rtol=1e-4)
 
 
-def test_a_batch_that_is_not_finite_leaves_no_trace(mode, tiny_network):
+def test_a_batch_with_nan_changes_nothing(mode, tiny_network):
     network = tiny_network()
     recompute_blocks(network)
     before = values(network)
@@ -87,7 +87,7 @@ def test_a_batch_that_is_not_finite_leaves_no_trace(mode, tiny_network):
         np.testing.assert_array_equal(value, before[name], err_msg=name)
 
 
-def test_frozen_blocks_which_run_once_move_their_statistics_as_ever(mode, tiny_network):
+def test_frozen_blocks_run_once_and_update_their_statistics_as_before(mode, tiny_network):
     networks = [tiny_network(zero_init_last=False) for _ in range(2)]
     for network in networks:
         freeze(network, 1, "none")
@@ -97,8 +97,8 @@ def test_frozen_blocks_which_run_once_move_their_statistics_as_ever(mode, tiny_n
     assert_learnt_the_same(*networks)
 
 
-def test_batch_norms_in_blocks_are_found_to_run_twice(mode, tiny_network):
-    """With the tests above, which need this factor to agree: activations are computed again, not kept."""
+def test_batch_norms_in_recomputed_blocks_run_twice(mode, tiny_network):
+    """Shows, with the tests above that depend on this factor, that activations are recomputed, not kept."""
     network = tiny_network()
     recompute_blocks(network)
     norm = network.stages[0][0].conv1.bn
@@ -106,19 +106,19 @@ def test_batch_norms_in_blocks_are_found_to_run_twice(mode, tiny_network):
     assert network.stem.bn.bn_train.momentum == pytest.approx(0.1)  # not in a block
 
 
-def test_masks_that_would_be_drawn_anew_are_refused(tiny_network):
+def test_stochastic_depth_whose_masks_would_be_drawn_twice_is_rejected(tiny_network):
     network = tiny_network(drop_path_rate=0.1)
     with pytest.raises(ValueError, match="recompute does not go with drop_path_rate above 0"):
         recompute_blocks(network)
-    recompute_blocks(tiny_network(drop_rate=0.3))  # before the classifier, which is in no block
+    recompute_blocks(tiny_network(drop_rate=0.3))  # dropout before the classifier, which is in no block
 
 
-def test_a_network_without_stages_is_refused():
+def test_a_network_without_stages_is_rejected():
     with pytest.raises(ValueError, match="cannot recompute the blocks of Dense: it is not a network of list_models"):
         recompute_blocks(nn.Dense(2, 2))
 
 
-def test_a_kept_graph_of_the_one_is_not_taken_for_the_other(tiny_network):
+def test_networks_with_and_without_recomputing_have_different_graph_keys(tiny_network):
     ms.set_context(mode=ms.GRAPH_MODE)
     inputs = tuple(map(Tensor, BATCHES[0]))
     keys = set()

@@ -1,4 +1,4 @@
-"""Products of rows with one number each, held to the formula."""
+"""Products of rows with one number each, compared with the formula."""
 
 import numpy as np
 import pytest
@@ -22,7 +22,7 @@ PAIRS = [(ScaleRows, Scale, 1), (BlendRows, Blend, 2)]
 
 @pytest.mark.parametrize("shape", [(6, 35), (4, 1), (1, 9)], ids=str)
 @pytest.mark.parametrize(("tiled", "formula", "maps"), PAIRS)
-def test_it_computes_the_formula_forward_and_backward(tiled, formula, maps, shape, mode):
+def test_forward_and_backward_equal_the_formula(tiled, formula, maps, shape, mode):
     rng = np.random.default_rng(shape[1])
     inputs = [Tensor(rng.standard_normal(shape).astype(np.float32)) for _ in range(maps)]
     inputs.append(Tensor(rng.standard_normal((shape[0], 1)).astype(np.float32)))
@@ -37,7 +37,7 @@ def test_it_computes_the_formula_forward_and_backward(tiled, formula, maps, shap
         np.testing.assert_allclose(ours, expected, rtol=1e-5, atol=1e-5)
 
 
-def test_a_blend_is_one_of_the_two_where_the_weight_says_so():
+def test_a_blend_with_weight_zero_or_one_is_one_of_its_inputs():
     first, second = (Tensor(np.full((1, 4), value, np.float32)) for value in (3.0, -7.0))
     for weight, expected in ((1.0, 3.0), (0.0, -7.0), (0.5, -2.0)):
         blended = BlendRows()(first, second, Tensor([[weight]]))

@@ -1,4 +1,4 @@
-"""The selective kernel convolution against NumPy, and its form for a CPU against the textbook's, in both modes."""
+"""The selective kernel convolution against NumPy, and its CPU form against the textbook layer, in both modes."""
 
 import mindspore as ms
 import numpy as np
@@ -91,7 +91,7 @@ def assert_gradients_equal(actual, expected, names, tolerance):
 
 @pytest.mark.parametrize("branches", [2, 3])
 @TRAINING
-def test_the_form_for_a_cpu_has_the_textbooks_output_and_gradients(mode, branches, training):
+def test_the_cpu_form_has_the_textbooks_output_and_gradients(mode, branches, training):
     network, textbook = (SelectiveKernel(32, 32, branches=branches, stride=2, groups=4) for _ in range(2))
     for layer in (network, textbook):
         filled(layer)
@@ -154,7 +154,7 @@ def test_attention_sums_to_one_over_branches_and_equals_the_reference(mode, bran
 
 
 @pytest.mark.parametrize("branches", [2, 3])
-def test_attention_is_what_construct_weights_the_branches_with(branches):
+def test_construct_weights_the_branches_by_attention(branches):
     ms.set_context(mode=ms.PYNATIVE_MODE)
     network = cpu_form(SelectiveKernel(32, 32, branches=branches, groups=4).set_train(False))
     filled(network)
@@ -166,7 +166,7 @@ def test_attention_is_what_construct_weights_the_branches_with(branches):
 
 
 @pytest.mark.parametrize("branches", [2, 3])
-def test_branches_that_agree_make_a_plain_convolution(mode, branches):
+def test_identical_branches_give_a_plain_convolution(mode, branches):
     # A kernel with nothing but its centre is the same at every dilation.
     network = SelectiveKernel(8, 8, branches=branches).set_train(False)
     filled(network)
@@ -199,11 +199,11 @@ def test_reduced_channels_are_c_over_r_but_at_least_l():
     assert SelectiveKernel(32, 128, reduction=8, min_reduced_channels=4).fuse.conv.weight.shape[0] == 16
 
 
-def test_fewer_than_two_branches_are_refused():
+def test_fewer_than_two_branches_are_rejected():
     with pytest.raises(ValueError, match="at least 2 branches, got 1"):
         SelectiveKernel(8, 8, branches=1)
 
 
-def test_an_input_that_branches_cannot_share_is_refused():
+def test_input_channels_not_divisible_by_the_branches_are_rejected():
     with pytest.raises(ValueError, match="divisible by 2 branches, got 7"):
         SelectiveKernel(7, 8, split_input=True)

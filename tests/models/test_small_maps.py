@@ -1,4 +1,4 @@
-"""Convolutions of tiny maps: the matrix product that stands for them, held to MindSpore's convolution."""
+"""Convolutions of tiny maps: their matrix product, compared with MindSpore's convolution."""
 
 import numpy as np
 import pytest
@@ -18,7 +18,7 @@ SHAPES = [  # channels in, out, height, width, kernel, stride, dilation, groups
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
-def test_the_product_computes_what_the_convolution_does_forward_and_backward(mode, shape):
+def test_forward_and_backward_of_the_product_equal_the_convolution(mode, shape):
     in_channels, out_channels, height, width, kernel_size, stride, dilation, groups = shape
     rng = np.random.default_rng(sum(shape))
     x = Tensor(rng.standard_normal((3, in_channels, height, width)).astype(np.float32))
@@ -38,5 +38,5 @@ def test_the_product_computes_what_the_convolution_does_forward_and_backward(mod
         np.testing.assert_allclose(product, convolution, rtol=1e-5, atol=1e-5)
 
 
-def test_only_maps_of_few_positions_become_products(mode):
+def test_only_maps_with_few_positions_use_products(mode):
     assert conv_form(conv2d(4, 4, 3)).max_matmul_pairs == 16  # 2 x 2 in, 2 x 2 out

@@ -1,4 +1,4 @@
-"""What AdamW must do beyond the factory's use of it: groups with their own rate, no groups, late updates."""
+"""AdamW beyond its use by the factory: groups with their own rate, no groups, late updates."""
 
 import mindspore as ms
 import numpy as np
@@ -44,7 +44,7 @@ def test_groups_with_their_own_rates_and_decays_equal_two_optimizers(mode):
         np.testing.assert_allclose(actual[i], expected, atol=2e-6)
 
 
-def test_without_groups_the_common_decay_holds_for_all(mode):
+def test_without_groups_the_common_decay_applies_to_all_parameters(mode):
     params = two_parameters()
     start = [param.asnumpy().copy() for param in params]
     actual = run(AdamW(params, 0.01, weight_decay=0.2), gradients(3))
@@ -71,6 +71,6 @@ def test_the_first_update_has_the_size_of_the_rate():
         ({"eps": 0.0}, "eps must be a number > 0"),
     ],
 )
-def test_a_coefficient_out_of_range_is_refused(arguments, message):
+def test_a_coefficient_out_of_range_is_rejected(arguments, message):
     with pytest.raises(ValueError, match=message):
         AdamW(two_parameters(), **arguments)

@@ -10,7 +10,7 @@ from mindspore import Parameter, Tensor, nn, ops
 
 from mindcv.optim import OPTIMIZERS, create_optimizer
 
-SHAPES = {"weight": (3, 4), "gamma": (4,), "alphabeta": (2, 3), "bias": (1,)}  # "beta" in a name must mean nothing
+SHAPES = {"weight": (3, 4), "gamma": (4,), "alphabeta": (2, 3), "bias": (1,)}  # "beta" in a name must have no effect
 RATES = [0.01, 0.03, 0.02, 0.015, 0.005]
 
 # opt, further arguments, reference
@@ -40,7 +40,7 @@ IMPLEMENTATIONS = ["momentum", "momentum nesterov", "adam", "adamw"]  # one of e
 
 
 class Weights(nn.Cell):
-    """Returns the sum of all parameters times the given factors: these are then the gradients."""
+    """Returns the sum of all parameters times the given factors, which are then the gradients."""
 
     def __init__(self):
         super().__init__()
@@ -113,7 +113,7 @@ def test_five_updates_with_a_schedule_and_decay_equal_numpy(mode, case, weight_d
 @pytest.mark.parametrize("lr", [RATES, 0.02], ids=["schedule", "one rate"])
 @pytest.mark.parametrize("case", IMPLEMENTATIONS)
 def test_each_depth_group_learns_at_its_own_rate_with_its_own_decay(mode, case, lr):
-    """As if every parameter had a NumPy optimizer of its own."""
+    """As if every parameter had its own NumPy optimizer."""
     opt, arguments, reference = CASES[case]
     network = Weights()
     start, gradients = network.values(), random_gradients()
@@ -136,7 +136,7 @@ def test_each_depth_group_learns_at_its_own_rate_with_its_own_decay(mode, case, 
 
 
 @pytest.mark.parametrize("case", IMPLEMENTATIONS)
-def test_state_with_scaled_rates_restored_continues_with_the_same_bits(case):
+def test_restored_state_with_scaled_rates_continues_bit_identically(case):
     ms.set_context(mode=ms.GRAPH_MODE)
     opt, arguments, _ = CASES[case]
     gradients, networks, states = random_gradients(), [], []
@@ -155,7 +155,7 @@ def test_state_with_scaled_rates_restored_continues_with_the_same_bits(case):
 
 
 @pytest.mark.parametrize("case", IMPLEMENTATIONS)
-def test_a_single_rate_holds_for_every_update(case):
+def test_a_single_rate_applies_to_every_update(case):
     ms.set_context(mode=ms.GRAPH_MODE)
     opt, arguments, reference = CASES[case]
     network = Weights()
@@ -164,7 +164,7 @@ def test_a_single_rate_holds_for_every_update(case):
     assert_close(network.values(), reference(start, random_gradients(7), [0.02] * 7, [0.0] * 4))
 
 
-@pytest.mark.parametrize("case", ["momentum", "adamw"])  # MindSpore's and ours: a raise takes seconds to word
+@pytest.mark.parametrize("case", ["momentum", "adamw"])  # MindSpore's and ours only: formatting the error takes seconds
 def test_an_update_beyond_the_schedule_raises_and_changes_no_parameter(mode, case):
     opt, arguments, _ = CASES[case]
     network = Weights()
@@ -178,7 +178,7 @@ def test_an_update_beyond_the_schedule_raises_and_changes_no_parameter(mode, cas
 
 
 @pytest.mark.parametrize("case", IMPLEMENTATIONS)
-def test_state_restored_into_a_new_optimizer_continues_with_the_same_bits(mode, case):
+def test_state_restored_into_a_new_optimizer_continues_bit_identically(mode, case):
     opt, arguments, _ = CASES[case]
     gradients = random_gradients()
     whole = Weights()
@@ -209,7 +209,7 @@ def test_state_restored_into_a_new_optimizer_continues_with_the_same_bits(mode, 
         ("adamw", ["moment1", "moment2"], []),
     ],
 )
-def test_state_names_are_those_that_checkpoints_hold(case, per_parameter, shared):
+def test_state_names_are_those_in_checkpoints(case, per_parameter, shared):
     opt, arguments, _ = CASES[case]
     optimizer = create_optimizer(Weights(), opt, lr=RATES, **arguments)
     expected = {"global_step", "learning_rate", *shared, *SHAPES}
@@ -241,6 +241,6 @@ def test_state_names_are_those_that_checkpoints_hold(case, per_parameter, shared
         ("momentum", {"head_lr_scale": -1.0}, "head_lr_scale must be a number > 0; got -1.0"),
     ],
 )
-def test_a_wrong_argument_is_refused_with_what_came(opt, arguments, message):
+def test_an_illegal_argument_is_named_with_its_value(opt, arguments, message):
     with pytest.raises(ValueError, match=message):
         create_optimizer(Weights(), opt, **{"lr": 0.1, **arguments})

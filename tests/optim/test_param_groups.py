@@ -1,4 +1,4 @@
-"""Which parameters are decayed, how fast each learns, and in which order they stay."""
+"""Weight decay, learning rate and order of the parameters in groups."""
 
 import pytest
 from mindspore import nn
@@ -24,7 +24,7 @@ def test_disable_decays_every_trainable_parameter_in_one_group():
     assert names(order["order_params"]) == names(net.trainable_params())
 
 
-def test_norm_and_bias_spares_parameters_of_one_dimension_and_keeps_the_order():
+def test_norm_and_bias_exempts_one_dimensional_parameters_and_keeps_the_order():
     net = network()
     decayed, spared, order = create_param_groups(net, 0.1, "norm_and_bias", lr=0.5)
     assert (decayed["weight_decay"], names(decayed["params"])) == (0.1, ["0.weight", "3.weight"])
@@ -46,7 +46,7 @@ def test_a_network_of_small_parameters_only_has_no_decayed_group():
     assert spared["weight_decay"] == 0.0
 
 
-def test_nothing_trainable_is_refused():
+def test_no_trainable_parameter_is_an_error():
     net = network()
     for param in net.get_parameters():
         param.requires_grad = False
@@ -102,7 +102,7 @@ def test_parameters_of_equal_scale_and_decay_share_a_group_and_the_given_order_i
 
 
 @pytest.mark.parametrize("options", [{}, {"layer_decay": 1.0}, {"head_lr_scale": 1.0}])
-def test_without_scales_no_group_has_a_rate_of_its_own_and_the_depth_need_not_be_known(options):
+def test_without_scales_no_group_has_its_own_rate_and_no_depth_groups_are_needed(options):
     groups = create_param_groups(network(), 0.1, "norm_and_bias", lr=[1.0, 0.5], **options)
     assert len(groups) == 3
     assert not any("lr" in group for group in groups)
@@ -136,12 +136,12 @@ def test_the_depth_groups_of_a_network_hold_every_parameter_once(tiny_network):
         (
             network,
             {"layer_decay": 0.5},
-            r"tells its depth by a method depth_groups\(\); got SequentialCell",
+            r"a network with a method depth_groups\(\); got SequentialCell",
         ),
         (lambda: deep().trainable_params(), {"head_lr_scale": 2.0}, "got a bare collection of parameters"),
     ],
 )
-def test_a_scale_that_cannot_be_applied_is_refused(model, options, message):
+def test_a_scale_that_cannot_be_applied_is_an_error(model, options, message):
     with pytest.raises(ValueError, match=message):
         create_param_groups(model(), 0.1, lr=1.0, **options)
 

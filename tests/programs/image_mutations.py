@@ -92,7 +92,7 @@ def mutate(content: bytes, rng: np.random.Generator) -> bytes:
 
 
 def with_right_checksums(png: bytes) -> bytes:
-    """Correct the checksums, so that damage is not noticed by them."""
+    """Correct the checksums, so that damage is not detected by them."""
     parts, start = [png[:8]], 8
     while start + 12 <= len(png):
         (size,) = struct.unpack(">I", png[start : start + 4])

@@ -1,4 +1,4 @@
-"""Says a line and an error while a bar is shown."""
+"""Prints a line and an error while a bar is shown."""
 
 from mindcv import console
 

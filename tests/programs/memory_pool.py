@@ -1,4 +1,4 @@
-"""Takes memory in blocks larger than those of MindSpore's pool, with a limit of the address space if one is given."""
+"""Allocates blocks larger than those of MindSpore's pool, with a limited address space if a limit is given."""
 
 import os
 import resource
@@ -9,7 +9,7 @@ if sys.argv[1:]:
 import mindcv
 
 mindcv.setup_runtime(device_target="CPU")
-mindcv.setup_runtime(device_target="CPU")  # a second call leaves the memory alone
+mindcv.setup_runtime(device_target="CPU")  # a second call does not change the pool
 import mindspore as ms
 
 kept = [ms.mint.zeros((3 * 2**26,)) for _ in range(2)]  # 0.75 GB each, which do not fit in one of MindSpore's blocks

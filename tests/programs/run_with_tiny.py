@@ -1,4 +1,4 @@
-"""One of the scripts with a small network; prints how many graphs the compile cache reused."""
+"""Runs a script with a small network; prints how many graphs the compile cache reused."""
 
 import json
 import logging

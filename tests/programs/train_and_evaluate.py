@@ -1,4 +1,4 @@
-"""Everything a training step can be made of: losses and weights to the last bit, and what the compile cache did."""
+"""Training with all parts of a step: prints losses, weights and statistics of the compile cache."""
 
 import hashlib
 import json

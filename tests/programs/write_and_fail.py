@@ -1,4 +1,4 @@
-"""A script that writes the file named on its line, says a line, shows a bar, and ends with a mistake."""
+"""A script that writes the file in its argument, prints a line, shows a bar, and raises a user error."""
 
 import sys
 

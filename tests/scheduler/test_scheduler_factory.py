@@ -1,4 +1,4 @@
-"""create_scheduler: tables worked out by hand, properties of every schedule, refusals."""
+"""create_scheduler: tables computed by hand, properties of every schedule, illegal arguments."""
 
 import itertools
 import math
@@ -188,6 +188,6 @@ RUN = {"lr": 0.1, "epochs": 10, "updates_per_epoch": 5}
         ),
     ],
 )
-def test_a_wrong_argument_is_refused_with_what_came(name, change, message):
+def test_an_illegal_argument_is_named_with_its_value(name, change, message):
     with pytest.raises(ValueError, match=message):
         create_scheduler(name, **{**RUN, **change})

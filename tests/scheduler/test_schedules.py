@@ -1,4 +1,4 @@
-"""The formulas against values worked out by hand."""
+"""The formulas against values computed by hand."""
 
 import pytest
 

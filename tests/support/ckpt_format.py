@@ -1,4 +1,4 @@
-"""What MindSpore writes into a `.ckpt`, made without MindSpore: fields, and arrays that may contradict them."""
+"""The content of a `.ckpt`, written without MindSpore: fields, and arrays that may contradict them."""
 
 
 def varint(value):

@@ -2,7 +2,7 @@
 
 from config import load_config
 
-CIFAR = "dataset=cifar10"  # on the line where the digits preset is not wanted
+CIFAR = "dataset=cifar10"  # for lines without the digits preset
 
 
 def train(*argv):

@@ -35,7 +35,7 @@ def _part(size: int, start: int, count: int) -> tuple[np.ndarray, np.ndarray]:
 
 def _cifar_records(start: int, count: int, label_bytes: int) -> bytes:
     images, labels = _part(32, start, count)
-    planes = np.repeat(images.reshape(count, 1, -1), 3, axis=1)  # red, green and blue are made to differ
+    planes = np.repeat(images.reshape(count, 1, -1), 3, axis=1)  # red, green and blue differ
     planes = planes // np.array([1, 2, 4], np.uint8).reshape(1, 3, 1)
     head = np.repeat(labels[:, np.newaxis], label_bytes, axis=1)
     return np.concatenate([head, planes.reshape(count, -1)], axis=1).astype(np.uint8).tobytes()

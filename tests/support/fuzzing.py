@@ -1,6 +1,6 @@
-"""How inputs are drawn at random: the same ones in every run, or ever new ones, and many more, for MINDCV_FUZZ=20.
+"""Random inputs of fuzz tests: the same in every run; with MINDCV_FUZZ=20, 20 times as many, new in every run.
 
-`python tests/fuzzing.py` lists how many inputs each fuzz test gets.
+`python tests/support/fuzzing.py` lists how many inputs each fuzz test gets.
 """
 
 import importlib
@@ -16,12 +16,12 @@ from typing import Any
 from hypothesis import HealthCheck, settings
 
 SCALE = int(os.environ.get("MINDCV_FUZZ", "1"))
-INPUTS: Counter[str] = Counter()  # fuzz test -> most inputs that it gets
-LONGEST_MESSAGE = 4000  # characters; a recipe of MindCV may be refused for twenty keys at once
+INPUTS: Counter[str] = Counter()  # fuzz test -> maximum number of inputs
+LONGEST_MESSAGE = 4000  # characters; an error may name twenty keys of a MindCV recipe
 
 
 def fuzz(examples: int) -> Callable[[Any], Any]:
-    """Give a hypothesis test that many inputs, times MINDCV_FUZZ."""
+    """Give a hypothesis test this many inputs, times MINDCV_FUZZ."""
 
     def decorate(test: Any) -> Any:
         INPUTS[f"{Path(test.__code__.co_filename).name}: {test.__name__}"] = examples * SCALE
@@ -39,7 +39,7 @@ def fuzz(examples: int) -> Callable[[Any], Any]:
 
 @contextmanager
 def time_limit(seconds: float) -> Iterator[None]:
-    """A hang becomes a failure."""
+    """Make a hang a failure."""
 
     def stop(*_: object) -> None:
         raise TimeoutError(f"not done after {seconds} s")
@@ -54,7 +54,7 @@ def time_limit(seconds: float) -> Iterator[None]:
 
 
 def refusal(call: Callable[[], Any]) -> tuple[Any, str | None]:
-    """The result of `call` and None, or None and the sentence that a ValueError says; nothing else may be raised."""
+    """The result of `call` and None, or None and the message of a ValueError; nothing else may be raised."""
     try:
         with time_limit(30):
             return call(), None

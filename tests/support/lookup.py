@@ -1,11 +1,11 @@
-"""A network that answers with given logits."""
+"""A network that returns given logits."""
 
 import mindspore as ms
 from mindspore import Tensor, nn
 
 
 def logits_network(logits) -> nn.Cell:
-    """A network whose answer to image k is row k of `logits`: the image holds its own number."""
+    """A network that returns row k of `logits` for image k, whose pixels are k."""
 
     class Lookup(nn.Cell):
         def __init__(self):

@@ -1,6 +1,6 @@
 """HTTP servers on the loopback interface: a folder of files, and a mirror of the Hugging Face hub.
 
-Both are context managers. They count what they are asked for, and can fail in the ways that servers do.
+Both are context managers. They record requests, and can simulate the failures of servers.
 """
 
 import contextlib
@@ -43,12 +43,12 @@ class FileServer:
 
     Attributes:
         files: name -> content; change it at any time.
-        instead: name -> what GET sends, with a fitting length, in place of the content that HEAD describes.
+        instead: name -> what GET sends, with its length, instead of the content that HEAD describes.
         status: name -> a status to answer with.
         cuts: name -> bytes after which to drop the connection, one for each of the next GETs.
-        ranges: whether Range headers are heeded.
+        ranges: whether Range headers are supported.
         delay: seconds to wait before each 64 KiB of a body.
-        requests: what was asked for, in the order in which it was done.
+        requests: all requests, in the order of their completion.
     """
 
     def __init__(self) -> None:
@@ -97,7 +97,7 @@ class FileServer:
         return path.lstrip("/")
 
     def headers_of(self, name: str, body: bytes) -> dict[str, str]:
-        """What the server says about a file."""
+        """The headers of a file."""
         return {"ETag": self.etag(name), "Accept-Ranges": "bytes" if self.ranges else "none"}
 
     def _answer(self, handler: BaseHTTPRequestHandler) -> None:

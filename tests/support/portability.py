@@ -1,7 +1,7 @@
 """Which primitives a Cell compiles to, and on which devices MindSpore documents them: portability without the devices.
 
-A test that can run on the CPU only can still tell that a network would compile elsewhere: every primitive of its
-compiled graph, backward and optimizer included, has to be documented for Ascend, GPU and CPU.
+On a CPU alone this shows that a network should compile elsewhere: every primitive of its compiled graph, backward and
+optimizer included, must be documented for Ascend, GPU and CPU.
 """
 
 import re
@@ -14,11 +14,11 @@ from mindspore.train import anf_ir_pb2
 
 ALL_PLATFORMS = frozenset({"Ascend", "GPU", "CPU"})
 
-# Nodes by which a graph passes values and orders side effects; they are no kernels, or exist wherever graphs run.
+# Nodes by which a graph passes values and orders side effects; they are not kernels, or exist on every device.
 INFRASTRUCTURE = frozenset({"Depend", "Load", "MakeTuple", "Return", "TensorMove", "TupleGetItem", "UpdateState"})
 
-# Primitives without a line of their own -> the documented one they come with. A gradient is taken to be as portable as
-# its forward operator, since that would be of no use in training otherwise.
+# Primitives without their own line -> the documented one they belong to. A gradient is assumed to be as portable as its
+# forward operator.
 _DOCUMENTED_AS = {
     "AvgPoolGrad": "AvgPool",
     "BatchNormGrad": "BatchNorm",
@@ -53,7 +53,7 @@ class _Gradient(nn.Cell):
 def graph_primitives(cell: nn.Cell, *inputs: ms.Tensor, grad: bool = False) -> set[str]:
     """Names of the primitives in the optimized graph of a Cell, without infrastructure.
 
-    Compiles in Graph mode, without running. Whether the Cell trains (BatchNorm) is up to the caller.
+    Compiles in Graph mode, without running. The caller sets training mode (BatchNorm).
 
     Args:
         cell: not compiled before.
@@ -98,6 +98,6 @@ def supported_platforms(primitive: str) -> set[str]:
 
 
 def not_portable(primitives: set[str]) -> dict[str, set[str]]:
-    """Those of the primitives that some device lacks, with the devices that have them."""
+    """The primitives that some device lacks, with the devices that have them."""
     platforms = {name: supported_platforms(name) for name in sorted(primitives)}
     return {name: found for name, found in platforms.items() if found < ALL_PLATFORMS}

@@ -1,4 +1,4 @@
-"""Networks whose every parameter and statistic is random: what a fresh network leaves at 0 or 1 hides mistakes.
+"""Networks with random parameters and statistics: the initial 0 and 1 of a new network hide errors.
 
 Scales of batch norm lie around a half. Around one, the features of a deep network grow from block to block until
 rounding shows: with logits of 700, skresnet34 turned a change of 1e-7 in its images into 5e-5 in its logits.

@@ -1,4 +1,4 @@
-"""Running the scripts in this process: short trainings, and mistakes."""
+"""Running the scripts in this process: short trainings, and user errors."""
 
 import pytest
 
@@ -6,7 +6,7 @@ from mindcv.script import run_script
 
 
 def small_run(folder, *extra) -> list[str]:
-    """A command line that trains for seconds; `extra` replaces what it also names."""
+    """A command line that trains for seconds; options in `extra` replace its own."""
     usual = [
         "--model=tiny_sknet",
         f"--ckpt_save_dir={folder}",

@@ -22,5 +22,5 @@ def register() -> None:
 
 
 def unregister() -> None:
-    """Take it out again, so that tests over the whole registry see the product's networks only."""
+    """Remove it again, so that tests over the whole registry see only the package's networks."""
     MODELS._entries.pop(NAME, None)

@@ -1,4 +1,4 @@
-"""Weights for a network, as other tools would name and shape them, and what a network got of them."""
+"""Weights for a network with the names and shapes of other tools, and the comparison after loading."""
 
 import numpy as np
 
@@ -6,13 +6,13 @@ from mindcv.checkpoint import network_weights
 
 
 def random_weights(network, seed=0):
-    """Fresh values of every parameter's shape, none of them equal."""
+    """Random values of every parameter's shape, all different."""
     rng = np.random.default_rng(seed)
     return {p.name: rng.standard_normal(p.shape).astype(np.float32) for p in network.get_parameters()}
 
 
 def foreign(weights, names, pointwise=False):
-    """The weights under another tool's names, as that tool shapes them."""
+    """The weights with another tool's names and shapes."""
     renamed = {}
     for own, array in weights.items():
         name = names[own]

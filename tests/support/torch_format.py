@@ -1,4 +1,4 @@
-"""What `torch.save` writes, made without PyTorch: the two formats around any pickle, and a network's `.pth`."""
+"""Files of `torch.save`, written without PyTorch: the two formats around any pickle, and a network's `.pth`."""
 
 import pickle
 import struct

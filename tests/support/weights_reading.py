@@ -1,4 +1,4 @@
-"""How the tests of the weight readers compare what is read."""
+"""Comparisons for the tests of the weight readers."""
 
 import numpy as np
 
@@ -13,7 +13,7 @@ def assert_same(read, expected):
 
 
 def read_or_refuse(path):
-    """The arrays, or None if the file is refused as it has to be: with a ValueError that begins with its path."""
+    """The arrays, or None if the file is rejected with a ValueError that begins with its path, as it must be."""
     try:
         weights = read_torch_file(path)
     except ValueError as error:

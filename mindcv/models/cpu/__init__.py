@@ -22,10 +22,10 @@ _FORM_OF = {
 def optimize_for_cpu(network: nn.Cell) -> nn.Cell:
     """Give the layers of a network their form for a CPU, in place: the same function up to rounding, in less time.
 
-    The forms hold the very Parameters of the layers they replace, under the same names, in the same order.
+    The forms share the Parameters of the layers they replace, with the same names, in the same order.
 
     Args:
-        network: not run yet: a compiled graph would not notice the change.
+        network: must not have run: a compiled graph ignores the change.
     Returns:
         The network.
     """

@@ -1,8 +1,8 @@
 """Attention on a CPU: feature maps as rows of H * W numbers, with one factor for each row.
 
 MindSpore 2.10 broadcasts by tables of indices, 16 bytes for each number of the result: 0.7 GB in a training step of
-sknet50 at 224x224, batch 8. Repeating the factor along its row (`Tile`) and multiplying what has one shape takes no
-table, and less time: blending two large maps 0.5 to 0.7 of it forward, 0.7 to 0.9 with the gradient
+sknet50 at 224x224, batch 8. Repeating the factor along its row (`Tile`) and multiplying tensors of one shape needs no
+table and less time: blending two large maps 0.5 to 0.7 of it forward, 0.7 to 0.9 with the gradient
 (benchmarks/formulations.py). The gradient is written out because that of `Tile` is slow.
 """
 
@@ -44,7 +44,7 @@ class BlendRows(nn.Cell):
     def bprop(
         self, first: Tensor, second: Tensor, weight: Tensor, out: Tensor, gradient: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
-        # A compiler that sees the same Tile twice keeps the first one's map from the forward pass on.
+        # Without this the compiler merges both Tiles and keeps the map in memory from the forward pass on.
         weight = ops.depend(weight, gradient)
         to_first = gradient * self.tile(weight, (1, first.shape[1]))
         return to_first, gradient - to_first, (gradient * (first - second)).sum(-1, keepdims=True)

@@ -1,4 +1,4 @@
-"""Convolutions on a CPU: small maps as one product, and gradients of their own."""
+"""Convolutions on a CPU: small maps as one matrix product, and custom gradients."""
 
 import functools
 
@@ -8,7 +8,7 @@ from mindspore.ops.operations import _grad_ops
 
 
 def conv_form(conv: nn.Conv2d) -> nn.Conv2d | None:
-    """The form for a CPU of a convolution that keeps the size at stride 1; None for others."""
+    """The CPU form of a convolution that keeps the size at stride 1; None for others."""
     size, stride, dilation = conv.kernel_size[0], conv.stride[0], conv.dilation[0]
     square = (conv.kernel_size, conv.stride, conv.dilation) == ((size,) * 2, (stride,) * 2, (dilation,) * 2)
     if not square or size % 2 == 0 or (conv.pad_mode, conv.padding) != ("pad", dilation * (size - 1) // 2):
@@ -17,7 +17,7 @@ def conv_form(conv: nn.Conv2d) -> nn.Conv2d | None:
 
 
 class _Conv2d(nn.Conv2d):
-    """The convolution that `conv` is, with its weight and bias."""
+    """The same convolution as `conv`, sharing its weight and bias."""
 
     def __init__(self, conv: nn.Conv2d) -> None:
         super().__init__(
@@ -39,10 +39,10 @@ class SpatialConv2d(_Conv2d):
     """A convolution larger than 1x1, or with groups: (B, C_in, H, W) -> (B, C_out, H/s, W/s).
 
     oneDNN convolves each image and group on its own, which is wasteful on the tiny maps of deep stages. There the layer
-    is the linear map that it is: a matrix product of all (channel, position) pairs in with all of them out, for each
-    group. On maps of 2x2 and 1x1 forward and backward take 0.1 to 0.5 of the time (where other programs compete for the
-    cores, not if there are groups), on 4x4 at best 0.7, on 8x8 more than twice (benchmarks/formulations.py), hence the
-    rule. On maps of 28x28 and larger, convolutions with groups have gradients of their own: see `_Convolution`.
+    is one matrix product for each group, from all (channel, position) pairs of the input to those of the output. On
+    maps of 2x2 and 1x1 forward and backward take 0.1 to 0.5 of the time (where other programs compete for the cores,
+    not if there are groups), on 4x4 at best 0.7, on 8x8 more than twice (benchmarks/formulations.py), hence the rule.
+    On maps of 28x28 and larger, convolutions with groups have custom gradients: see `_Convolution`.
     """
 
     def __init__(self, conv: nn.Conv2d) -> None:
@@ -106,7 +106,7 @@ class PointwiseConv2d(_Conv2d):
     with a few columns. There the batch is joined into one image of B * H * W positions: forward and backward take 0.2
     to 0.8 of the time at 1x1 to 7x7 with 512 to 2048 channels; with larger maps or fewer channels the transposes cost
     more than they save (benchmarks/formulations.py), hence the rule. Forward alone gains up to 3x3, a fifth of that
-    area. What is not joined gets its input gradient from `_Convolution`.
+    area. Other maps get their input gradient from `_Convolution`.
     """
 
     def __init__(self, conv: nn.Conv2d) -> None:
@@ -130,7 +130,7 @@ class PointwiseConv2d(_Conv2d):
         return ops.reshape(out, (-1, self.out_channels, height, width))
 
     def joins(self, area: int) -> bool:
-        """Whether the images of a batch become one where an output map has so many positions."""
+        """Whether the images of a batch are joined for output maps of `area` positions."""
         return area <= (self.max_area_to_join if self.training else self.max_area_to_join // 5)
 
 
@@ -139,8 +139,8 @@ class _Convolution(nn.Cell):
 
     (B, C_in, H, W), (C_out, C_in / G, k, k) -> (B, C_out, H, W)
 
-    - The gradient of the input is itself a convolution, with the kernels turned round and in- and outputs exchanged. As
-      such oneDNN computes it at the rate of the forward pass, by its own backward primitive more slowly.
+    - The gradient of the input is itself a convolution, with the kernels rotated by 180 degrees and in- and outputs
+      exchanged. In that form oneDNN is as fast as in the forward pass; its own backward primitive is slower.
     - With few channels in a group the gradient of the weight is a product of narrow matrices. That of a convolution
       with a quarter of the groups holds the wanted numbers on its diagonal, in less time.
 

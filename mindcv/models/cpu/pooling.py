@@ -18,7 +18,7 @@ class RowAverage(GlobalAverage):
 
 
 def pool_form(pool: nn.MaxPool2d) -> "ArgmaxPool | None":
-    """The form for training of a padded max pooling of square windows; None for others."""
+    """The training form of a padded max pooling with square windows; None for others."""
     same = pool.pad_mode == "SAME"
     even = pool.use_pad and len(set(pool.padding[1:])) == 1 and not pool.return_indices and _is_plain(pool.max_pool)
     square = isinstance(pool.kernel_size, int) and isinstance(pool.stride, int)
@@ -32,9 +32,9 @@ def _is_plain(pool: ops.Primitive) -> bool:
 class ArgmaxPool(nn.MaxPool2d):
     """A padded `nn.MaxPool2d` for training: (B, C, H, W) -> (B, C, H', W').
 
-    MindSpore has one operator for padded maxima, a three-dimensional one, and for those that are not padded one whose
-    gradient is slow. This one needs its padding written out, and takes 0.5 to 0.7 of the time of either, forward and
-    backward (benchmarks/formulations.py).
+    MindSpore pools padded maps with a three-dimensional operator, others with one whose gradient is slow. The operator
+    used here needs explicit padding, and takes 0.5 to 0.7 of the time of either, forward and backward
+    (benchmarks/formulations.py).
 
     Its `pad_mode` is "PAD": the same padding on each side, or "SAME": as much as makes H' = ceil(H / stride), the odd
     pixel at the end.
@@ -44,7 +44,7 @@ class ArgmaxPool(nn.MaxPool2d):
         padding = pool.padding[1] if pool.use_pad else 0
         super().__init__(pool.kernel_size, pool.stride, pad_mode=pool.pad_mode.lower(), padding=padding)
         self.margin = padding
-        self.argmax_pool = ops.MaxPoolWithArgmax(self.kernel_size, self.stride, "valid")  # "same" is wrong at times
+        self.argmax_pool = ops.MaxPoolWithArgmax(self.kernel_size, self.stride, "valid")  # "same" is sometimes wrong
         self.tile = ops.Tile()
         self.lowest = Tensor(np.full((1, 1, 1, 1), -np.inf, np.float32))
 

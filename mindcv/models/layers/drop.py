@@ -1,8 +1,8 @@
-"""Dropout and stochastic depth with masks that repeat for a seed and go on after a resume.
+"""Dropout and stochastic depth with masks that repeat for a seed and continue after a resume.
 
 MindSpore's own Dropout is not reproducible on a CPU (its thread partition is chosen by timing), and its generators keep
 a state that can be neither saved nor restored. Here a mask is a pure function of (global seed, layer seed, number of
-training calls so far, position), so the number of calls is all the state there is: an int32 Parameter `draws`.
+training calls so far, position), so the only state is the number of calls: an int32 Parameter `draws`.
 """
 
 import hashlib
@@ -27,10 +27,10 @@ def _spread_positions(shape: tuple[int, ...]) -> Tensor:
 
 
 class _SeededMask(nn.Cell):
-    """Zeroes what a Bernoulli mask says and scales the rest by 1 / keep_prob, in training only.
+    """Multiplies by a Bernoulli mask and by 1 / keep_prob, in training only.
 
     The mask comes from a hash in int32 arithmetic modulo 2^32, the same on every device, in every mode and for every
-    dtype. `mix` stirs the bits: the product moves low bits up, the shift high bits down. With draw n and the key
+    dtype. `mix` mixes the bits: the product moves low bits up, the shift high bits down. With draw n and the key
     (k0, k1) of the layer, position p has the word
 
         mix(mix(p GOLDEN + w0, FIRST) + w1, SECOND) FIRST    w0 = mix(mix(n GOLDEN + k0, FIRST), SECOND),
@@ -56,7 +56,7 @@ class _SeededMask(nn.Cell):
         self.xor, self.shift = ops.BitwiseXor(), ops.RightShift()
 
     def mix(self, word: Tensor, factor: Tensor) -> Tensor:
-        # The shift repeats the sign. That does no harm here, and an operator to clear it would cost a CPU much time.
+        # The shift repeats the sign, which is harmless here; an operator to clear it would be slow on a CPU.
         return self.xor(word * factor, self.shift(word, self.half_word))
 
     def draw(self, shape: tuple[int, ...]) -> Tensor:
@@ -76,7 +76,7 @@ class Dropout(_SeededMask):
 
     Args:
         rate: probability of dropping, in [0, 1).
-        seed: tells this layer's masks from those of the other layers of the network. The global seed is that of
+        seed: distinguishes this layer's masks from those of other layers. The global seed is that of
             `mindspore.set_seed` when the layer is built.
     """
 
@@ -91,7 +91,7 @@ class DropPath(_SeededMask):
 
     Args:
         rate: probability of dropping an example's branch, in [0, 1).
-        seed: tells this layer's masks from those of the other layers of the network. The global seed is that of
+        seed: distinguishes this layer's masks from those of other layers. The global seed is that of
             `mindspore.set_seed` when the layer is built.
     Source: Huang et al. 2016, "Deep Networks with Stochastic Depth", equation 2.
     """

@@ -10,7 +10,7 @@ from mindspore import Tensor, nn
 def init_weights(network: nn.Cell) -> None:
     """Fill every weight in place, repeatably for the seed of `mindspore.set_seed`.
 
-    Convolutions: normal with the deviation that their attribute `initial_deviation` says, else He normal over the fan
+    Convolutions: normal with the standard deviation in their attribute `initial_deviation`, else He normal over the fan
     out, per group (He et al. 2015, equation 14). Dense layers: uniform in +-1 / sqrt(fan in), bias likewise (PyTorch's
     default). Norm layers: scale 1, shift 0.
     """

@@ -16,7 +16,7 @@ class SKSplit(nn.Cell):
 
     Args:
         branches: M.
-        split_input: each branch sees its own C_in / M channels instead of all of them. This is timm's variation for
+        split_input: each branch gets its own C_in / M channels instead of all of them. This is timm's variation for
             networks without groups, not the paper's; it keeps the parameter count near that of one convolution.
     """
 
@@ -75,7 +75,7 @@ class SKFuse(nn.Cell):
 
 
 class SKSelect(nn.Cell):
-    """Select: attention over the branches for every channel, and the sum of the branches it weights.
+    """Select: attention over the branches for every channel, and the weighted sum of the branches.
 
     Paper equations 5 and 6, written for any M.
     """
