@@ -1,7 +1,7 @@
 """Data sets by name; any name that is not built in means image folders."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from mindcv.folders import EVAL_SPLITS, splits_in
 from mindcv.nearest import did_you_mean
 from mindcv.registry import Registry
 
-DATASETS = Registry("data set")
+DATASETS: Registry[Callable[..., Dataset]] = Registry("data set")
 DATASETS.register("cifar10")(Cifar10)
 DATASETS.register("cifar100")(Cifar100)
 DATASETS.register("mnist")(Mnist)

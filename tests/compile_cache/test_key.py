@@ -130,6 +130,7 @@ def test_the_seed_the_mode_the_version_and_the_environment_change_every_key(tiny
         patch.setattr(type(network), "construct", lambda self, x: x)
         note("a method that was replaced")
     with monkeypatch.context() as patch:
+        patch.setattr("mindcv.models.layers.drop._int32", lambda word: word)
         note("a function that was replaced")
     with monkeypatch.context() as patch:
         patch.setattr("mindcv.models.resnet.Bottleneck.expansion", 5)
