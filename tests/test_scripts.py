@@ -11,7 +11,9 @@ from pathlib import Path
 import fixtures_data
 import numpy as np
 import pytest
+import tiny
 from script_runs import fails, small_run
+from tiers import full
 
 import train
 import validate
@@ -158,7 +160,7 @@ def test_missing_and_wrong_folders_show_the_expected_tree(tmp_path, tiny_model, 
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize("length", [0, 30, 400, -200])
+@pytest.mark.parametrize("length", full([0, 30, 400, -200], by_default=[0, -200]))
 def test_the_error_names_an_unreadable_image(tmp_path, tiny_model, capsys, length):
     data = tmp_path / "pictures"
     for split in ("train", "val"):
@@ -170,10 +172,19 @@ def test_the_error_names_an_unreadable_image(tmp_path, tiny_model, capsys, lengt
     assert str(broken) in message
 
 
+@pytest.fixture(scope="module")
+def trained_once(tmp_path_factory):
+    """The best checkpoint of a small run; tests only read it."""
+    folder = tmp_path_factory.mktemp("trained")
+    tiny.register()
+    train.main(small_run(folder))
+    tiny.unregister()
+    return folder / "tiny_sknet-best.ckpt"
+
+
 @pytest.fixture
-def trained(tmp_path, tiny_model):
-    train.main(small_run(tmp_path / "trained"))
-    return tmp_path / "trained" / "tiny_sknet-best.ckpt"
+def trained(trained_once, tiny_model):
+    return trained_once
 
 
 @pytest.mark.parametrize(

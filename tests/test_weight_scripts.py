@@ -15,6 +15,7 @@ import pytest
 import torch_format
 from safetensors.numpy import save, save_file
 from script_runs import fails, small_run
+from tiers import full
 
 import convert
 import export
@@ -26,6 +27,7 @@ from mindcv.data import download as data_download
 from mindcv.models import create_model
 from mindcv.weights import catalog, find_weights, mindcv_names, timm_names
 
+FOREIGN = ("timm.safetensors", "timm.pth", "mindcv.ckpt")
 FORMATS = ("own.ckpt", "timm.safetensors", "timm.pth", "mindcv.ckpt", "own.onnx", "own.mindir")
 SIZE = 32
 MODEL = ["--model=resnet18", f"--image_resize={SIZE}"]
@@ -109,7 +111,7 @@ def test_infer_accepts_every_format_with_equal_results(files, photos, tmp_path, 
         np.testing.assert_allclose(got, expected, rtol=1e-4)
 
 
-@pytest.mark.parametrize("name", [name for name in FORMATS if name.startswith(("timm", "mindcv"))])
+@pytest.mark.parametrize("name", FOREIGN)
 def test_convert_imports_exactly_and_the_result_needs_no_flags(files, measured, tmp_path, name, capsys):
     output = tmp_path / "imported.ckpt"
     convert.main([*MODEL, "--crop_pct=1", f"--ckpt_path={files[name]}", f"--output={output}"])
@@ -122,7 +124,7 @@ def test_convert_imports_exactly_and_the_result_needs_no_flags(files, measured, 
     assert result.loss == measured[name].loss
 
 
-@pytest.mark.parametrize("name", [name for name in FORMATS if name.startswith(("timm", "mindcv"))])
+@pytest.mark.parametrize("name", full(FOREIGN, by_default=["mindcv.ckpt"]))
 def test_train_starts_from_every_format(files, tmp_path, name, capsys, caplog):
     line = [*DIGITS, f"--ckpt_path={files[name]}", "--epoch_size=1", "--warmup_epochs=0"]
     line += [f"--ckpt_save_dir={tmp_path}", "--num_samples=32"]

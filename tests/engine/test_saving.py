@@ -5,6 +5,7 @@ import os
 import numpy as np
 import pytest
 from mindspore import Tensor
+from tiers import slow
 
 from mindcv.checkpoint import CheckpointStore, read_checkpoint
 from mindcv.checkpoint import store as store_module
@@ -53,10 +54,11 @@ def epoch_result(epoch, top1=50.0):
     return EpochResult(epoch, 0.25, 0.1, 2.0, 50.0, 0.01, evaluation, True, False)
 
 
-@pytest.mark.parametrize(
-    "options", [{"opt": "momentum"}, {"opt": "sgd", "use_nesterov": True}, {"opt": "adam"}, {"opt": "adamw"}]
-)
-@pytest.mark.parametrize("accumulate_steps", [1, 2])
+OPTIMIZERS = [{"opt": "momentum"}, {"opt": "sgd", "use_nesterov": True}, {"opt": "adam"}, {"opt": "adamw"}]
+CASES = [(options, steps) for options in OPTIMIZERS for steps in (1, 2)]
+
+
+@pytest.mark.parametrize("options, accumulate_steps", [CASES[0], CASES[-1], *(slow(*case) for case in CASES[1:-1])])
 def test_training_from_a_restored_state_is_bit_identical(tmp_path, tiny_network, mode, options, accumulate_steps):
     state = build(tiny_network, accumulate_steps=accumulate_steps, **options)
     train(state, 1, 2, 3)

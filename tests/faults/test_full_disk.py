@@ -22,7 +22,7 @@ ERRORS = {
     "no space for a name": (rf"rename \S+ {MODEL}-previous\.ckpt", errno.ENOSPC),
     "folder not to be flushed": (r"fsync \.", errno.EIO),
     "best": (rf"open \.{MODEL}-best\.saving\.ckpt", errno.ENOSPC),
-    "metrics": (r"open \S*metrics\.csv\S*", errno.ENOSPC),
+    "metrics": (r"open \.metrics\.saving\.csv", errno.ENOSPC),
 }
 
 

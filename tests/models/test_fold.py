@@ -2,8 +2,10 @@
 
 import numpy as np
 import pytest
+from goldens import recipe
 from mindspore import Tensor, nn
 from random_weights import random_network
+from tiers import full
 
 from mindcv.models import create_model, fold_batch_norm, list_models
 from mindcv.models.layers import ConvNormAct
@@ -92,7 +94,7 @@ def test_a_batch_norm_without_a_convolution_is_not_folded(mode):
     np.testing.assert_allclose(folded(images(8)).asnumpy(), expected, rtol=0, atol=1e-5 * np.abs(expected).max())
 
 
-@pytest.mark.parametrize("name", list_models())
+@pytest.mark.parametrize("name", full(list_models(), by_default=recipe.KINDS))
 def test_every_batch_norm_of_every_network_is_folded(name):
     network = create_model(name, num_classes=2)
     norms = sum(isinstance(cell, nn.BatchNorm2d) for _, cell in network.cells_and_names())

@@ -30,7 +30,8 @@ SLOW = pytest.mark.slow
 IN_BOTH_MODES = pytest.mark.parametrize(
     ("mode", "name"),
     [
-        *((mode, name) for name in KINDS for mode in ("graph", "pynative")),
+        *(("graph", name) for name in KINDS),
+        *(pytest.param("pynative", name, marks=SLOW) for name in KINDS),
         *(("pynative", name) for name in MODELS),
         *(pytest.param("graph", name, marks=SLOW) for name in MODELS),
     ],

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from goldens import recipe
 from mindspore import Tensor
+from tiers import slow
 
 from mindcv.models import create_model
 from mindcv.weights.from_mindcv import from_mindcv, mindcv_names, mindcv_variant
@@ -56,7 +57,15 @@ def error_of(name, **keywords):
     return np.abs(actual - expected).max() / np.abs(expected).max()
 
 
-@pytest.mark.parametrize("name", [*MODELS, *(pytest.param(name, marks=pytest.mark.slow) for name in DEEPER_MODELS)])
+@pytest.mark.parametrize(
+    ("mode", "name"),
+    [
+        *(("pynative", name) for name in MODELS),
+        *(slow("graph", name) for name in MODELS),
+        *(slow(mode, name) for name in DEEPER_MODELS for mode in ("graph", "pynative")),
+    ],
+    indirect=["mode"],
+)
 def test_evaluation_gives_mindcvs_logits(mode, name):
     assert error_of(name, **mindcv_variant(name, A_NAME)) < TOLERANCE
 

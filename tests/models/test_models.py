@@ -9,6 +9,7 @@ from check_model import stated_rows
 from goldens import recipe
 from mindspore import Tensor, nn
 from model_table import published_classes
+from tiers import slow
 
 import config
 from mindcv.loss import create_loss
@@ -18,6 +19,7 @@ from mindcv.models.layers import Dropout, DropPath
 from mindcv.models.resnet import BasicBlock, ResNet
 
 STATED_ROWS = stated_rows()
+NOT_IN_TIMM = sorted(set(list_models()) - recipe.COMPARED_WITH_TIMM)
 IMAGES = np.random.default_rng(0).standard_normal((2, 3, 32, 32)).astype(np.float32)
 
 
@@ -153,7 +155,11 @@ def test_feature_extractor_gives_the_intermediate_maps(mode):
     np.testing.assert_allclose(network(Tensor(IMAGES)).asnumpy(), logits, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("name", sorted(set(list_models()) - recipe.COMPARED_WITH_TIMM))
+@pytest.mark.parametrize(
+    ("mode", "name"),
+    [case for name in NOT_IN_TIMM for case in (("pynative", name), slow("graph", name))],
+    indirect=["mode"],
+)
 def test_every_trainable_parameter_of_a_network_that_timm_does_not_have_gets_a_gradient(mode, name):
     # The other networks' gradients are compared with timm's in test_goldens.py.
     network = randomize_gammas(create_model(name, num_classes=10)).set_train()

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from mindspore import Tensor, nn, ops
+from tiers import full
 
 from mindcv.models.cpu.pooling import ArgmaxPool, pool_form
 from mindcv.models.inference import EdgePaddedMaxPool, inference_pool
@@ -11,8 +12,8 @@ SHAPES = [(2, 3, 8, 8), (1, 3, 7, 10), (2, 1, 9, 7), (1, 2, 2, 3), (1, 2, 1, 1)]
 KINDS = [(3, 2, "pad", 1), (2, 2, "pad", 1), (3, 1, "pad", 1), (5, 3, "pad", 2), (3, 2, "same", 0)]
 
 
-@pytest.mark.parametrize("shape", SHAPES, ids=str)
-@pytest.mark.parametrize("kind", KINDS, ids=str)
+@pytest.mark.parametrize("shape", full(SHAPES, by_default=SHAPES[1:4]), ids=str)
+@pytest.mark.parametrize("kind", full(KINDS, by_default=[KINDS[0], KINDS[3], KINDS[4]]), ids=str)
 def test_forward_and_backward_equal_mindspores_pooling(mode, kind, shape):
     kernel_size, stride, pad_mode, padding = kind
     rng = np.random.default_rng(sum(shape))
