@@ -215,7 +215,7 @@ def test_a_second_run_in_the_folder_is_an_error_that_names_the_first(tmp_path, t
     assert re.search(rf"process {os.getpid()} on host \S+, started 20\d\d-\d\d-\d\d", message)
 
 
-@pytest.mark.parametrize("mode_flag", ["--mode=0", "--mode=1"])
+@pytest.mark.parametrize("mode_flag", full(["--mode=0", "--mode=1"], by_default=["--mode=1"]))
 def test_a_run_with_a_diverging_loss_stops_skips_or_rolls_back(tmp_path, tiny_model, capsys, mode_flag):
     line = small_run(tmp_path / "out", mode_flag, "--lr=1e30", "--warmup_epochs=0", "--ckpt_save_steps=1")
     message = fails(train.main, line, capsys)

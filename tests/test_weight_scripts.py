@@ -30,7 +30,7 @@ from mindcv.weights import catalog, find_weights, mindcv_names, timm_names
 FOREIGN = ("timm.safetensors", "timm.pth", "mindcv.ckpt")
 FORMATS = ("own.ckpt", "timm.safetensors", "timm.pth", "mindcv.ckpt", "own.onnx", "own.mindir")
 SIZE = 32
-MODEL = ["--model=resnet18", f"--image_resize={SIZE}"]
+MODEL = ["--model=resnet18", f"--image_resize={SIZE}", "--mode=1"]
 DIGITS = [*MODEL, "--dataset=digits", "--crop_pct=1", "--num_samples=60", "--batch_size=16", "--num_parallel_workers=1"]
 
 
@@ -96,7 +96,7 @@ def photos(tmp_path_factory):
     return folder
 
 
-@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("name", full(FORMATS, by_default=["timm.pth", "mindcv.ckpt", "own.onnx"]))
 def test_infer_accepts_every_format_with_equal_results(files, photos, tmp_path, name, capsys):
     line = [*MODEL, "--crop_pct=1", f"--images={photos}", "--batch_size=4", "--num_parallel_workers=1"]
     for each, output in ((name, "this.csv"), ("own.ckpt", "reference.csv")):
@@ -414,7 +414,7 @@ def test_list_models_without_a_pattern_lists_all_and_a_typo_is_an_error(capsys):
     assert "Did you mean 'sknet50'" in fails(train.main, ["--list_models=snet50"], capsys)
 
 
-@pytest.mark.parametrize("name", ["timm.pth", "timm.safetensors", "mindcv.ckpt"])
+@pytest.mark.parametrize("name", full(FOREIGN, by_default=["mindcv.ckpt"]))
 def test_export_accepts_other_tools_weights_and_gives_the_networks_logits(files, measured, tmp_path, name):
     output = tmp_path / "foreign.onnx"
     export.main([*MODEL, "--crop_pct=1", f"--ckpt_path={files[name]}", f"--output={output}"])

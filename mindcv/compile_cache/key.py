@@ -50,7 +50,7 @@ _ENVIRONMENT = (
 # Paths, which do not affect graphs.
 _NO_MATTER = {"MINDCV_CACHE", "MINDCV_WEIGHTS_MIRROR", "MS_COMPILER_CACHE_ENABLE", "MS_COMPILER_CACHE_PATH"}
 # MindSpore's records of a Cell's calls, and what an optimizer made its `learning_rate` from.
-_NOT_TRACED = {"arguments_key", "is_top_cell", "current_phase", "sequence_modified", "group_lr"}
+_NOT_TRACED = {"arguments_key", "is_top_cell", "current_phase", "sequence_modified", "group_lr", "init_learning_rate"}
 _TIME_OF_JIT = "hash_obj"  # in the closure of a jit function
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import programs
 import pytest
 from mindspore import Tensor, nn
+from tiers import full
 
 from mindcv.compile_cache import cache as compile_cache
 from mindcv.compile_cache import compiled_graphs_kept
@@ -39,6 +40,7 @@ class Program:
         return json.loads(out.splitlines()[-1])
 
 
+@pytest.mark.slow
 def test_reused_graphs_give_identical_results_despite_damage_and_concurrent_starts(tmp_path):
     folder = tmp_path / "graphs"
     start = functools.partial(Program, folder=tmp_path)
@@ -193,7 +195,7 @@ class Batches:
             yield rng.standard_normal((size, 3, 8, 8)).astype(np.float32), rng.integers(0, 10, size).astype(np.int32)
 
 
-@pytest.mark.parametrize("before", ["nothing", "a dead one"])
+@pytest.mark.parametrize("before", full(["nothing", "a dead one"], by_default=["a dead one"]))
 def test_three_epochs_with_validation_compile_two_graphs(before, tiny_network, tmp_path, tried):
     network = tiny_network()
     if before == "a dead one":

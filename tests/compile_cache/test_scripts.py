@@ -79,7 +79,7 @@ def test_a_second_start_reuses_every_graph_with_identical_results(tmp_path):
 
     def train(name, *extra) -> tuple[int, int]:
         dropping = ("--drop_rate=0.2", "--label_smoothing=0.1", "--gradient_accumulation_steps=2", "--warmup_epochs=0")
-        return start("train", *small_run(tmp_path / name, *dropping, *extra))
+        return start("train", *small_run(tmp_path / name, "--mode=0", *dropping, *extra))
 
     def weights(name):
         return {k: v.tobytes() for k, v in read_checkpoint(tmp_path / name / "tiny_sknet-last.ckpt").weights.items()}

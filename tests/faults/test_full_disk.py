@@ -7,6 +7,7 @@ import re
 import pytest
 from faults.kill_campaign import SCENARIOS, check_folder, differences, outcome
 from faults.kill_runs import MODEL, Fault, Runner, command
+from tiers import full
 
 from mindcv.checkpoint import read_checkpoint
 
@@ -57,7 +58,7 @@ def check_tidy(folder):
     assert not list(folder.glob(".*saving*"))
 
 
-@pytest.mark.parametrize("what", ERRORS)
+@pytest.mark.parametrize("what", full(ERRORS, by_default=["no space at flush", "best", "metrics"]))
 def test_errors_end_the_run_or_not_as_set_by_on_save_error(what, policy, runner, tmp_path):
     options, expected = policy
     match, number = ERRORS[what]

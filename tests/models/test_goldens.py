@@ -24,13 +24,16 @@ GRADIENT_TOLERANCE = 2e-2
 STATISTICS_TOLERANCE = 1e-5
 MODELS = [name for name in list_models() if name in recipe.COMPARED_WITH_TIMM]
 KINDS = [recipe.shallow(name) for name in recipe.KINDS]
+# These have every kind of layer: training steps take 10 s each to compile.
+COMPILED = [recipe.shallow(name) for name in ("skresnet18", "skresnet50d", "skresnext50_32x4d", "seresnext50_32x4d")]
 # At full depth a graph takes minutes to compile, and contains nothing that those of KINDS do not.
 FULL_DEPTH = [name for name in MODELS if name not in recipe.SAME_AS.values()]
 SLOW = pytest.mark.slow
 IN_BOTH_MODES = pytest.mark.parametrize(
     ("mode", "name"),
     [
-        *(("graph", name) for name in KINDS),
+        *(("graph", name) for name in COMPILED),
+        *(pytest.param("graph", name, marks=SLOW) for name in KINDS if name not in COMPILED),
         *(pytest.param("pynative", name, marks=SLOW) for name in KINDS),
         *(("pynative", name) for name in MODELS),
         *(pytest.param("graph", name, marks=SLOW) for name in MODELS),
@@ -140,7 +143,16 @@ def test_every_stage_gives_timms_mean_and_deviation(name):
         ms.set_context(mode=ms.GRAPH_MODE)
 
 
-@pytest.mark.parametrize("name", [*KINDS, *(pytest.param(name, marks=SLOW) for name in FULL_DEPTH)])
+@pytest.mark.parametrize(
+    ("mode", "name"),
+    [
+        *(("pynative", name) for name in KINDS),
+        *(("graph", name) for name in COMPILED),
+        *(pytest.param("graph", name, marks=SLOW) for name in KINDS if name not in COMPILED),
+        *(pytest.param(mode, name, marks=SLOW) for name in FULL_DEPTH for mode in ("graph", "pynative")),
+    ],
+    indirect=["mode"],
+)
 def test_training_gives_timms_logits_loss_gradients_and_statistics(mode, name):
     network = build(name)
     step = TrainingPass(network).set_train()

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from mindspore import Tensor
+from tiers import slow
 
 from mindcv.models import check_batch_norms, create_model, freeze
 
@@ -24,7 +25,9 @@ def test_frozen_batch_norms_take_a_batch_of_one_image():
     check_batch_norms(network, 1, 32)
 
 
-@pytest.mark.parametrize("name, size", [("resnet18", 32), ("resnet18", 33), ("skresnet18", 224), ("seresnet50", 40)])
+@pytest.mark.parametrize(
+    "name, size", [("resnet18", 33), slow("resnet18", 32), slow("skresnet18", 224), slow("seresnet50", 40)]
+)
 def test_the_map_sizes_of_the_rule_are_those_of_the_network(name, size):
     network = create_model(name, num_classes=2)
     network.set_train(False)

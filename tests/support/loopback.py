@@ -114,16 +114,18 @@ class FileServer:
                 status = 206 if start < total else 416
                 headers["Content-Range"] = f"bytes {start}-{total - 1}/{total}" if status == 206 else f"bytes */{total}"
                 body = body[start:] if status == 206 else b""
-        handler.send_response(status)
-        for key, value in {**headers, "Content-Length": str(len(body))}.items():
-            handler.send_header(key, value)
-        handler.end_headers()
+        headers["Content-Length"] = str(len(body))
         cuts = self.cuts.get(name)
         if handler.command == "HEAD":
             body = b""
         elif cuts and status in (200, 206):
             body = body[: cuts.pop(0)]
+        # Before anything is sent: a client that needs no body may look at the requests at once.
         self.requests.append(Request(handler.command, name, asked, if_range, status, len(body)))
+        handler.send_response(status)
+        for key, value in headers.items():
+            handler.send_header(key, value)
+        handler.end_headers()
         for begin in range(0, len(body), 1 << 16):
             time.sleep(self.delay)
             with contextlib.suppress(ConnectionError):  # a client may leave, or be killed, in the middle

@@ -6,7 +6,10 @@ from mindcv.script import run_script
 
 
 def small_run(folder, *extra) -> list[str]:
-    """A command line that trains for seconds; options in `extra` replace its own."""
+    """A command line that trains for seconds; options in `extra` replace its own.
+
+    Pynative mode, unless `--mode=0` is given: compiling takes longer than the run.
+    """
     usual = [
         "--model=tiny_sknet",
         f"--ckpt_save_dir={folder}",
@@ -15,6 +18,7 @@ def small_run(folder, *extra) -> list[str]:
         "--batch_size=16",
         "--num_samples=70",
         "--num_parallel_workers=1",
+        "--mode=1",
     ]
     replaced = {_key(word) for word in extra}
     return [*(word for word in usual if _key(word) not in replaced), *extra]
