@@ -3,10 +3,11 @@
 import pytest
 from faults.kill_campaign import SCENARIOS, differences, in_the_middle, outcome, run_campaign
 from faults.kill_runs import MODEL, Fault, Runner, command
+from tiers import slow
 
 SEED = 20
-# Numbers of kills; the last scenario writes every kind of file and is killed at every instant.
-KILLS = {"graph": 24, "graph adamw": 8, "pynative": 8, "pynative adamw": 1000}
+# Scenario and number of kills. The last one writes every kind of file and is killed at every instant.
+CAMPAIGNS = [("graph", 24), ("graph adamw", 8), ("pynative", 8), ("pynative adamw", 1000)]
 
 
 @pytest.fixture(scope="module")
@@ -15,12 +16,11 @@ def runner():
         yield runner
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("scenario", SCENARIOS)
-def test_killed_runs_end_like_an_undisturbed_run(scenario, runner, tmp_path):
-    count = run_campaign(runner, tmp_path, SCENARIOS[scenario], SEED, kills=KILLS[scenario], times=10, writes=3)
+@pytest.mark.parametrize("scenario, kills", [("pynative adamw", 30), *(slow(*campaign) for campaign in CAMPAIGNS)])
+def test_killed_runs_end_like_an_undisturbed_run(scenario, kills, runner, tmp_path):
+    count = run_campaign(runner, tmp_path, SCENARIOS[scenario], SEED, kills=kills, times=10, writes=3)
     print(*count.lines(), sep="\n")
-    assert count.total >= min(KILLS[scenario], 70)
+    assert count.total >= min(kills, 70)
 
 
 def test_a_kill_while_moving_an_earlier_run_loses_no_file(runner, tmp_path):
