@@ -73,7 +73,7 @@ def smoke_scripts() -> list[str]:
             sys.modules.pop(name, None)
 
 
-@pytest.mark.parametrize("name", full(smoke_scripts(), by_default=["listing", "steps"]))
+@pytest.mark.parametrize("name", full(smoke_scripts(), by_default=["listing"]))
 def test_every_script_runs_in_the_smoke_setting_without_peers(name, tmp_path, monkeypatch):
     for variable in ("BENCH_TORCH_PYTHON", "BENCH_MINDCV_PYTHON"):
         monkeypatch.setenv(variable, str(tmp_path / "no-such-interpreter"))

@@ -66,7 +66,7 @@ def interrupt(monkeypatch):
     return arrange
 
 
-@pytest.mark.parametrize("mode_flag", full(["--mode=0", "--mode=1"], by_default=["--mode=0"]))
+@pytest.mark.parametrize("mode_flag", full(["--mode=0", "--mode=1"], by_default=["--mode=1"]))
 def test_a_run_interrupted_twice_ends_like_an_uninterrupted_one(tmp_path, tiny_model, interrupt, capsys, mode_flag):
     assert train.main(small_run(tmp_path / "whole", mode_flag, *DROPS)) == 0
     out = tmp_path / "out"

@@ -4,6 +4,7 @@ import mindspore as ms
 import numpy as np
 import pytest
 from mindspore import Tensor, nn, ops
+from tiers import full, slow
 
 from mindcv.engine import TrainStep
 from mindcv.loss import create_loss
@@ -248,11 +249,11 @@ def test_finite_steps_equal_those_without_checks(opt, use_nesterov, options):
 @pytest.mark.parametrize(
     "opt, use_nesterov, clip_norm",
     [
-        ("sgd", False, 0.1),
         ("momentum", False, None),
-        ("momentum", True, 0.1),
-        ("adam", False, None),
         ("adamw", False, 0.1),
+        slow("sgd", False, 0.1),
+        slow("momentum", True, 0.1),
+        slow("adam", False, None),
     ],
 )
 def test_a_bad_step_changes_nothing(mode, opt, use_nesterov, clip_norm):
@@ -307,7 +308,7 @@ def test_large_finite_gradients_count_as_finite(mode):
     assert run(step, [GOOD[0]]) == [True]
 
 
-@pytest.mark.parametrize("place", [0, 1, 2])
+@pytest.mark.parametrize("place", full([0, 1, 2], by_default=[1]))
 def test_a_bad_batch_adds_nothing_to_the_accumulated_gradient(mode, place):
     step = small_step("adam", accumulate_steps=3, clip_norm=0.1)
     batches = [*GOOD[:3], *GOOD[3:5]]

@@ -6,6 +6,7 @@ import mindspore as ms
 import numpy as np
 import pytest
 from mindspore import Tensor, nn
+from tiers import full
 
 from mindcv.engine import TrainStep
 from mindcv.loss import create_loss
@@ -71,7 +72,7 @@ def test_the_stem_and_the_first_stages_are_frozen_and_nothing_is_renamed(tiny_ne
     assert trainable - {p.name for p in network.trainable_params()} == part(trainable, *PARTS[stages])
 
 
-@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@pytest.mark.parametrize("optimizer", full(OPTIMIZERS, by_default=["momentum", "adamw"]))
 def test_frozen_weights_and_statistics_stay_bit_identical_and_all_others_change(mode, tiny_network, optimizer):
     network = with_statistics(tiny_network())
     freeze(network, 1)
@@ -98,7 +99,7 @@ def test_rule_none_keeps_updating_the_statistics_of_frozen_layers(mode, tiny_net
     assert changed(before, values(network)) == moving | {"classifier.weight", "classifier.bias"}
 
 
-@pytest.mark.parametrize("stages", [None, 1])
+@pytest.mark.parametrize("stages", full([None, 1], by_default=[1]))
 def test_rule_all_freezes_every_statistic_and_scales_outside_still_learn(mode, tiny_network, stages):
     network = with_statistics(tiny_network())
     freeze(network, stages, "all")

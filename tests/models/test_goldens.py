@@ -115,7 +115,7 @@ def test_the_goldens_are_those_of_the_networks_that_timm_has():
 
 def test_every_network_is_built_from_blocks_that_are_trained_here():
     def printed(name):
-        network = create_model(name, num_classes=recipe.NUM_CLASSES, layers=recipe.SHALLOW)
+        network = create_model(name, num_classes=2, layers=(1, 2), planes=(64, 128))
         return re.sub("0x[0-9a-f]+", "", str(network))  # without the addresses of the initializers
 
     kinds = {printed(name) for name in recipe.KINDS}
