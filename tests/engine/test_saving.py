@@ -58,7 +58,7 @@ OPTIMIZERS = [{"opt": "momentum"}, {"opt": "sgd", "use_nesterov": True}, {"opt":
 CASES = [(options, steps) for options in OPTIMIZERS for steps in (1, 2)]
 
 
-@pytest.mark.parametrize("options, accumulate_steps", [CASES[0], CASES[-1], *(slow(*case) for case in CASES[1:-1])])
+@pytest.mark.parametrize("options, accumulate_steps", [CASES[-1], *(slow(*case) for case in CASES[:-1])])
 def test_training_from_a_restored_state_is_bit_identical(tmp_path, tiny_network, mode, options, accumulate_steps):
     state = build(tiny_network, accumulate_steps=accumulate_steps, **options)
     train(state, 1, 2, 3)

@@ -87,6 +87,7 @@ def test_a_batch_with_nan_changes_nothing(mode, tiny_network):
         np.testing.assert_array_equal(value, before[name], err_msg=name)
 
 
+@pytest.mark.slow
 def test_frozen_blocks_run_once_and_update_their_statistics_as_before(mode, tiny_network):
     networks = [tiny_network(zero_init_last=False) for _ in range(2)]
     for network in networks:
