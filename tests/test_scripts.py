@@ -23,7 +23,7 @@ from mindcv.checkpoint import read_checkpoint
 ROOT = Path(__file__).parent.parent
 
 
-@pytest.mark.parametrize("mode_flag", full(["--mode=0", "--mode=1"], by_default=["--mode=0"]))
+@pytest.mark.parametrize("mode_flag", full(["--mode=0", "--mode=1"], by_default=["--mode=1"]))
 def test_validate_reports_the_metrics_of_training_to_the_last_digit(tmp_path, tiny_model, capsys, mode_flag):
     out = tmp_path / "out"
     train.main(small_run(out, mode_flag))

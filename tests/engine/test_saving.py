@@ -5,7 +5,7 @@ import os
 import numpy as np
 import pytest
 from mindspore import Tensor
-from tiers import slow
+from tiers import full, slow
 
 from mindcv.checkpoint import CheckpointStore, read_checkpoint
 from mindcv.checkpoint import store as store_module
@@ -117,6 +117,7 @@ def test_inside_an_epoch_another_number_of_images_is_an_error(tmp_path, tiny_net
         resume(run, saver.state, saver.store, 2, 9)
 
 
+@pytest.mark.parametrize("mode", full(["graph", "pynative"], by_default=["pynative"]), indirect=True)
 def test_rollback_restores_weights_and_moments_but_not_the_position(tmp_path, tiny_network, mode):
     state = build(tiny_network, drops=False)
     saver = saver_of(state, tmp_path)

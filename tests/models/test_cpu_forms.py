@@ -44,10 +44,9 @@ class Gradients(nn.Cell):
         return self.gradients(x)
 
 
-@NETWORK
-@pytest.mark.parametrize(
-    "side", full([40, 128], by_default=[40])
-)  # up to 1x1 in the second stage; 28x28 and more in the first
+@pytest.mark.parametrize("name", full(NETWORKS, by_default=["sknet50", "skresnet50d"]))
+# Up to 1x1 in the second stage; 28x28 and more in the first.
+@pytest.mark.parametrize("side", full([40, 128], by_default=[40]))
 def test_logits_and_gradients_are_the_textbooks(mode, name, side):
     rng = np.random.default_rng(0)
     x = Tensor(rng.standard_normal((3, 3, side, side)).astype(np.float32))

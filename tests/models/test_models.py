@@ -9,7 +9,7 @@ from check_model import stated_rows
 from goldens import recipe
 from mindspore import Tensor, nn
 from model_table import published_classes
-from tiers import slow
+from tiers import full, slow
 
 import config
 from mindcv.loss import create_loss
@@ -86,6 +86,7 @@ def test_depth_groups_hold_every_trainable_parameter_once(network):
     assert groups[-1] == ["classifier.weight", "classifier.bias"]
 
 
+@pytest.mark.parametrize("network", full(list_models(), by_default=[*recipe.KINDS, "sknet29"]), indirect=True)
 def test_feature_maps_have_the_stated_channels_and_strides(pynative, network):
     assert network.num_features == network.feature_channels[-1]
     extractor = FeatureExtractor(network)

@@ -4,6 +4,7 @@ import mindspore as ms
 import numpy as np
 import pytest
 from mindspore import Tensor, nn
+from tiers import full
 
 import assemble
 import config
@@ -50,6 +51,7 @@ def assert_learnt_the_same(plain, recomputed):
             np.testing.assert_array_equal(after[name], value, err_msg=name)
 
 
+@pytest.mark.parametrize("mode", full(["graph", "pynative"], by_default=["pynative"]), indirect=True)
 def test_losses_and_weights_are_bit_identical_and_statistics_updated_once(mode, tiny_network):
     plain, recomputed = tiny_network(zero_init_last=False), tiny_network(zero_init_last=False)
     recompute_blocks(recomputed)
