@@ -9,7 +9,7 @@ from tiers import full
 import assemble
 import config
 from mindcv.compile_cache.key import graph_key
-from mindcv.engine import RunLength, TrainStep
+from mindcv.engine import Clip, RunLength, TrainStep
 from mindcv.loss import create_loss
 from mindcv.models import freeze, recompute_blocks
 from mindcv.optim import create_optimizer
@@ -21,8 +21,10 @@ BATCHES = [
 STATISTICS = ("moving_mean", "moving_variance")
 
 
-def make_step(network, **options):
-    return TrainStep(network, create_loss("CE"), create_optimizer(network, "momentum", lr=0.05), **options)
+def make_step(network, *, clip_norm=None, **options):
+    optimizer = create_optimizer(network, "momentum", lr=0.05)
+    clip = Clip("norm", clip_norm, optimizer.parameters) if clip_norm else None
+    return TrainStep(network, create_loss("CE"), optimizer, clip=clip, **options)
 
 
 def train(network, batches=BATCHES, evaluate=True, **options):
@@ -83,7 +85,7 @@ def test_a_batch_with_nan_changes_nothing(mode, tiny_network):
     before = values(network)
     images = BATCHES[0][0].copy()
     images[3, 1, 2, 2] = np.nan
-    _, finite, _ = make_step(network).set_train(True)(Tensor(images), Tensor(BATCHES[0][1]))
+    _, finite, *_ = make_step(network).set_train(True)(Tensor(images), Tensor(BATCHES[0][1]))
     assert not finite.asnumpy()
     for name, value in values(network).items():
         np.testing.assert_array_equal(value, before[name], err_msg=name)
