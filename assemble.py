@@ -110,6 +110,7 @@ def build_to_train(config: Config, class_names: Sequence[str], weights: Checkpoi
         in_channels=config.image.in_channels,
         drop_rate=model.drop_rate,
         drop_path_rate=model.drop_path_rate,
+        drop_block_rate=model.drop_block_rate,
         device_forms=not _is_mixed(config),
     )
     if weights:

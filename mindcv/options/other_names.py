@@ -37,6 +37,7 @@ OTHER_NAMES = {
     "smoothing": "label_smoothing",
     "drop": "drop_rate",
     "drop_path": "drop_path_rate",
+    "drop_block": "drop_block_rate",
     "aa": "auto_augment",
     "reprob": "re_prob",
     "device": "device_target",

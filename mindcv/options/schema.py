@@ -149,6 +149,7 @@ class Model:
     ckpt_path: str = option("", _WEIGHTS, is_path=True, **_FREE)
     drop_rate: float = option(0.0, "dropout before the classifier", minimum=0, below=1, **_TRAIN)
     drop_path_rate: float = option(0.0, "probability of skipping a block", minimum=0, below=1, **_TRAIN)
+    drop_block_rate: float = option(0.0, "share that DropBlock drops in the last stages", minimum=0, below=1, **_TRAIN)
     freeze: int | str | None = option(
         None,
         "do not train the stem and the first N stages; backbone: all but the classifier",

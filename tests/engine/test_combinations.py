@@ -30,8 +30,9 @@ OPTIONS = {
     "value": {"norm", "agc"},
     "agc": {"norm", "value"},
     "accumulate": set(),
-    "recompute": {"drop_path"},
+    "recompute": {"drop_path", "drop_block"},
     "drop_path": {"recompute"},
+    "drop_block": {"recompute"},
     "dropout": set(),
     "smoothing": set(),
     "adamw": set(),
@@ -39,15 +40,15 @@ OPTIONS = {
 PAIRS = [pair for pair in combinations(OPTIONS, 2) if pair[1] not in OPTIONS[pair[0]]]
 # Sets of compatible options that hold every pair of them.
 COVERING = [
-    {"O2", "ema", "norm", "accumulate", "drop_path", "dropout", "smoothing", "adamw"},
+    {"O2", "ema", "norm", "accumulate", "drop_path", "drop_block", "dropout", "smoothing", "adamw"},
     {"O1", "ema", "value", "accumulate", "recompute", "dropout", "smoothing", "adamw"},
     {"O3", "ema", "agc", "accumulate", "recompute", "dropout", "smoothing", "adamw"},
     {"O2", "value", "recompute"},
-    {"O2", "agc", "drop_path"},
-    {"O1", "norm", "drop_path"},
+    {"O2", "agc", "drop_path", "drop_block"},
+    {"O1", "norm", "drop_path", "drop_block"},
     {"O1", "agc"},
     {"O3", "norm", "recompute"},
-    {"O3", "value", "drop_path"},
+    {"O3", "value", "drop_path", "drop_block"},
 ]
 
 
@@ -57,6 +58,7 @@ def build(tiny_network, options):
         num_classes=3,
         drop_rate=0.2 if "dropout" in options else 0.0,
         drop_path_rate=0.2 if "drop_path" in options else 0.0,
+        drop_block_rate=0.2 if "drop_block" in options else 0.0,
         device_forms=level == "O0",
     )
     set_precision(network, level)

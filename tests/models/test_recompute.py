@@ -113,7 +113,7 @@ def test_batch_norms_in_recomputed_blocks_run_twice(mode, tiny_network):
 
 def test_stochastic_depth_whose_masks_would_be_drawn_twice_is_rejected(tiny_network):
     network = tiny_network(drop_path_rate=0.1)
-    with pytest.raises(ValueError, match="recompute does not go with drop_path_rate above 0"):
+    with pytest.raises(ValueError, match="recompute does not go with drop_path_rate or drop_block_rate above 0"):
         recompute_blocks(network)
     recompute_blocks(tiny_network(drop_rate=0.3))  # dropout before the classifier, which is in no block
 
