@@ -226,8 +226,9 @@ class Train:
     ckpt_save_steps: int | None = option(
         None, "batches between additional checkpoints inside epochs", minimum=1, **_FREE
     )
-    keep_checkpoint_max: int = option(
-        0, "newest epoch checkpoints kept in addition to best and last", minimum=0, **_FREE
+    keep_checkpoint_max: int = option(0, "epoch checkpoints kept in addition to best and last", minimum=0, **_FREE)
+    ckpt_save_policy: Literal["latest_k", "top_k"] = option(
+        "latest_k", "which keep_checkpoint_max keeps: the newest, or those with the highest top-1", **_FREE
     )
     log_interval: int | None = option(None, _LOG_INTERVAL, minimum=1, **_FREE)
     clip_grad: bool = option(False, "clip the global norm of the gradient to clip_value")
