@@ -2,6 +2,7 @@
 
 from mindcv.engine.callbacks import Callback, EpochLog, MetricsFile
 from mindcv.engine.compiling import compiling_shown
+from mindcv.engine.early_stop import EarlyStop
 from mindcv.engine.evaluator import Evaluation, Sums, count, evaluate
 from mindcv.engine.interrupt import Interruption
 from mindcv.engine.out_of_memory import memory_explained
@@ -14,6 +15,7 @@ from mindcv.engine.trainer import Trainer
 
 __all__ = [
     "Callback",
+    "EarlyStop",
     "EpochLog",
     "EpochResult",
     "Evaluation",

@@ -8,6 +8,8 @@ OTHER_NAMES = {
     "b": "batch_size",
     "bs": "batch_size",
     "batch": "batch_size",
+    "patience": "early_stop_patience",
+    "min_delta": "early_stop_delta",
     "e": "epoch_size",
     "epochs": "epoch_size",
     "max_epochs": "epoch_size",

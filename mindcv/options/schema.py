@@ -209,6 +209,7 @@ class Schedule:
 
 
 _RESUME = "continue the run in ckpt_save_dir; auto: if there is one; or continue from this file or folder"
+_PATIENCE = "end after this many validations in a row that did not raise the best top-1; none: train all epochs"
 _LOG_INTERVAL = "steps between progress lines; none: about one a minute, if no bar is shown"
 
 
@@ -229,6 +230,10 @@ class Train:
     keep_checkpoint_max: int = option(0, "epoch checkpoints kept in addition to best and last", minimum=0, **_FREE)
     ckpt_save_policy: Literal["latest_k", "top_k"] = option(
         "latest_k", "which keep_checkpoint_max keeps: the newest, or those with the highest top-1", **_FREE
+    )
+    early_stop_patience: int | None = option(None, _PATIENCE, minimum=1, **_FREE)
+    early_stop_delta: float = option(
+        0.0, "smallest rise of the best top-1 that counts, percentage points", minimum=0, **_FREE
     )
     log_interval: int | None = option(None, _LOG_INTERVAL, minimum=1, **_FREE)
     clip_grad: bool = option(False, "clip the global norm of the gradient to clip_value")
