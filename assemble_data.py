@@ -135,13 +135,16 @@ def _compare_division(dataset: Dataset, weights: Checkpoint) -> None:
 
 
 def _build_loader(config: Config, dataset: Dataset, *, is_training: bool, **options: Any) -> Loader:
-    data, augment = config.data, asdict(config.augment)
+    data, augment, image, batch_size = config.data, asdict(config.augment), dict(vars(config.image)), None
+    if not is_training:
+        image["image_resize"] = data.val_image_resize or config.image.image_resize
+        batch_size = data.val_batch_size
     of_batches = {key: augment.pop(key) for key in inspect.signature(create_batch_transforms).parameters}
     transforms = create_transforms(
         is_training=is_training,
         encoded=dataset.encoded,
         channels=dataset.channels,
-        **vars(config.image),
+        **image,
         **augment,
     )
     return Loader(
@@ -149,7 +152,7 @@ def _build_loader(config: Config, dataset: Dataset, *, is_training: bool, **opti
         transforms,
         batch_transforms=create_batch_transforms(**of_batches) if is_training else (),
         is_training=is_training,
-        batch_size=data.batch_size,
+        batch_size=batch_size or data.batch_size,
         num_parallel_workers=data.num_parallel_workers,
         seed=config.runtime.seed,
         on_bad_image=data.on_bad_image,

@@ -125,7 +125,10 @@ def as_own_checkpoint(config: Config, weights: Checkpoint) -> Checkpoint:
         given = {key: value for key, value in config.to_dict().items() if config.given(key)}
         check_fits(weights, **{key: given[key] for key in ("model", "in_channels") if key in given})
         image = {key: given[key] for key in vars(config.image) if key in given}
-        return replace(weights, info={**weights.info, "config": {**weights.info.get("config", {}), **image}})
+        saved = weights.info.get("config", {})
+        if size := saved.get("val_image_resize"):  # the size outside training
+            image = {"image_resize": size, "val_image_resize": None, **image}
+        return replace(weights, info={**weights.info, "config": {**saved, **image}})
     network = build_to_run(config, weights)
     info = {
         "class_names": [],

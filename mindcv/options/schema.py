@@ -68,6 +68,8 @@ class Data:
     )
     num_samples: int | None = option(legal.NUM_SAMPLES, "use only this many examples of each split")
     batch_size: int = option(legal.BATCH_SIZE, "examples per batch", **_COMPUTING)
+    val_batch_size: int | None = option(None, "examples per batch of validation; none: batch_size", minimum=1)
+    val_image_resize: int | None = option(None, "height and width to validate at; none: image_resize", minimum=1)
     shuffle: bool = option(True, "shuffle the training examples in every epoch", scripts=("train",))
     drop_remainder: bool = option(True, "drop the last, smaller training batch", scripts=("train",))
     num_parallel_workers: int | None = option(

@@ -89,7 +89,9 @@ def settle(layers: Layers, options: Mapping[str, Option], prog: str) -> None:
         if not settled:
             both = f"{layers.said('pretrained')} and {layers.said('ckpt_path')}"
             raise ValueError(f"{both}: weights can come from one of them only")
-    if prog == "train":
+    if prog != "train":
+        _settle_validation(layers)
+    else:
         _settle_resume(layers)
         _settle_schedule(layers)
         _settle_optimizer(layers)
@@ -123,6 +125,18 @@ def _settle_cores(layers: Layers) -> None:
         raise ValueError(f"{said} must be from 1 to {cores}, the cores of this machine")
     layers.notices.append(f"{said} gives way to this machine: num_parallel_workers={cores}, its cores")
     layers.values["num_parallel_workers"] = cores
+
+
+def _settle_validation(layers: Layers) -> None:
+    """What holds for validation during training is everything outside it; a higher layer's own value wins."""
+    for key in ("batch_size", "image_resize"):
+        of_validation = f"val_{key}"
+        if layers[of_validation] is not None and layers.ranks[of_validation] >= layers.ranks[key]:
+            if layers.sources[key] == COMMAND_LINE:
+                layers.notices.append(f"{layers.said(key)} has no effect with {layers.said(of_validation)}")
+            source, rank = layers.sources[of_validation], layers.ranks[of_validation]
+            layers.put(key, layers[of_validation], source=source, rank=rank)
+        layers.values[of_validation] = None
 
 
 def _settle_resume(layers: Layers) -> None:
@@ -186,6 +200,7 @@ def _unused(governor: str, entries: Registry) -> list[tuple[str, str, Callable[[
     return [(key, governor, is_idle(key)) for key in keys]
 
 
+_OF_VALIDATION = "val_interval val_batch_size val_image_resize ckpt_save_policy early_stop_patience early_stop_delta"
 # Options that have no effect for some values of another one: keys, the other one, whether its value is such.
 IDLE_WHEN: tuple[tuple[str, str, Callable[[Any], bool]], ...] = (
     ("compile_cache", "mode", lambda mode: mode == 1),
@@ -205,7 +220,7 @@ IDLE_WHEN: tuple[tuple[str, str, Callable[[Any], bool]], ...] = (
     ("warmup_factor", "warmup_epochs", lambda epochs: epochs == 0),
     *_unused("scheduler", SCHEDULERS),
     ("early_stop_delta", "early_stop_patience", lambda patience: patience is None),
-    ("val_interval ckpt_save_policy early_stop_patience early_stop_delta", "val_while_train", operator.not_),
+    (_OF_VALIDATION, "val_while_train", operator.not_),
     ("ckpt_save_policy", "keep_checkpoint_max", operator.not_),
     ("clip_value", "clip_grad", operator.not_),
     ("ckpt_path pretrained", "resume", lambda resume: resume not in (False, "auto")),
