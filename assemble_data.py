@@ -1,7 +1,7 @@
 """Data sets and loaders from a configuration, with the classes and the division of a run or its weights."""
 
 import inspect
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ from mindcv.checkpoint import Checkpoint, check_fits
 from mindcv.console import say
 from mindcv.data import Dataset, Loader, UnknownClassError, create_dataset, default_splits
 from mindcv.data.transforms import create_batch_transforms, create_transforms
+from mindcv.engine import size_to_load
 from mindcv.folders import BUILT_IN, find_undivided
 from mindcv.options.together import small_batch_notice
 
@@ -85,7 +86,9 @@ def build_measuring_loader(config: Config, weights: Checkpoint) -> Loader:
         known = {"val_fraction": 1.0}  # as far as is known, none of these images was trained on
     dataset = build_dataset(config, is_training=False, **_classes(weights), **known)
     _compare_division(dataset, weights)
-    return _build_loader(config, dataset, is_training=False)
+    image = config.image
+    size = size_to_load(config.model.tta, image.image_resize, image.crop_pct)
+    return _build_loader(replace(config, image=replace(image, **size)), dataset, is_training=False)
 
 
 def open_to_check(config: Config, weights: Checkpoint | None) -> tuple[list[Dataset], list[str]]:

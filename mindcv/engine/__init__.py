@@ -12,8 +12,10 @@ from mindcv.engine.saving import SaveCheckpoints
 from mindcv.engine.state import EpochResult, Progress, StepReport, TrainState
 from mindcv.engine.train_step import StepResult, TrainStep
 from mindcv.engine.trainer import Trainer
+from mindcv.engine.views import AveragedViews, size_to_load, with_views
 
 __all__ = [
+    "AveragedViews",
     "Callback",
     "EarlyStop",
     "EpochLog",
@@ -37,4 +39,6 @@ __all__ = [
     "evaluate",
     "memory_explained",
     "predict",
+    "size_to_load",
+    "with_views",
 ]

@@ -127,6 +127,8 @@ class Augment:
 
 _WEIGHTS = "use these weights: .ckpt (also MindCV's), .safetensors, .pth, .onnx, .mindir"
 _FREEZE: dict[str, Any] = {"fixed": "the saved state covers the parameters that were trained", **_TRAIN}
+_TTA = "average over views: the image and its reflection, corners and centre, or these and their reflections"
+_VIEWS: dict[str, Any] = {"scripts": ("validate", "infer")}
 _FOLD_BN = "fold batch norms into convolutions: faster, the same results up to rounding"
 _FREEZE_BN = "batch norms that keep their running statistics: those of frozen parts, all, or none"
 
@@ -158,6 +160,7 @@ class Model:
         **_FREEZE,
     )
     freeze_bn: str = option("frozen", _FREEZE_BN, choices=("none", "frozen", "all"), **_FREEZE)
+    tta: str = option("none", _TTA, choices=("none", "hflip", "five_crop", "ten_crop"), **_VIEWS, **_COMMAND)
     fold_bn: bool = option(True, _FOLD_BN, scripts=("validate", "infer", "export"), free=True)
 
 
