@@ -268,13 +268,16 @@ def test_an_image_and_its_reflection_have_the_same_mean_prediction(files, tmp_pa
     (tmp_path / "photos").mkdir()
     for name, image in (("image", pixels), ("reflection", pixels[:, ::-1])):
         Image.fromarray(image).save(tmp_path / "photos" / f"{name}.png")
-    same = []
-    for tta in ("none", "hflip"):
-        line = [*MODEL, "--crop_pct=1", f"--ckpt_path={files['own.ckpt']}", f"--images={tmp_path / 'photos'}"]
-        assert infer.main([*line, f"--tta={tta}", f"--output={tmp_path / tta}.csv", "--topk=1"]) == 0
-        one, other = rows_of(tmp_path / f"{tta}.csv")
-        same.append(float(one["probability"]) == pytest.approx(float(other["probability"]), rel=1e-5))
-    assert same == [False, True]
+    line = [
+        *MODEL,
+        "--crop_pct=1",
+        f"--ckpt_path={files['own.ckpt']}",
+        f"--images={tmp_path / 'photos'}",
+        "--tta=hflip",
+    ]
+    assert infer.main([*line, f"--output={tmp_path / 'out.csv'}", "--topk=1"]) == 0
+    one, other = (float(row["probability"]) for row in rows_of(tmp_path / "out.csv"))
+    assert one == pytest.approx(other, rel=1e-5)
 
 
 def test_infer_lists_unreadable_images_and_exits_with_1(files, tmp_path, capsys):
