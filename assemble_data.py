@@ -86,9 +86,10 @@ def build_measuring_loader(config: Config, weights: Checkpoint) -> Loader:
         known = {"val_fraction": 1.0}  # as far as is known, none of these images was trained on
     dataset = build_dataset(config, is_training=False, **_classes(weights), **known)
     _compare_division(dataset, weights)
-    image = config.image
+    image = config.eval_image
     size = size_to_load(config.model.tta, image.image_resize, image.crop_pct)
-    return _build_loader(replace(config, image=replace(image, **size)), dataset, is_training=False)
+    config = replace(config, image=replace(image, **size), data=replace(data, val_image_resize=None))
+    return _build_loader(config, dataset, is_training=False)
 
 
 def open_to_check(config: Config, weights: Checkpoint | None) -> tuple[list[Dataset], list[str]]:
@@ -138,16 +139,13 @@ def _compare_division(dataset: Dataset, weights: Checkpoint) -> None:
 
 
 def _build_loader(config: Config, dataset: Dataset, *, is_training: bool, **options: Any) -> Loader:
-    data, augment, image, batch_size = config.data, asdict(config.augment), dict(vars(config.image)), None
-    if not is_training:
-        image["image_resize"] = data.val_image_resize or config.image.image_resize
-        batch_size = data.val_batch_size
+    data, augment = config.data, asdict(config.augment)
     of_batches = {key: augment.pop(key) for key in inspect.signature(create_batch_transforms).parameters}
     transforms = create_transforms(
         is_training=is_training,
         encoded=dataset.encoded,
         channels=dataset.channels,
-        **image,
+        **vars(config.image if is_training else config.eval_image),
         **augment,
     )
     return Loader(
@@ -155,7 +153,7 @@ def _build_loader(config: Config, dataset: Dataset, *, is_training: bool, **opti
         transforms,
         batch_transforms=create_batch_transforms(**of_batches) if is_training else (),
         is_training=is_training,
-        batch_size=batch_size or data.batch_size,
+        batch_size=data.batch_size if is_training else config.eval_batch_size,
         num_parallel_workers=data.num_parallel_workers,
         seed=config.runtime.seed,
         on_bad_image=data.on_bad_image,

@@ -35,10 +35,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     setup_runtime(mode=config.runtime.mode, device_target=config.runtime.device_target, seed=config.runtime.seed)
 
     network = build_to_infer(config, weights)
-    image, tta = config.image, config.model.tta
+    image, tta = config.eval_image, config.model.tta
     size = size_to_load(tta, image.image_resize, image.crop_pct)
     transforms = create_transforms(is_training=False, **{**vars(image), **size})
-    batches = ImageFiles(paths, transforms, config.data.batch_size, config.data.num_parallel_workers)
+    batches = ImageFiles(paths, transforms, config.eval_batch_size, config.data.num_parallel_workers)
     with (
         compiled_graphs_kept(graph_folder(config), described_by=describe_graphs(config, network)) as kept,
         compiling_shown(kept=kept),

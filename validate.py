@@ -53,7 +53,7 @@ def main(argv: Sequence[str] | None = None) -> Evaluation | int:
         compiled_graphs_kept(graph_folder(config), described_by=describe_graphs(config, network)) as kept,
         compiling_shown(kept=kept),
     ):
-        result = evaluate(with_views(network, config.model.tta, config.image.image_resize), loader)
+        result = evaluate(with_views(network, config.model.tta, config.eval_image.image_resize), loader)
     assert result is not None, "evaluate was given no stop"
 
     views = "" if config.model.tta == "none" else f" (tta={config.model.tta})"

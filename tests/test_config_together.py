@@ -121,14 +121,15 @@ def test_outside_training_the_sizes_of_validation_are_the_only_ones(recipe):
     run = {"batch_size": 64, "val_batch_size": 16, "image_resize": 224, "val_image_resize": 320}
     for prog in ("validate", "infer"):
         config = load_config([], prog=prog).inherit(run, "a.ckpt")
-        assert (config.data.batch_size, config.image.image_resize) == (16, 320)
+        assert (config.eval_batch_size, config.eval_image.image_resize) == (16, 320) and not config.notices
         config = load_config(["--batch_size=8", "--image_resize=96"], prog=prog).inherit(run, "a.ckpt")
-        assert (config.data.batch_size, config.image.image_resize) == (8, 96) and not config.notices
+        assert (config.eval_batch_size, config.eval_image.image_resize) == (8, 96)
+        assert "val_image_resize=320 (a.ckpt) gives way to image_resize=96 (command line): " in config.notices[1]
     config = load_config(["-c", recipe("image_resize: 96\nval_image_resize: 128\n")], prog="export")
-    assert config.inherit(run, "a.ckpt").image.image_resize == 128
+    assert config.inherit(run, "a.ckpt").eval_image.image_resize == 128
     config = train(CIFAR, "--val_batch_size=7", "--val_image_resize=48")
     assert (config.data.batch_size, config.image.image_resize) == (64, 224)
-    assert (config.data.val_batch_size, config.data.val_image_resize) == (7, 48)
+    assert (config.eval_batch_size, config.eval_image.image_resize) == (7, 48)
 
 
 # Without effect

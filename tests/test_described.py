@@ -38,7 +38,7 @@ def test_an_exported_network_describes_the_size_that_its_run_validated_at(own):
         asked = load_config([f"--ckpt_path={own}", *flags, "--output=x.onnx"], prog="export")
         config = asked.inherit(described.info["config"], str(own))
         written = assemble_weights.as_own_checkpoint(config, described).info["config"]
-        assert config.image.image_resize == written["image_resize"] == size and written["val_image_resize"] is None
+        assert config.eval_image.image_resize == written["image_resize"] == size and written["val_image_resize"] is None
 
 
 def test_an_average_is_of_the_model_that_was_named(own, tmp_path, capsys):

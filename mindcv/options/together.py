@@ -128,15 +128,13 @@ def _settle_cores(layers: Layers) -> None:
 
 
 def _settle_validation(layers: Layers) -> None:
-    """What holds for validation during training is everything outside it; a higher layer's own value wins."""
+    """Outside training there is one size; the last layer that names one decides."""
     for key in ("batch_size", "image_resize"):
         of_validation = f"val_{key}"
-        if layers[of_validation] is not None and layers.ranks[of_validation] >= layers.ranks[key]:
-            if layers.sources[key] == COMMAND_LINE:
-                layers.notices.append(f"{layers.said(key)} has no effect with {layers.said(of_validation)}")
-            source, rank = layers.sources[of_validation], layers.ranks[of_validation]
-            layers.put(key, layers[of_validation], source=source, rank=rank)
-        layers.values[of_validation] = None
+        if layers[of_validation] is None or layers.gives_way(of_validation, None, key):
+            continue
+        if layers.sources[key] == COMMAND_LINE:
+            layers.notices.append(f"{layers.said(key)} has no effect with {layers.said(of_validation)}")
 
 
 def _settle_resume(layers: Layers) -> None:
