@@ -1,10 +1,11 @@
 """ShuffleNetV2, plain and with squeeze-and-excitation or selective kernels: the SKNet paper's light networks.
 
 Sources: Ma et al. 2018, https://arxiv.org/abs/1807.11164, section 4, figure 3 (c, d) and table 5, with the channels of
-torchvision's implementation; Li et al. 2019, https://arxiv.org/abs/1903.06586, table 4. That table does not say where
-the additions sit. Squeeze-and-excitation rescales the whole output of each unit, as in the code that its first author
-published (PytorchInsight, shufflenetv2_se.py). A selective kernel SK[M=2, r=16], L=32, one group per channel, replaces
-the 3x3 convolution of each unit; the projections of the units with stride 2 keep theirs.
+torchvision's implementation; Li et al. 2019, https://arxiv.org/abs/1903.06586, table 4. Where the additions sit is this
+package's choice, as no published code of that table was found. Squeeze-and-excitation rescales the whole output of each
+unit, as in code of the paper's first author (PytorchInsight, shufflenetv2_se.py). A selective kernel SK[M=2, r=16],
+L=32, one group per channel, replaces the 3x3 convolution of each unit; the projections of the units with stride 2 keep
+theirs.
 
 Shapes: B batch, C channels, H x W space.
 """
