@@ -109,6 +109,6 @@ def test_off_has_more_than_one_spelling(text, recipe):
     assert not train("-c", recipe(text)).notices
 
 
-def test_mindcvs_top_k_policy_is_rejected(recipe):
-    with pytest.raises(ValueError, match="ckpt_save_policy: 'top_k' is not available"):
-        train("-c", recipe("ckpt_save_policy: top_k"))
+def test_mindcvs_top_k_policy_is_taken(recipe):
+    cfg = train("-c", recipe("ckpt_save_policy: top_k\nkeep_checkpoint_max: 10"))
+    assert cfg.train.ckpt_save_policy == "top_k" and not cfg.notices

@@ -15,7 +15,6 @@ UNAVAILABLE: dict[str, tuple[tuple[Any, ...], str]] = {
     "mixup": ((0,), "no mixup"),
     "cutmix": ((0,), "no cutmix"),
     "re_max_attempts": ((10,), "random erasing always makes up to 10 attempts"),
-    "ckpt_save_policy": (("latest_k",), "the newest keep_checkpoint_max are kept, and the best one"),
     "lr_epoch_stair": ((False,), "the learning rate changes at every update"),
     "num_cycles": ((1,), "the cosine has one cycle"),
     "cycle_decay": ((1,), "the cosine has one cycle"),
