@@ -28,6 +28,7 @@ from mindcv.options.schema import (
     Files,
     Image,
     Loss,
+    LrBase,
     Model,
     Optim,
     Runtime,
@@ -56,6 +57,7 @@ class Config:
     loss: Loss
     optim: Optim
     schedule: Schedule
+    lr_base: LrBase
     train: Train
     files: Files
     sources: Mapping[str, str] = field(compare=False, repr=False)  # key -> "default", a YAML, "command line", ...
