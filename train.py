@@ -43,7 +43,15 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _train(config: Config, weights: Checkpoint | None, run: Checkpoint | None, store: CheckpointStore) -> int:
     """Train from weights, or resume a run; returns the exit code."""
-    from assemble import build_step, build_to_train, describe_graphs, describe_run, fit_to_epoch, graph_folder
+    from assemble import (
+        build_step,
+        build_to_train,
+        describe_graphs,
+        describe_run,
+        fit_to_epoch,
+        graph_folder,
+        rate_callbacks,
+    )
     from assemble_data import build_training_loader, build_validation_loader, say_remarks
     from mindcv.compile_cache import compiled_graphs_kept
     from mindcv.engine import (
@@ -80,6 +88,7 @@ def _train(config: Config, weights: Checkpoint | None, run: Checkpoint | None, s
     step, learning_rates = build_step(config, network, length)
     state = TrainState(step)
     progress = prepare_folder(config, run, state, store, train_loader, length)
+    lowering = rate_callbacks(config, length, step, learning_rates, progress)
     metrics = MetricsFile(store.folder / "metrics.csv", progress.history, on_error=options.on_save_error)
     bad_images = BadImagesFile(store.folder / "bad_images.csv", train_loader, eval_loader)
     say(
@@ -100,7 +109,7 @@ def _train(config: Config, weights: Checkpoint | None, run: Checkpoint | None, s
         trainer = Trainer(
             step,
             partial(evaluate, network, eval_loader, stop=stop, world=world) if eval_loader else None,
-            [EpochLog(options.epoch_size), metrics, bad_images],
+            [EpochLog(options.epoch_size), metrics, bad_images, *lowering],
             saver=saver,
             val_interval=options.val_interval,
             save_steps=options.ckpt_save_steps,

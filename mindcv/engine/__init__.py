@@ -5,6 +5,7 @@ from mindcv.engine.compiling import compiling_shown
 from mindcv.engine.evaluator import Evaluation, Sums, count, evaluate
 from mindcv.engine.interrupt import Interruption
 from mindcv.engine.out_of_memory import memory_explained
+from mindcv.engine.plateau import PlateauRates
 from mindcv.engine.predictor import Prediction, Predictions, predict
 from mindcv.engine.run_length import RunLength
 from mindcv.engine.saving import SaveCheckpoints
@@ -19,6 +20,7 @@ __all__ = [
     "Evaluation",
     "Interruption",
     "MetricsFile",
+    "PlateauRates",
     "Prediction",
     "Predictions",
     "Progress",
