@@ -24,7 +24,7 @@ from mindcv.export import ExportedNetwork
 from mindcv.loss import create_loss
 from mindcv.models import build_model, prepare_for_inference, recompute_blocks
 from mindcv.optim import create_optimizer
-from mindcv.scheduler import create_scheduler, plateau_factor
+from mindcv.scheduler import create_scheduler, phases, plateau_factor
 from mindcv.version import __version__
 from mindcv.weights.download import cache_folder
 from mindcv.weights.load import load_weights, num_classes
@@ -95,12 +95,8 @@ def rate_callbacks(
     if schedule.scheduler != "plateau":
         return []
     keys = ("lr", "min_lr", "decay_rate", "patience_epochs")
-    steps = schedule.warmup_steps
-    factor = partial(
-        plateau_factor,
-        **{key: getattr(schedule, key) for key in keys},
-        warmup_epochs=schedule.warmup_epochs if steps is None else steps / length.updates_per_epoch,
-    )
+    _, warmup = phases(vars(schedule), length.epochs, length.updates_per_epoch)["warmup"]
+    factor = partial(plateau_factor, **{key: getattr(schedule, key) for key in keys}, warmup_epochs=warmup)
     return [PlateauRates(step.optimizer, learning_rates, factor, progress.history)]
 
 

@@ -24,6 +24,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     # MindSpore takes seconds to import; --help and a mistyped flag should not wait for it.
     from assemble import build_store
     from assemble_weights import weights_to_start
+    from draw import draw_schedule
     from mindcv.report import complete
     from resume import find_run
 
@@ -35,6 +36,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         say(complete(store.folder, reached["epoch"], reached["best_epoch"], reached["best_top1"]))
         return 0
     config, weights = (config, run) if run else weights_to_start(config)
+    if config.train.plot_schedule:
+        draw_schedule(config, weights, resumes=run is not None)
+        return 0
     with store.lock() as lock:
         if lock.took_over:
             say(lock.took_over)

@@ -245,6 +245,7 @@ class Train:
     """Training"""
 
     epoch_size: int = option(90, "epochs to train", minimum=1, in_graph=False)
+    plot_schedule: str = option("", "draw the learning rate of the run as this .png, and end", is_path=True, **_COMMAND)
     val_while_train: bool = option(True, "validate while training", **_FREE)
     val_interval: int = option(1, "epochs between validations; the last epoch is always validated", minimum=1, **_FREE)
     ckpt_save_dir: str = option(

@@ -225,6 +225,18 @@ def plateau_factor(
     return max(lr * (_DROP if decay_rate is None else decay_rate) ** drops, min_lr) / lr
 
 
+def phases(values: Mapping[str, Any], epochs: int, updates_per_epoch: int) -> dict[str, tuple[float, float]]:
+    """The first and last epoch of "warmup" and "cool-down", which are equal if a run has none.
+
+    Args:
+        values: the options of `create_scheduler` by name.
+        epochs, updates_per_epoch: as in `create_scheduler`.
+    """
+    steps = values["warmup_steps"]
+    warmup = values["warmup_epochs"] if steps is None else steps / updates_per_epoch
+    return {"warmup": (0, warmup), "cool-down": (epochs - cooldown(values), epochs)}
+
+
 def first_drop(values: Mapping[str, Any]) -> tuple[str, float]:
     """The option that sets the first drop of the learning rate, and its epoch; infinity if there is no drop."""
     if values["scheduler"] == "step_decay":
