@@ -42,8 +42,8 @@ def plot_schedule(
             axes.axvspan(first, last, color=f"C{number}", alpha=0.15, label=f"{name}: {last - first:.3g} epochs")
     if any(last > first for first, last in phases.values()):
         axes.legend()
-    faint = sum(rate < _INVISIBLE * max(rates) for rate in rates)
-    if faint > _SHARE * len(rates) and min(rates) > 0:
+    visible = _INVISIBLE * max(rates)
+    if sum(rate < visible for rate in rates) > _SHARE * len(rates) and min(rates) > 0:
         axes.set_yscale("log")
     else:
         axes.set_ylim(bottom=0)
