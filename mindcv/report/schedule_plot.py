@@ -39,7 +39,7 @@ def plot_schedule(
     )
     for number, (name, (first, last)) in enumerate(phases.items(), 1):
         if last > first:
-            axes.axvspan(first, last, color=f"C{number}", alpha=0.15, label=f"{name}: {last - first:.3g} epochs")
+            axes.axvspan(first, last, color=f"C{number}", alpha=0.15, label=f"{name}: epoch {first:.3g} to {last:.3g}")
     if any(last > first for first, last in phases.values()):
         axes.legend()
     visible = _INVISIBLE * max(rates)

@@ -44,7 +44,10 @@ def test_the_curve_is_that_of_the_rates_over_epochs(tmp_path, drawn):
         *("cosine", "learning rate"),
         "epoch (3 updates each)",
     )
-    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["warmup: 1.5 epochs", "cool-down: 2 epochs"]
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == [
+        "warmup: epoch 0 to 1.5",
+        "cool-down: epoch 7 to 9",
+    ]
     assert (axes.get_yscale(), axes.get_xlim(), axes.get_ylim()[0]) == ("linear", (0, 9), 0)
     with Image.open(path) as picture:
         assert picture.format == "PNG" and picture.size == (960, 540)
@@ -85,7 +88,7 @@ def test_train_draws_the_runs_own_updates_and_ends(tmp_path, tiny_model, drawn, 
     expected = create_scheduler("cosine_decay", lr=0.05, epochs=3, updates_per_epoch=2, warmup_steps=2)
     assert list(axes.get_lines()[0].get_ydata()) == [*expected, expected[-1]]
     assert axes.get_title() == "cosine_decay, lr=0.05, 3 epochs"
-    assert axes.get_legend().get_texts()[0].get_text() == "warmup: 1 epochs"
+    assert axes.get_legend().get_texts()[0].get_text() == "warmup: epoch 0 to 1"
 
 
 def test_the_picture_is_a_png(tmp_path, capsys):
