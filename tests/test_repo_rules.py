@@ -20,7 +20,7 @@ from mindcv.registry import Registry
 from mindcv.scheduler import create_scheduler
 
 ROOT = Path(__file__).parent.parent
-TOP_LEVEL = ("config", "assemble", "assemble_data", "assemble_weights", "early", "resume", *config.SCRIPTS)
+TOP_LEVEL = ("config", "assemble", "assemble_data", "assemble_weights", "draw", "early", "resume", *config.SCRIPTS)
 SOURCES = sorted((ROOT / "mindcv").rglob("*.py"))
 
 # Imports allowed in each part of mindcv, besides itself and the modules that import nothing: a one-way graph.

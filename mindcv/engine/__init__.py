@@ -9,6 +9,7 @@ from mindcv.engine.evaluator import Evaluation, Sums, count, evaluate
 from mindcv.engine.interrupt import Interruption
 from mindcv.engine.loss_scale import LossScale, create_loss_scale
 from mindcv.engine.out_of_memory import memory_explained
+from mindcv.engine.plateau import PlateauRates
 from mindcv.engine.predictor import Prediction, Predictions, predict
 from mindcv.engine.run_length import RunLength
 from mindcv.engine.saving import SaveCheckpoints
@@ -28,6 +29,7 @@ __all__ = [
     "Interruption",
     "LossScale",
     "MetricsFile",
+    "PlateauRates",
     "Prediction",
     "Predictions",
     "Progress",

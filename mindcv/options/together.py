@@ -15,15 +15,14 @@ from mindcv.folders import BUILT_IN
 from mindcv.optim.factory import OPTIMIZERS, check_nesterov, takes_nesterov
 from mindcv.options.command_line import COMMAND_LINE
 from mindcv.options.option import Option, shorten, show
+from mindcv.options.schedule_together import remarks_on_the_schedule, settle_lr, settle_schedule
 from mindcv.options.schema import Data
 from mindcv.paths import is_exported
 from mindcv.registry import Registry
-from mindcv.scheduler.factory import SCHEDULERS, check_schedule, first_drop
+from mindcv.scheduler.factory import SCHEDULERS
 
 # Options whose values belong to one value of another option.
-_OWNED = {"dataset": "num_classes train_split val_split data_dir", "scheduler": "decay_epochs"}
-# A shortened warmup is one part in this many of the training.
-_WARMUP_SHARE = 10
+_OWNED = {"dataset": "num_classes train_split val_split data_dir", "scheduler": "decay_epochs decay_rate"}
 
 
 @dataclass
@@ -93,7 +92,8 @@ def settle(layers: Layers, options: Mapping[str, Option], prog: str) -> None:
         _settle_validation(layers)
     else:
         _settle_resume(layers)
-        _settle_schedule(layers)
+        settle_lr(layers)
+        settle_schedule(layers)
         _settle_optimizer(layers)
 
 
@@ -148,22 +148,6 @@ def _settle_resume(layers: Layers) -> None:
     layers.sources["resume"], layers.sources["ckpt_path"] = layers.sources["ckpt_path"], "default"
 
 
-def _settle_schedule(layers: Layers) -> None:
-    if layers["warmup_epochs"] >= layers["epoch_size"]:
-        _shorten_warmup(layers, "epoch_size")
-    if layers["min_lr"] > layers["lr"]:
-        layers.gives_way("min_lr", 0.0, "lr")
-    drops, first = first_drop(layers.values)
-    if first <= layers["warmup_epochs"]:
-        _shorten_warmup(layers, drops, "scheduler")
-    check_schedule(layers.values, layers.said)
-
-
-def _shorten_warmup(layers: Layers, *others: str) -> None:
-    epochs = min(layers["epoch_size"], first_drop(layers.values)[1]) / _WARMUP_SHARE
-    layers.gives_way("warmup_epochs", int(epochs) if epochs == int(epochs) else epochs, *others)
-
-
 def _settle_optimizer(layers: Layers) -> None:
     if layers["use_nesterov"] and not takes_nesterov(layers["opt"], layers["momentum"]):
         usable = "use_nesterov" in OPTIMIZERS.options(layers["opt"])
@@ -199,8 +183,8 @@ def _unused(governor: str, entries: Registry) -> list[tuple[str, str, Callable[[
 
 
 _OF_VALIDATION = "val_interval val_batch_size val_image_resize ckpt_save_policy early_stop_patience early_stop_delta"
-# Options that have no effect for some values of another one: keys, the other one, whether its value is such.
-IDLE_WHEN: tuple[tuple[str, str, Callable[[Any], bool]], ...] = (
+# Options that have no effect for some values of others: keys, the others, whether their values are such.
+IDLE_WHEN: tuple[tuple[str, str, Callable[..., bool]], ...] = (
     ("compile_cache", "mode", lambda mode: mode == 1),
     ("dataset_download", "dataset", lambda name: name == "digits"),  # for synthetic it is an error
     ("data_dir", "dataset", lambda name: name in ("digits", "synthetic")),
@@ -215,7 +199,10 @@ IDLE_WHEN: tuple[tuple[str, str, Callable[[Any], bool]], ...] = (
     ("layer_decay", "freeze", lambda depth: depth == "backbone"),
     *_unused("opt", OPTIMIZERS),
     ("weight_decay_filter", "weight_decay", lambda decay: decay == 0),
-    ("warmup_factor", "warmup_epochs", lambda epochs: epochs == 0),
+    ("lr_base_size lr_base_scale", "lr_base", lambda lr: lr is None),
+    ("warmup_factor", "warmup_epochs warmup_steps", lambda epochs, steps: not epochs and not steps),
+    ("cycle_decay", "num_cycles", lambda cycles: cycles == 1),
+    ("cooldown_epochs", "scheduler decay_epochs", lambda name, epochs: name == "cosine_decay" and epochs is not None),
     *_unused("scheduler", SCHEDULERS),
     ("clip_value clip_mode", "clip_grad", operator.not_),
     ("ema_decay ema_warmup", "ema", operator.not_),
@@ -243,10 +230,11 @@ def remarks(layers: Layers, options: Mapping[str, Option], prog: str, recipes: C
         recipes: the sources that are recipes.
     """
     idle = {
-        key: f"{governor}={shorten(show(layers[governor]))}"
-        for keys, governor, is_idle in reversed(IDLE_WHEN)
+        key: ", ".join(f"{governor}={shorten(show(layers[governor]))}" for governor in governors.split())
+        for keys, governors, is_idle in reversed(IDLE_WHEN)
         for key in keys.split()
-        if prog in options[key].scripts and prog in options[governor].scripts and is_idle(layers[governor])
+        if all(prog in options[name].scripts for name in (key, *governors.split()))
+        and is_idle(*(layers[governor] for governor in governors.split()))
     }
     if layers["val_amp_level"] == "O0" and (prog != "train" or layers["amp_level"] == "O0"):
         idle["amp_dtype"] = "val_amp_level=O0" if prog != "train" else "amp_level=O0"
@@ -259,24 +247,10 @@ def remarks(layers: Layers, options: Mapping[str, Option], prog: str, recipes: C
         if layers.sources[key] in recipes and layers[key] != options[key].default:
             by_recipe.setdefault(layers.sources[key], []).append(f"{key} ({why})")
     lines += [f"{source}: no effect of {', '.join(keys)}" for source, keys in by_recipe.items()]
-    return lines + (_remarks_on_the_schedule(layers) if prog == "train" else [])
-
-
-def _remarks_on_the_schedule(layers: Layers) -> list[str]:
-    lines = []
-    epochs, decay, scheduler = layers["epoch_size"], layers["decay_epochs"], layers["scheduler"]
-    if layers["warmup_epochs"] > 0 and scheduler in ("step_decay", "multi_step_decay"):
-        lines.append("drops of the learning rate count from the start of training (MindCV: from the end of warmup)")
-    milestones = layers["multi_step_decay_milestones"]
-    late = [epoch for epoch in milestones if epoch >= epochs]
-    if layers.ranks["multi_step_decay_milestones"] == 0 and len(late) < len(milestones):
-        late = []  # the default is cut to fit
-    if scheduler == "multi_step_decay" and late:
-        lines.append(f"no drop at {show(tuple(late))}: training ends before, {layers.said('epoch_size')}")
-    if scheduler == "step_decay" and decay >= epochs:
-        lines.append(f"the learning rate never drops: {layers.said('decay_epochs')}, {layers.said('epoch_size')}")
-    if scheduler == "cosine_decay" and decay is not None and layers["warmup_epochs"] + decay > epochs:
-        lines.append(f"the cosine does not reach its end: {layers.said('decay_epochs')}, {layers.said('epoch_size')}")
-    if layers.sources["val_interval"] == COMMAND_LINE and layers["val_interval"] > epochs and layers["val_while_train"]:
-        lines.append(f"{layers.said('val_interval')}, {layers.said('epoch_size')}: validated after the last epoch only")
+    if prog == "train":
+        lines += remarks_on_the_schedule(layers)
+        rarely = layers["val_while_train"] and layers["val_interval"] > layers["epoch_size"]
+        if rarely and layers.sources["val_interval"] == COMMAND_LINE:
+            both = f"{layers.said('val_interval')}, {layers.said('epoch_size')}"
+            lines.append(f"{both}: validated after the last epoch only")
     return lines

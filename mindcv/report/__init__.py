@@ -3,6 +3,7 @@
 from mindcv.report.bad_images import BadImagesFile, format_bad_images, write_bad_images
 from mindcv.report.predictions import check_predictions_path, format_predictions, write_predictions
 from mindcv.report.run import complete, finished, interrupted
+from mindcv.report.schedule_plot import plot_schedule
 
 __all__ = [
     "BadImagesFile",
@@ -12,6 +13,7 @@ __all__ = [
     "format_bad_images",
     "format_predictions",
     "interrupted",
+    "plot_schedule",
     "write_bad_images",
     "write_predictions",
 ]
