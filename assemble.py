@@ -69,6 +69,11 @@ def build_step(config: Config, network: nn.Cell, length: RunLength) -> tuple[Tra
     )
     if options.recompute:
         recompute_blocks(network)
+    if config.loss.aux_factor and not getattr(network, "aux_logits", False):
+        raise ValueError(
+            f"aux_factor={config.loss.aux_factor:g} ({config.sources['aux_factor']}), but {config.model.model} has no "
+            "auxiliary classifiers: leave it out, or set it to 0."
+        )
     step = TrainStep(
         network,
         create_loss(**vars(config.loss)),

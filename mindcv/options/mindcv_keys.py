@@ -23,8 +23,6 @@ UNAVAILABLE: dict[str, tuple[tuple[Any, ...], str]] = {
     "lr_epoch_stair": ((False,), "the learning rate changes at every update"),
     "num_cycles": ((1,), "the cosine has one cycle"),
     "cycle_decay": ((1,), "the cosine has one cycle"),
-    "aux_factor": ((0,), "no auxiliary loss"),
-    "reduction": (("mean",), "the loss is the mean over the batch"),
     "eval_shuffle": ((False,), "validation reads in order"),
 }
 # Settings of MindCV that cannot change a result here: accepted with a notice.

@@ -159,12 +159,29 @@ class Model:
     fold_bn: bool = option(True, _FOLD_BN, scripts=("validate", "infer", "export"), free=True)
 
 
+_LOSS = "CE: cross-entropy, BCE: binary cross-entropy, JSD: with aug_splits, asl_...: asymmetric, focal"
+_WEIGHTED = ", ".join(LOSSES.users("class_weights"))
+_BALANCED = ("balanced",)
+
+
 @dataclass(frozen=True)
 class Loss:
     """Loss"""
 
-    loss: str = option("CE", "loss function; CE: cross-entropy", choices=tuple(LOSSES))
+    loss: str = option("CE", _LOSS, choices=tuple(LOSSES))
     label_smoothing: float = option(legal.LABEL_SMOOTHING, "mass moved to the uniform distribution")
+    reduction: str = option(legal.REDUCTION, "of the losses of a batch")
+    aux_factor: float = option(legal.AUX_FACTOR, "share of the loss of auxiliary classifiers, if the network has any")
+    class_weights: tuple[float, ...] | str | None = option(
+        legal.CLASS_WEIGHTS, f"factors of the classes ({_WEIGHTED}); balanced: the same total for each", words=_BALANCED
+    )
+    bce_target_thresh: float | None = option(legal.BCE_TARGET_THRESH, "BCE: labels above it become 1, others 0")
+    bce_sum: bool = option(False, "BCE: add the classes instead of averaging them")
+    focal_gamma: float = option(legal.FOCAL_GAMMA, "focal: power of the probability of the wrong answer")
+    focal_alpha: float | None = option(legal.FOCAL_ALPHA, "focal: weight of labels of 1; none: the same for all")
+    asl_gamma_pos: float = option(legal.ASL_GAMMA_POS, "asl_...: power of the wrong answer's probability, labels of 1")
+    asl_gamma_neg: float = option(legal.ASL_GAMMA_NEG, "asl_...: the same for labels of 0")
+    asl_clip: float = option(legal.ASL_CLIP, "asl_multi_label: subtracted from the probability of labels of 0")
 
 
 _MOMENTUM, _NESTEROV, _BETAS, _EPS = (

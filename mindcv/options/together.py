@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mindcv.folders import BUILT_IN
+from mindcv.loss.factory import LOSSES
 from mindcv.optim.factory import OPTIMIZERS, check_nesterov, takes_nesterov
 from mindcv.options.command_line import COMMAND_LINE
 from mindcv.options.option import Option, shorten, show
@@ -200,6 +201,8 @@ IDLE_WHEN: tuple[tuple[str, str, Callable[[Any], bool]], ...] = (
     ("color_jitter", "auto_augment", lambda policy: policy is not None),
     ("re_scale re_ratio re_value", "re_prob", lambda probability: probability == 0),
     ("layer_decay", "freeze", lambda depth: depth == "backbone"),
+    *_unused("loss", LOSSES),
+    ("bce_sum", "reduction", lambda reduction: reduction == "sum"),
     *_unused("opt", OPTIMIZERS),
     ("weight_decay_filter", "weight_decay", lambda decay: decay == 0),
     ("warmup_factor", "warmup_epochs", lambda epochs: epochs == 0),

@@ -24,6 +24,8 @@ ROOT = Path(__file__).parents[2]
 COUNTED = {
     *("mode", "device_target", "seed", "in_channels"),
     *("model", "drop_rate", "drop_path_rate", "freeze", "freeze_bn", "fold_bn", "loss", "label_smoothing"),
+    *("reduction", "aux_factor", "class_weights", "bce_target_thresh", "bce_sum", "focal_gamma", "focal_alpha"),
+    *("asl_gamma_pos", "asl_gamma_neg", "asl_clip"),
     *("opt", "momentum", "weight_decay", "weight_decay_filter", "use_nesterov", "betas", "eps"),
     *("layer_decay", "head_lr_scale", "clip_grad", "clip_value", "gradient_accumulation_steps", "recompute"),
 }
