@@ -44,7 +44,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _train(config: Config, weights: Checkpoint | None, run: Checkpoint | None, store: CheckpointStore) -> int:
     """Train from weights, or resume a run; returns the exit code."""
     from assemble import build_step, build_to_train, describe_graphs, describe_run, fit_to_epoch, graph_folder
-    from assemble_data import build_training_loader, build_validation_loader, say_remarks
+    from assemble_data import build_training_loader, build_validation_loader, say_remarks, weigh_classes
     from mindcv.compile_cache import compiled_graphs_kept
     from mindcv.engine import (
         EpochLog,
@@ -77,7 +77,7 @@ def _train(config: Config, weights: Checkpoint | None, run: Checkpoint | None, s
     network = build_to_train(config, train_loader.dataset.class_names, weights)
     frozen = freeze(network, config.model.freeze, config.model.freeze_bn)
     check_batch_norms(network, train_loader.smallest_batch, config.image.image_resize)
-    step, learning_rates = build_step(config, network, length)
+    step, learning_rates = build_step(weigh_classes(config, train_loader.dataset), network, length)
     state = TrainState(step)
     progress = prepare_folder(config, run, state, store, train_loader, length)
     metrics = MetricsFile(store.folder / "metrics.csv", progress.history, on_error=options.on_save_error)
