@@ -4,6 +4,7 @@ from mindcv.engine.callbacks import Callback, EpochLog, MetricsFile
 from mindcv.engine.compiling import compiling_shown
 from mindcv.engine.evaluator import Evaluation, Sums, count, evaluate
 from mindcv.engine.interrupt import Interruption
+from mindcv.engine.metrics import Metrics, Outcomes, confusion_matrix, mean_average_precision, measure
 from mindcv.engine.out_of_memory import memory_explained
 from mindcv.engine.predictor import Prediction, Predictions, predict
 from mindcv.engine.run_length import RunLength
@@ -18,7 +19,9 @@ __all__ = [
     "EpochResult",
     "Evaluation",
     "Interruption",
+    "Metrics",
     "MetricsFile",
+    "Outcomes",
     "Prediction",
     "Predictions",
     "Progress",
@@ -31,8 +34,11 @@ __all__ = [
     "TrainStep",
     "Trainer",
     "compiling_shown",
+    "confusion_matrix",
     "count",
     "evaluate",
+    "mean_average_precision",
+    "measure",
     "memory_explained",
     "predict",
 ]

@@ -262,9 +262,12 @@ class Train:
     )
 
 
+_REPORT = "metrics of each class: .csv; with averages, calibration and confusions: .json"
+
+
 @dataclass(frozen=True)
 class Files:
-    """Files in and out (infer.py, export.py, convert.py)"""
+    """Files in and out (validate.py, infer.py, export.py, convert.py)"""
 
     images: tuple[str, ...] = option(
         (), "images, folders, and patterns such as 'photos/**/*.jpg'", scripts=("infer",), is_path=True
@@ -276,7 +279,11 @@ class Files:
         scripts=("infer", "export", "convert"),
         is_path=True,
     )
-    overwrite: bool = option(False, "replace the output if it exists", scripts=("infer", "export", "convert"))
+    report: str = option("", _REPORT, is_path=True, **_VALIDATE)
+    confusion_matrix: str = option("", "draw how often each class is taken for which: .png", is_path=True, **_VALIDATE)
+    overwrite: bool = option(
+        False, "replace the output if it exists", scripts=("validate", "infer", "export", "convert")
+    )
     dynamic_batch: bool = option(True, "the exported network takes batches of any size", scripts=("export",))
     average: tuple[str, ...] | None = option(
         None, "checkpoints to average into one", scripts=("convert",), is_path=True

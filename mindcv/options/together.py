@@ -195,7 +195,7 @@ IDLE_WHEN: tuple[tuple[str, str, Callable[[Any], bool]], ...] = (
     ("val_fraction", "dataset", lambda name: name in BUILT_IN),
     ("on_bad_image bad_image_limit", "dataset", lambda name: name in BUILT_IN),
     ("bad_image_limit", "on_bad_image", lambda policy: policy == "stop"),
-    ("batch_size on_bad_image bad_image_limit fold_bn compile_cache", "check_data", bool),
+    ("batch_size on_bad_image bad_image_limit fold_bn compile_cache report confusion_matrix", "check_data", bool),
     ("fold_bn", "ckpt_path", is_exported),
     ("scale ratio", "random_crop_padding", lambda padding: padding is not None),
     ("color_jitter", "auto_augment", lambda policy: policy is not None),

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from mindspore import Tensor, nn
 from reference_loss import gradient, losses
+from tiers import full
 
 from mindcv.loss import LOSSES, create_loss
 from mindcv.loss.cross_entropy import CrossEntropy
@@ -27,7 +28,7 @@ def examples(kind, batch=6, num_classes=4):
     return logits, rng.dirichlet(np.ones(num_classes), batch).astype(np.float32)
 
 
-@pytest.mark.parametrize("kind", ["indices", "probabilities"])
+@pytest.mark.parametrize("kind", full(["indices", "probabilities"], by_default=["indices"]))
 @pytest.mark.parametrize("name", LOSSES.names())
 def test_loss_and_gradient_are_those_of_the_definition(mode, name, kind):
     logits, labels = examples(kind)
@@ -50,6 +51,17 @@ def test_logits_of_ten_thousand_and_of_half_precision(name):
     assert float(value) == pytest.approx(losses(name, logits.astype(np.float64), labels, SMOOTHING).mean(), rel=5e-6)
     assert np.isfinite(found.asnumpy()).all()
     assert float(loss(Tensor(logits), Tensor(labels))) == float(value)  # the same bits again
+
+
+@pytest.mark.parametrize("name", LOSSES.names())
+def test_one_hot_probabilities_are_indices(name):
+    setup_runtime(mode=1, device_target="CPU")
+    logits, labels = examples("indices")
+    loss = build(name)
+    one_hot = np.eye(4, dtype=np.float32)[labels]
+    found = [ms.value_and_grad(loss)(Tensor(logits), Tensor(given)) for given in (labels, one_hot)]
+    assert float(found[0][0]) == pytest.approx(float(found[1][0]), rel=1e-6)
+    np.testing.assert_allclose(found[0][1].asnumpy(), found[1][1].asnumpy(), rtol=0, atol=1e-6)
 
 
 @pytest.mark.parametrize("name", LOSSES.names())
