@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from config_lines import train
-from mindspore import Tensor, nn
+from mindspore import Tensor
 from sklearn.utils.class_weight import compute_class_weight
 
 from assemble import build_step
@@ -72,11 +72,10 @@ def test_options_of_one_loss_have_no_effect_on_another():
     )
 
 
-def test_an_auxiliary_factor_needs_a_network_with_auxiliary_logits():
-    resolved = train("--dataset=pets", "--model=resnet18", "--aux_factor=0.3")
+def test_an_auxiliary_factor_needs_a_network_with_auxiliary_logits(tiny_network):
+    resolved, network = train("--dataset=pets", "--model=resnet18", "--aux_factor=0.3"), tiny_network()
     with pytest.raises(ValueError, match=r"aux_factor=0.3 \(command line\), but resnet18 has no auxiliary classifiers"):
-        build_step(resolved, nn.Dense(3, 2), RunLength(90, 5))
-    network = nn.Dense(3, 2)
+        build_step(resolved, network, RunLength(90, 5))
     network.aux_logits = True
     step, _ = build_step(resolved, network, RunLength(90, 5))
     assert step.loss.aux_factor == 0.3

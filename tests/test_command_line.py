@@ -100,7 +100,7 @@ PATHS = [name for name, o in OPTIONS.items() if o.is_path]
 
 def test_the_options_that_are_paths():
     others = ["images", "output", "report", "confusion_matrix", "average"]
-    assert PATHS == ["data_dir", "ckpt_path", "ckpt_save_dir", "resume", *others]
+    assert ["data_dir", "ckpt_path", "ckpt_save_dir", "resume", *others] == PATHS
 
 
 @pytest.fixture

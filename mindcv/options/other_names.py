@@ -40,6 +40,7 @@ OTHER_NAMES = {
     "class_weight": "class_weights",
     "drop": "drop_rate",
     "drop_path": "drop_path_rate",
+    "drop_block": "drop_block_rate",
     "aa": "auto_augment",
     "reprob": "re_prob",
     "device": "device_target",
