@@ -92,6 +92,11 @@ def build_step(config: Config, network: nn.Cell, length: RunLength) -> tuple[Tra
     _set_precision(config, network)
     if options.recompute:
         recompute_blocks(network)
+    if config.loss.aux_factor and not getattr(network, "aux_logits", False):
+        raise ValueError(
+            f"aux_factor={config.loss.aux_factor:g} ({config.sources['aux_factor']}), but {config.model.model} has no "
+            "auxiliary classifiers: leave it out, or set it to 0."
+        )
     optimizer = create_optimizer(network, **vars(config.optim), lr=learning_rates)
     clip = Clip(options.clip_mode, options.clip_value, optimizer.parameters, exempt=network.depth_groups()[-1])
     step = TrainStep(

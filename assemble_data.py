@@ -5,13 +5,17 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from config import COMMAND_LINE, Config
 from mindcv.checkpoint import Checkpoint, check_fits
 from mindcv.console import say
 from mindcv.data import Dataset, Loader, UnknownClassError, create_dataset, default_splits
 from mindcv.data.transforms import create_batch_transforms, create_transforms
 from mindcv.engine import size_to_load
+from mindcv.files import listed
 from mindcv.folders import BUILT_IN, find_undivided
+from mindcv.loss import LOSSES
 from mindcv.options.together import small_batch_notice
 
 
@@ -106,6 +110,34 @@ def open_to_check(config: Config, weights: Checkpoint | None) -> tuple[list[Data
         division = {"held_out": dataset.held_out}
         datasets.append(dataset)
     return datasets, problems
+
+
+def weigh_classes(config: Config, training: Dataset) -> Config:
+    """The configuration with a number for each class if the loss uses `class_weights`.
+
+    "balanced" is N / (K * images of the class), so that each class has the same total weight.
+
+    Raises:
+        ValueError: if there are not as many numbers as classes, or a class to balance has no image.
+    """
+    names, weights = training.class_names, config.loss.class_weights
+    if weights is None or "class_weights" not in LOSSES.options(config.loss.loss):
+        return config
+    if weights == "balanced":
+        counts = np.bincount(training.labels, minlength=len(names))
+        if not counts.all():
+            missing = [repr(name) for name, count in zip(names, counts, strict=True) if not count]
+            raise ValueError(
+                f"class_weights=balanced needs at least one training image of each class; there is none of "
+                f"{listed(missing)}. Give the weights as {len(names)} numbers instead."
+            )
+        weights = tuple((len(training) / (len(names) * counts)).tolist())
+    elif len(weights) != len(names):
+        raise ValueError(
+            f"class_weights must be {len(names)} numbers, one for each class of data set {config.data.dataset!r}; "
+            f"got {len(weights)}."
+        )
+    return replace(config, loss=replace(config.loss, class_weights=weights))
 
 
 def say_remarks(*datasets: Dataset) -> None:

@@ -64,7 +64,7 @@ def _train(
         graph_folder,
         rate_callbacks,
     )
-    from assemble_data import build_training_loader, build_validation_loader, say_remarks
+    from assemble_data import build_training_loader, build_validation_loader, say_remarks, weigh_classes
     from mindcv.compile_cache import compiled_graphs_kept
     from mindcv.engine import (
         EpochLog,
@@ -97,7 +97,7 @@ def _train(
     network = build_to_train(config, train_loader.dataset.class_names, weights)
     frozen = freeze(network, config.model.freeze, config.model.freeze_bn)
     check_batch_norms(network, train_loader.smallest_batch, config.image.image_resize)
-    step, learning_rates = build_step(config, network, length)
+    step, learning_rates = build_step(weigh_classes(config, train_loader.dataset), network, length)
     state = TrainState(step)
     progress = prepare_folder(config, run, state, store, train_loader, length)
     lowering = rate_callbacks(config, length, step, learning_rates, progress)

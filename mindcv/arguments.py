@@ -117,6 +117,15 @@ BAD_IMAGE_LIMIT = Argument("bad_image_limit", 100, minimum=1)
 
 # Loss
 LABEL_SMOOTHING = Argument("label_smoothing", 0.0, minimum=0, below=1)
+REDUCTION = Argument("reduction", "mean", choices=("mean", "sum"))
+AUX_FACTOR = Argument("aux_factor", 0.0, minimum=0)
+CLASS_WEIGHTS = Argument("class_weights", None, above=0)
+BCE_TARGET_THRESH = Argument("bce_target_thresh", None, minimum=0, below=1)
+FOCAL_GAMMA = Argument("focal_gamma", 2.0, minimum=0)
+FOCAL_ALPHA = Argument("focal_alpha", 0.25, above=0, below=1)
+ASL_GAMMA_POS = Argument("asl_gamma_pos", 1.0, minimum=0)
+ASL_GAMMA_NEG = Argument("asl_gamma_neg", 4.0, minimum=0)
+ASL_CLIP = Argument("asl_clip", 0.05, minimum=0, below=1)
 
 # Optimizer
 WEIGHT_DECAY = Argument("weight_decay", 1e-4, minimum=0)  # the scripts' default; that of `create_optimizer` is 0

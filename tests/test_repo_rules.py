@@ -125,7 +125,7 @@ def test_only_runtime_touches_the_context():
 @pytest.mark.parametrize(
     "section, factory, supplied",
     [
-        ("loss", create_loss, set()),
+        ("loss", create_loss, {"aug_splits"}),
         ("optim", create_optimizer, {"model_or_params", "lr"}),
         ("schedule", create_scheduler, {"epochs", "updates_per_epoch"}),
         ("image", create_transforms, None),

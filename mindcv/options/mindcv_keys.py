@@ -15,8 +15,6 @@ UNAVAILABLE: dict[str, tuple[tuple[Any, ...], str]] = {
     "mixup": ((0,), "no mixup"),
     "cutmix": ((0,), "no cutmix"),
     "re_max_attempts": ((10,), "random erasing always makes up to 10 attempts"),
-    "aux_factor": ((0,), "no auxiliary loss"),
-    "reduction": (("mean",), "the loss is the mean over the batch"),
     "eval_shuffle": ((False,), "validation reads in order"),
 }
 # Settings of MindCV that cannot change a result here: accepted with a notice.

@@ -167,12 +167,29 @@ class Model:
     fold_bn: bool = option(True, _FOLD_BN, scripts=("validate", "infer", "export"), free=True)
 
 
+_LOSS = "CE: cross-entropy, BCE: binary cross-entropy, JSD: with aug_splits, asl_...: asymmetric, focal"
+_WEIGHTED = ", ".join(LOSSES.users("class_weights"))
+_BALANCED = ("balanced",)
+
+
 @dataclass(frozen=True)
 class Loss:
     """Loss"""
 
-    loss: str = option("CE", "loss function; CE: cross-entropy", choices=tuple(LOSSES))
+    loss: str = option("CE", _LOSS, choices=tuple(LOSSES))
     label_smoothing: float = option(legal.LABEL_SMOOTHING, "mass moved to the uniform distribution")
+    reduction: str = option(legal.REDUCTION, "of the losses of a batch")
+    aux_factor: float = option(legal.AUX_FACTOR, "share of the loss of auxiliary classifiers, if the network has any")
+    class_weights: tuple[float, ...] | str | None = option(
+        legal.CLASS_WEIGHTS, f"factors of the classes ({_WEIGHTED}); balanced: the same total for each", words=_BALANCED
+    )
+    bce_target_thresh: float | None = option(legal.BCE_TARGET_THRESH, "BCE: labels above it become 1, others 0")
+    bce_sum: bool = option(False, "BCE: add the classes instead of averaging them")
+    focal_gamma: float = option(legal.FOCAL_GAMMA, "focal: power of the probability of the wrong answer")
+    focal_alpha: float | None = option(legal.FOCAL_ALPHA, "focal: weight of labels of 1; none: the same for all")
+    asl_gamma_pos: float = option(legal.ASL_GAMMA_POS, "asl_...: power of the wrong answer's probability, labels of 1")
+    asl_gamma_neg: float = option(legal.ASL_GAMMA_NEG, "asl_...: the same for labels of 0")
+    asl_clip: float = option(legal.ASL_CLIP, "asl_multi_label: subtracted from the probability of labels of 0")
 
 
 _MOMENTUM, _NESTEROV, _BETAS, _EPS = (
@@ -310,9 +327,12 @@ class Train:
     )
 
 
+_REPORT = "metrics of each class: .csv; with averages, calibration and confusions: .json"
+
+
 @dataclass(frozen=True)
 class Files:
-    """Files in and out (infer.py, export.py, convert.py)"""
+    """Files in and out (validate.py, infer.py, export.py, convert.py)"""
 
     images: tuple[str, ...] = option(
         (), "images, folders, and patterns such as 'photos/**/*.jpg'", scripts=("infer",), is_path=True
@@ -324,7 +344,11 @@ class Files:
         scripts=("infer", "export", "convert"),
         is_path=True,
     )
-    overwrite: bool = option(False, "replace the output if it exists", scripts=("infer", "export", "convert"))
+    report: str = option("", _REPORT, is_path=True, **_VALIDATE)
+    confusion_matrix: str = option("", "draw how often each class is taken for which: .png", is_path=True, **_VALIDATE)
+    overwrite: bool = option(
+        False, "replace the output if it exists", scripts=("validate", "infer", "export", "convert")
+    )
     dynamic_batch: bool = option(True, "the exported network takes batches of any size", scripts=("export",))
     average: tuple[str, ...] | None = option(
         None, "checkpoints to average into one", scripts=("convert",), is_path=True

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mindcv.folders import BUILT_IN
+from mindcv.loss.factory import LOSSES
 from mindcv.optim.factory import OPTIMIZERS, check_nesterov, takes_nesterov
 from mindcv.options.command_line import COMMAND_LINE
 from mindcv.options.option import Option, shorten, show
@@ -183,6 +184,7 @@ def _unused(governor: str, entries: Registry) -> list[tuple[str, str, Callable[[
 
 
 _OF_VALIDATION = "val_interval val_batch_size val_image_resize ckpt_save_policy early_stop_patience early_stop_delta"
+_NOT_CHECKING = "batch_size on_bad_image bad_image_limit fold_bn tta compile_cache report confusion_matrix"
 # Options that have no effect for some values of others: keys, the others, whether their values are such.
 IDLE_WHEN: tuple[tuple[str, str, Callable[..., bool]], ...] = (
     ("compile_cache", "mode", lambda mode: mode == 1),
@@ -191,12 +193,14 @@ IDLE_WHEN: tuple[tuple[str, str, Callable[..., bool]], ...] = (
     ("val_fraction", "dataset", lambda name: name in BUILT_IN),
     ("on_bad_image bad_image_limit", "dataset", lambda name: name in BUILT_IN),
     ("bad_image_limit", "on_bad_image", lambda policy: policy == "stop"),
-    ("batch_size on_bad_image bad_image_limit fold_bn tta compile_cache", "check_data", bool),
+    (_NOT_CHECKING, "check_data", bool),
     ("fold_bn", "ckpt_path", is_exported),
     ("scale ratio", "random_crop_padding", lambda padding: padding is not None),
     ("color_jitter", "auto_augment", lambda policy: policy is not None),
     ("re_scale re_ratio re_value", "re_prob", lambda probability: probability == 0),
     ("layer_decay", "freeze", lambda depth: depth == "backbone"),
+    *_unused("loss", LOSSES),
+    ("bce_sum", "reduction", lambda reduction: reduction == "sum"),
     *_unused("opt", OPTIMIZERS),
     ("weight_decay_filter", "weight_decay", lambda decay: decay == 0),
     ("lr_base_size lr_base_scale", "lr_base", lambda lr: lr is None),
