@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from mindcv.arguments import LABEL_SMOOTHING
+from mindcv.keywords import also_called
 from mindcv.registry import Registry
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ def _cross_entropy(*, label_smoothing: float) -> nn.Cell:
     return CrossEntropy(label_smoothing)
 
 
+@also_called({"name": "loss", "weight": "class_weights"})
 def create_loss(loss: str = "CE", *, label_smoothing: float = LABEL_SMOOTHING.default) -> nn.Cell:
     """Create a loss: a Cell from logits (B, K) and labels (B,) int32 or (B, K) float to the mean over the batch.
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mindcv.arguments import DECAY_EPOCHS, DECAY_RATE, LR, MILESTONES, MIN_LR, WARMUP_EPOCHS, WARMUP_FACTOR
+from mindcv.keywords import also_called
 from mindcv.registry import Registry
 from mindcv.scheduler.schedules import cosine_decay, linear_warmup, multi_step_decay, step_decay
 
@@ -30,6 +31,11 @@ class _Run:
         return self.warmup_epochs * self.updates_per_epoch
 
 
+@also_called(
+    {"steps_per_epoch": "updates_per_epoch", "num_epochs": "epochs", "milestones": "multi_step_decay_milestones"},
+    first="steps_per_epoch",
+    defaults={"epochs": 200, "scheduler": "constant", "lr": LR.default},
+)
 def create_scheduler(
     scheduler: str,
     *,
