@@ -47,10 +47,11 @@ def read(path: Path, flags: Sequence[str] = ()) -> Reading:
     """Read one recipe as train.py would.
 
     Args:
-        flags: of train.py, as `--key=value`.
+        flags: of train.py, as `--key=value`. They override the recipe; an illegal value in it is an error anyway.
     """
     overridden = {flag.removeprefix("--").partition("=")[0] for flag in flags}
-    settings = [setting for setting in read_yaml(str(path), str(path)) if setting.key not in overridden]
+    settings = read_yaml(str(path), str(path))
+    settings = [setting for setting in settings if setting.key in OPTIONS or setting.key not in overridden]
     refusals = list(_refused(settings))
     try:
         model = load_config(["-c", str(path), "--data_dir=.", *flags], prog="train").model.model
