@@ -84,7 +84,7 @@ class FeatureExtractor(nn.Cell):
 @also_called(
     {"model_name": "name"},
     {
-        "ema": (False, "validate.py takes the averaged weights from a checkpoint of train.py --ema"),
+        "ema": (False, "the option ema of train.py averages weights"),
         "auto_mapping": (False, "the names in weights of timm and of MindCV are always translated"),
     },
 )

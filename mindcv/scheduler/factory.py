@@ -34,7 +34,7 @@ class _Run:
 @also_called(
     {"steps_per_epoch": "updates_per_epoch", "num_epochs": "epochs", "milestones": "multi_step_decay_milestones"},
     first="steps_per_epoch",
-    defaults={"epochs": 200, "scheduler": "constant", "lr": LR.default},
+    defaults={"epochs": 200, "scheduler": "constant", "lr": 0.01},
 )
 def create_scheduler(
     scheduler: str,
