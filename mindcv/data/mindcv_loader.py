@@ -57,17 +57,20 @@ def create_loader(
             f"create_loader: num_classes={num_classes} is too few: data set {dataset.name!r} has "
             f"{len(dataset.class_names)} classes."
         )
-    mixing: dict[str, Any] = {}
+    options: dict[str, Any] = {}
     if is_training and mixup + cutmix > 0:
-        mixing = {"mixup": mixup, "cutmix": cutmix, "cutmix_prob": cutmix_prob, "num_classes": num_classes}
-    plain = {"encoded": dataset.encoded, "channels": dataset.channels}
+        mixing: dict[str, Any] = {"mixup": mixup, "cutmix": cutmix, "cutmix_prob": cutmix_prob}
+        mixing["num_classes"] = num_classes
+        options["batch_transforms"] = create_batch_transforms(**mixing)
+    if transform is None:
+        transform = create_transforms(is_training=False, encoded=dataset.encoded, channels=dataset.channels)
     return Loader(
         dataset,
-        create_transforms(is_training=False, **plain) if transform is None else transform,
+        transform,
         is_training=is_training,
         batch_size=batch_size,
         shuffle=dataset.shuffle,
         drop_remainder=drop_remainder,
         num_parallel_workers=num_parallel_workers or dataset.num_parallel_workers,
-        **({"batch_transforms": create_batch_transforms(**mixing)} if mixing else {}),
+        **options,
     )

@@ -33,9 +33,10 @@ def by_data_set(create_transforms: Callable[P, R]) -> Callable[P, R]:
     """
 
     @wraps(create_transforms)
-    def call(*, dataset_name: str | None = None, **keywords: Any) -> R:
+    def call(*args: Any, **keywords: Any) -> R:
+        dataset_name = keywords.pop("dataset_name", None)
         if dataset_name is None:
-            return create_transforms(**keywords)
+            return create_transforms(*args, **keywords)
         key = dataset_name.lower() or "imagenet"
         if key not in _PRESETS:
             raise unknown("dataset_name", dataset_name, list(_PRESETS))
@@ -43,6 +44,6 @@ def by_data_set(create_transforms: Callable[P, R]) -> Callable[P, R]:
         side = keywords.get("image_resize", IMAGE_RESIZE.default)
         if key.startswith("cifar") and isinstance(side, int):  # MindCV pads 32 pixels by 4, and then resizes
             preset["random_crop_padding"] = round(side / 8)
-        return create_transforms(**{**preset, **keywords})
+        return create_transforms(*args, **{**preset, **keywords})
 
     return call
