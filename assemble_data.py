@@ -1,7 +1,7 @@
 """Data sets and loaders from a configuration, with the classes and the division of a run or its weights."""
 
 import inspect
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ from mindcv.checkpoint import Checkpoint, check_fits
 from mindcv.console import say
 from mindcv.data import Dataset, Loader, UnknownClassError, create_dataset, default_splits
 from mindcv.data.transforms import create_batch_transforms, create_transforms
+from mindcv.engine import size_to_load
 from mindcv.folders import BUILT_IN, find_undivided
 from mindcv.options.together import small_batch_notice
 
@@ -85,6 +86,9 @@ def build_measuring_loader(config: Config, weights: Checkpoint) -> Loader:
         known = {"val_fraction": 1.0}  # as far as is known, none of these images was trained on
     dataset = build_dataset(config, is_training=False, **_classes(weights), **known)
     _compare_division(dataset, weights)
+    image = config.eval_image
+    size = size_to_load(config.model.tta, image.image_resize, image.crop_pct)
+    config = replace(config, image=replace(image, **size), data=replace(data, val_image_resize=None))
     return _build_loader(config, dataset, is_training=False)
 
 
@@ -141,7 +145,7 @@ def _build_loader(config: Config, dataset: Dataset, *, is_training: bool, **opti
         is_training=is_training,
         encoded=dataset.encoded,
         channels=dataset.channels,
-        **vars(config.image),
+        **vars(config.image if is_training else config.eval_image),
         **augment,
     )
     return Loader(
@@ -149,7 +153,7 @@ def _build_loader(config: Config, dataset: Dataset, *, is_training: bool, **opti
         transforms,
         batch_transforms=create_batch_transforms(**of_batches) if is_training else (),
         is_training=is_training,
-        batch_size=data.batch_size,
+        batch_size=data.batch_size if is_training else config.eval_batch_size,
         num_parallel_workers=data.num_parallel_workers,
         seed=config.runtime.seed,
         on_bad_image=data.on_bad_image,

@@ -11,10 +11,8 @@ from mindcv.checkpoint import read_checkpoint
 
 # Keys of these recipes that this version lacks.
 LACKING = {
-    **dict.fromkeys(FAMILIES, "amp_level"),
-    "transformers": "amp_level val_amp_level drop_overflow_update mixup cutmix num_cycles cycle_decay aug_repeats "
-    "auto_augment",
-    "light networks": "amp_level re_max_attempts ckpt_save_policy ema scheduler lr_epoch_stair opt",
+    "transformers": "mixup cutmix num_cycles cycle_decay aug_repeats auto_augment",
+    "light networks": "re_max_attempts scheduler lr_epoch_stair opt",
     "step by step": "opt weight_decay_filter",
 }
 

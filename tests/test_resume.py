@@ -16,6 +16,7 @@ from mindcv.checkpoint import CheckpointStore, read_checkpoint
 from mindcv.engine import trainer as trainer_module
 
 DROPS = ["--drop_rate=0.2", "--drop_path_rate=0.2", "--re_prob=0.5"]
+STEP = ["--amp_level=O2", "--ema", "--ema_decay=0.8", "--ema_warmup=0", "--clip_grad", "--clip_mode=agc"]
 
 
 ONE_EPOCH = ["--epoch_size=1", "--warmup_epochs=0"]
@@ -68,9 +69,9 @@ def interrupt(monkeypatch):
 
 @pytest.mark.parametrize("mode_flag", full(["--mode=0", "--mode=1"], by_default=["--mode=1"]))
 def test_a_run_interrupted_twice_ends_like_an_uninterrupted_one(tmp_path, tiny_model, interrupt, capsys, mode_flag):
-    assert train.main(small_run(tmp_path / "whole", mode_flag, *DROPS)) == 0
+    assert train.main(small_run(tmp_path / "whole", mode_flag, *DROPS, *STEP)) == 0
     out = tmp_path / "out"
-    line = small_run(out, mode_flag, *DROPS, "--resume=auto")
+    line = small_run(out, mode_flag, *DROPS, *STEP, "--resume=auto")
     interrupt(2, signal.SIGTERM)
     assert train.main(line) == 128 + signal.SIGTERM
     printed = capsys.readouterr()
@@ -182,6 +183,20 @@ def test_a_run_resumes_into_another_folder_with_its_best_and_leaves_the_old_one(
     assert "resumed from" in capsys.readouterr().out
     assert_same_run(tmp_path / "whole", tmp_path / "new")
     assert {entry.name: entry.read_bytes() for entry in (tmp_path / "old").iterdir()} == before
+
+
+def test_a_run_that_ended_early_is_complete(tmp_path, tiny_model, capsys):
+    options = ["--epoch_size=4", "--lr=1e-30", "--early_stop_patience=1"]
+    assert train.main(quick_run(tmp_path, *options, "--ckpt_save_interval=4")) == 0
+    printed = capsys.readouterr().out
+    assert "ended after epoch 2: the last validation did not raise the best top-1\n" in printed
+    assert "best: epoch 1" in printed and read_checkpoint(last(tmp_path)).info["epoch"] == 2
+    before = {entry.name: entry.read_bytes() for entry in tmp_path.iterdir()}
+    assert train.main(quick_run(tmp_path, *options, "--resume")) == 0
+    assert "is complete: 2 epochs" in capsys.readouterr().out
+    assert {entry.name: entry.read_bytes() for entry in tmp_path.iterdir()} == before
+    assert train.main(quick_run(tmp_path, *options[:2], "--early_stop_patience=none", "--resume")) == 0
+    assert read_checkpoint(last(tmp_path)).info["epoch"] == 4
 
 
 def test_nothing_to_resume_is_an_error_and_creates_nothing(tmp_path, tiny_model, capsys):

@@ -56,6 +56,29 @@ def test_validate_reports_the_metrics_of_training_to_the_last_digit(tmp_path, ti
         assert len(figures) == 2 and figures[0] == figures[1]  # of this run and of training: both are the same
 
 
+def test_validation_has_its_own_image_and_batch_size(tmp_path, tiny_model, capsys):
+    train.main(
+        small_run(tmp_path, "--epoch_size=1", "--warmup_epochs=0", "--val_image_resize=24", "--val_batch_size=9")
+    )
+    checkpoint = read_checkpoint(tmp_path / "tiny_sknet-best.ckpt")
+    saved = checkpoint.info["metrics"]["loss"]
+    line = [f"--ckpt_path={checkpoint.path}", "--fold_bn=False"]
+    assert validate.main(line).loss == saved
+    assert validate.main([*line, "--batch_size=70"]).loss == pytest.approx(saved, rel=1e-6)
+    assert validate.main([*line, "--image_resize=16"]).loss != pytest.approx(saved, rel=1e-3)
+
+
+def test_views_change_the_loss_and_the_logits_but_nothing_else(tmp_path, tiny_model, capsys):
+    train.main(small_run(tmp_path, "--epoch_size=1", "--warmup_epochs=0", "--num_samples=40"))
+    line = [f"--ckpt_path={tmp_path / 'tiny_sknet-best.ckpt'}"]
+    alone = validate.main(line)
+    for tta, crop in (("hflip", []), ("ten_crop", ["--crop_pct=0.8"])):
+        result = validate.main([*line, *crop, f"--tta={tta}"])
+        assert f", split test (tta={tta}): 40 images in" in capsys.readouterr().out
+        assert result.num_examples == 40 and result.loss != alone.loss and result.loss < 2 * alone.loss
+    assert "crop_pct being 1: all views would be the same" in fails(validate.main, [*line, "--tta=five_crop"], capsys)
+
+
 def test_the_same_seed_gives_the_same_run_and_another_seed_another(tmp_path, tiny_model):
     losses = []
     for run, seed in enumerate((1, 1, 2)):
@@ -107,6 +130,38 @@ def test_options_reach_the_training_step_and_the_store(tmp_path, tiny_model):
     assert "tiny_sknet-2.ckpt" in os.listdir(tmp_path) and "tiny_sknet-1.ckpt" not in os.listdir(tmp_path)
     with (tmp_path / "metrics.csv").open(newline="") as lines:
         assert [row["val_top1"] != "" for row in csv.DictReader(lines)] == [False, True]
+
+
+def test_averages_in_mixed_precision_are_validated_saved_and_measured_again(tmp_path, tiny_model, capsys):
+    options = [
+        "--ema",
+        "--ema_decay=0.5",
+        "--ema_warmup=0",
+        "--amp_level=O2",
+        "--val_amp_level=O1",
+        "--num_samples=150",
+    ]
+    train.main(small_run(tmp_path, *options, "--lr=0.05", "--num_samples=150"))
+    printed = capsys.readouterr().out
+    assert printed.count("% (without EMA ") == 2
+    with (tmp_path / "metrics.csv").open(newline="") as lines:
+        rows = list(csv.DictReader(lines))
+    assert all(0 <= float(row["val_top1_without_ema"]) <= 100 for row in rows)
+    last = read_checkpoint(tmp_path / "tiny_sknet-last.ckpt")
+    trained = {name for name in last.state if name.startswith("trained.")}
+    assert trained == {f"trained.{name}" for name in last.weights}
+    name = "stem.conv.weight"
+    assert not np.array_equal(last.weights[name], last.state[f"trained.{name}"])
+    result = validate.main([f"--ckpt_path={last.path}", "--mode=1"])
+    assert result.top1 == last.info["metrics"]["top1"] == float(rows[-1]["val_top1"])
+    np.testing.assert_allclose(result.loss, last.info["metrics"]["loss"], rtol=1e-3)
+    message = fails(train.main, [f"--resume={tmp_path}", "--epoch_size=3", "--no-ema"], capsys)
+    assert "this run cannot be resumed with another ema (ema true -> false)" in message
+
+
+def test_bfloat16_on_a_cpu_is_an_error(tmp_path, tiny_model, capsys):
+    message = fails(train.main, small_run(tmp_path, "--amp_level=O2", "--amp_dtype=bfloat16"), capsys)
+    assert "amp_dtype=bfloat16: MindSpore has no such convolutions on a CPU. Use --amp_dtype=float16." in message
 
 
 def test_without_validation_there_is_no_best_checkpoint(tmp_path, tiny_model, capsys):

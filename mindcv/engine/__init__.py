@@ -1,9 +1,13 @@
 """Training and evaluation."""
 
+from mindcv.engine.averaging import WeightAverage
 from mindcv.engine.callbacks import Callback, EpochLog, MetricsFile
+from mindcv.engine.clipping import Clip
 from mindcv.engine.compiling import compiling_shown
+from mindcv.engine.early_stop import EarlyStop
 from mindcv.engine.evaluator import Evaluation, Sums, count, evaluate
 from mindcv.engine.interrupt import Interruption
+from mindcv.engine.loss_scale import LossScale, create_loss_scale
 from mindcv.engine.out_of_memory import memory_explained
 from mindcv.engine.predictor import Prediction, Predictions, predict
 from mindcv.engine.run_length import RunLength
@@ -11,13 +15,18 @@ from mindcv.engine.saving import SaveCheckpoints
 from mindcv.engine.state import EpochResult, Progress, StepReport, TrainState
 from mindcv.engine.train_step import StepResult, TrainStep
 from mindcv.engine.trainer import Trainer
+from mindcv.engine.views import AveragedViews, size_to_load, with_views
 
 __all__ = [
+    "AveragedViews",
     "Callback",
+    "Clip",
+    "EarlyStop",
     "EpochLog",
     "EpochResult",
     "Evaluation",
     "Interruption",
+    "LossScale",
     "MetricsFile",
     "Prediction",
     "Predictions",
@@ -30,9 +39,13 @@ __all__ = [
     "TrainState",
     "TrainStep",
     "Trainer",
+    "WeightAverage",
     "compiling_shown",
     "count",
+    "create_loss_scale",
     "evaluate",
     "memory_explained",
     "predict",
+    "size_to_load",
+    "with_views",
 ]

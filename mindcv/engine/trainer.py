@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Literal, Protocol
 
 import numpy as np
@@ -10,6 +11,7 @@ from mindspore import Tensor
 from mindcv import console
 from mindcv.engine.callbacks import Callback
 from mindcv.engine.compiling import clock
+from mindcv.engine.early_stop import NEVER, EarlyStop
 from mindcv.engine.evaluator import Batches, Evaluation
 from mindcv.engine.run_length import RunLength
 from mindcv.engine.state import EpochResult, Progress, StepReport
@@ -47,6 +49,7 @@ class Trainer:
             schedule.
         nan_limit: number of such steps tolerated in a run.
         stop: called after each step; if it returns true, the run is saved and ends.
+        early_stop: asked after each epoch; if it is reached, that epoch is the final one.
         log_interval: steps between two progress lines; None: about one a minute if there is no terminal.
         progress: show a bar or these lines.
     """
@@ -63,6 +66,7 @@ class Trainer:
         on_nan: Literal["stop", "skip", "rollback"] = "stop",
         nan_limit: int = 20,
         stop: Callable[[], bool] = lambda: False,
+        early_stop: EarlyStop = NEVER,
         log_interval: int | None = None,
         progress: bool = True,
     ) -> None:
@@ -75,6 +79,7 @@ class Trainer:
         self.on_nan = on_nan
         self.nan_limit = nan_limit
         self.stop = stop
+        self.early_stop = early_stop
         self.log_interval = log_interval
         self.show_progress = progress
         self._pace: float | None = None  # seconds of a step
@@ -90,7 +95,8 @@ class Trainer:
             learning_rates: the optimizer's schedule, one value per update, used here for display only.
             progress: the position to continue from, which is updated. None: the start.
         Returns:
-            One result per complete epoch, those before `progress` included; fewer than `epochs` if `stop` became true.
+            One result per complete epoch, those before `progress` included; fewer than `epochs` if `stop` became true
+            or `early_stop` is reached.
         Raises:
             ValueError: if a loss or gradient is not finite, naming the epoch and the step, and `on_nan` is "stop" or
                 `nan_limit` is exceeded.
@@ -98,14 +104,14 @@ class Trainer:
         """
         progress, length = progress or Progress(), RunLength(epochs, len(loader), self.step.accumulate_steps)
         self._updates = self.step.updates
-        while progress.epoch < epochs and not self.stop():
+        while progress.epoch < epochs and not self.early_stop.reached(progress.history) and not self.stop():
             epoch = progress.epoch + 1
-            finished = self._train_epoch(loader, progress, length, learning_rates)
-            due = self._is_validated(epoch, epochs)
-            evaluation = self.evaluate() if self.evaluate and due and finished else None
-            if not finished or (due and evaluation is None):
+            if not self._train_epoch(loader, progress, length, learning_rates):
                 break
-            self._evaluation_seconds = evaluation.seconds if evaluation else self._evaluation_seconds
+            due = self._is_validated(epoch, epochs)
+            evaluation, trained = self._validate() if due else (None, None)
+            if due and evaluation is None:
+                break
             result = EpochResult(
                 epoch=epoch,
                 train_loss=progress.loss_sum / progress.counted if progress.counted else math.nan,
@@ -116,7 +122,10 @@ class Trainer:
                 evaluation=evaluation,
                 is_best=evaluation is not None and _is_best(epoch, evaluation.top1, progress),
                 is_final=epoch == epochs,
+                trained=trained,
             )
+            if self.early_stop.reached([*progress.history, result]):
+                result = replace(result, is_final=True)
             progress.end_epoch(result)
             for callback in self.callbacks:
                 callback.on_epoch_end(result)
@@ -127,6 +136,17 @@ class Trainer:
         if self.saver and progress.epoch < epochs and (progress.epoch or progress.batch):
             self.saver.save_now(progress)
         return progress.history
+
+    def _validate(self) -> tuple[Evaluation | None, Evaluation | None]:
+        """Evaluate the weights to save, and the trained ones if they are others; (None, None) if it was stopped."""
+        assert self.evaluate is not None, "no validation is due without it"
+        with self.step.measuring():
+            evaluation = self.evaluate()
+        trained = self.evaluate() if evaluation and self.step.average is not None else None
+        if evaluation is None or (trained is None and self.step.average is not None):
+            return None, None
+        self._evaluation_seconds = evaluation.seconds + (trained.seconds if trained else 0.0)
+        return evaluation, trained
 
     def _train_epoch(
         self, loader: Batches, progress: Progress, length: RunLength, learning_rates: Sequence[float]
@@ -155,7 +175,7 @@ class Trainer:
                 images, labels = next(batches)
                 progress.waited += clock() - asked
                 report = self._step(images, labels, progress, count, learning_rates)
-                if not report.finite:
+                if not report.finite and not report.overflow:
                     self._handle_nonfinite(report.loss, progress, count)
                 progress.seconds = before + clock() - start
                 rate = (progress.batch - first) * loader.batch_size / (clock() - start)
@@ -175,15 +195,17 @@ class Trainer:
         self, images: np.ndarray, labels: np.ndarray, progress: Progress, count: int, learning_rates: Sequence[float]
     ) -> StepReport:
         """Train on one batch and count it."""
-        loss, finite, updated = (result.asnumpy().item() for result in self.step(Tensor(images), Tensor(labels)))
+        results = self.step(Tensor(images), Tensor(labels))
+        loss, finite, updated, overflow = (result.asnumpy().item() for result in results)
         lr = learning_rates[min(self._updates, len(learning_rates) - 1)]
         self._updates += updated
+        progress.overflows += overflow
         progress.batch += 1
         if finite:
             progress.loss_sum += loss
             progress.counted += 1
         number = progress.epoch * count + progress.batch
-        return StepReport(progress.epoch + 1, progress.batch, number, loss, lr, finite, updated)
+        return StepReport(progress.epoch + 1, progress.batch, number, loss, lr, finite, updated, overflow)
 
     def _seconds_after_epoch(self, epoch_seconds: float, epoch: int, epochs: int) -> float:
         """Estimate the time from an epoch's last step to the end of the run, with validations as long as the last."""

@@ -5,13 +5,14 @@ Each registered network is also a function here, as in MindCV: `mindcv.models.re
 
 from typing import Any
 
-from mindcv.models import resnet, sknet  # noqa: F401  (registration)
+from mindcv.models import resnet, shufflenet, sknet  # noqa: F401  (registration)
 from mindcv.models.cpu import optimize_for_cpu
 from mindcv.models.factory import MODELS, build_model, create_model, default_cfg, list_models
 from mindcv.models.fold import fold_batch_norm
 from mindcv.models.freeze import freeze
 from mindcv.models.inference import prepare_for_inference
 from mindcv.models.norms import check_batch_norms
+from mindcv.models.precision import set_precision
 from mindcv.models.recompute import recompute_blocks
 from mindcv.models.registry import is_model, is_model_pretrained, model_entrypoint, register_model
 from mindcv.registry import unknown
@@ -32,6 +33,7 @@ __all__ = [
     "prepare_for_inference",
     "recompute_blocks",
     "register_model",
+    "set_precision",
 ]
 
 

@@ -8,17 +8,12 @@ from mindcv.options.yaml_file import Setting
 
 # Settings of MindCV that this version lacks: the values that mean "off", which are accepted, and what is lacking.
 UNAVAILABLE: dict[str, tuple[tuple[Any, ...], str]] = {
-    "amp_level": (("O0",), "training runs in float32"),
-    "val_amp_level": (("O0",), "validation runs in float32"),
-    "amp_cast_list": ((None,), "training runs in float32"),
-    "drop_overflow_update": ((False,), "training runs in float32"),
+    "amp_cast_list": ((None,), "amp_level decides which layers run in low precision"),
     "aug_splits": ((0,), "no augmentation splits"),
     "aug_repeats": ((0, 1), "no repeated augmentation"),
     "mixup": ((0,), "no mixup"),
     "cutmix": ((0,), "no cutmix"),
     "re_max_attempts": ((10,), "random erasing always makes up to 10 attempts"),
-    "ema": ((False,), "no moving average of the weights"),
-    "ckpt_save_policy": (("latest_k",), "the newest keep_checkpoint_max are kept, and the best one"),
     "lr_epoch_stair": ((False,), "the learning rate changes at every update"),
     "num_cycles": ((1,), "the cosine has one cycle"),
     "cycle_decay": ((1,), "the cosine has one cycle"),
@@ -30,10 +25,7 @@ UNAVAILABLE: dict[str, tuple[tuple[Any, ...], str]] = {
 WITHOUT_EFFECT = {
     "distribute": "training runs on one device",
     "dataset_sink_mode": "data is always fed batch by batch",
-    "loss_scale": "training in float32 needs no loss scale",
-    "loss_scale_type": "training in float32 needs no loss scale",
     "cutmix_prob": "mixup and cutmix are not available",
-    "ema_decay": "ema is not available",
 }
 
 

@@ -29,6 +29,7 @@ SECTION_RULES: dict[str, dict[str, Any]] = {
     "loss": _TRAIN,
     "optim": _TRAIN,
     "schedule": {**_TRAIN, "in_graph": False},
+    "step": _TRAIN,
     "train": _TRAIN,
     "files": {"inherited": False},
 }
@@ -68,6 +69,8 @@ class Data:
     )
     num_samples: int | None = option(legal.NUM_SAMPLES, "use only this many examples of each split")
     batch_size: int = option(legal.BATCH_SIZE, "examples per batch", **_COMPUTING)
+    val_batch_size: int | None = option(None, "examples per batch of validation; none: batch_size", minimum=1)
+    val_image_resize: int | None = option(None, "height and width to validate at; none: image_resize", minimum=1)
     shuffle: bool = option(True, "shuffle the training examples in every epoch", scripts=("train",))
     drop_remainder: bool = option(True, "drop the last, smaller training batch", scripts=("train",))
     num_parallel_workers: int | None = option(
@@ -125,6 +128,8 @@ class Augment:
 
 _WEIGHTS = "use these weights: .ckpt (also MindCV's), .safetensors, .pth, .onnx, .mindir"
 _FREEZE: dict[str, Any] = {"fixed": "the saved state covers the parameters that were trained", **_TRAIN}
+_TTA = "average over views: the image and its reflection, corners and centre, or these and their reflections"
+_VIEWS: dict[str, Any] = {"scripts": ("validate", "infer")}
 _FOLD_BN = "fold batch norms into convolutions: faster, the same results up to rounding"
 _FREEZE_BN = "batch norms that keep their running statistics: those of frozen parts, all, or none"
 
@@ -148,6 +153,7 @@ class Model:
     ckpt_path: str = option("", _WEIGHTS, is_path=True, **_FREE)
     drop_rate: float = option(0.0, "dropout before the classifier", minimum=0, below=1, **_TRAIN)
     drop_path_rate: float = option(0.0, "probability of skipping a block", minimum=0, below=1, **_TRAIN)
+    drop_block_rate: float = option(0.0, "share that DropBlock drops in the last stages", minimum=0, below=1, **_TRAIN)
     freeze: int | str | None = option(
         None,
         "do not train the stem and the first N stages; backbone: all but the classifier",
@@ -156,6 +162,7 @@ class Model:
         **_FREEZE,
     )
     freeze_bn: str = option("frozen", _FREEZE_BN, choices=("none", "frozen", "all"), **_FREEZE)
+    tta: str = option("none", _TTA, choices=("none", "hflip", "five_crop", "ten_crop"), **_VIEWS, **_COMMAND)
     fold_bn: bool = option(True, _FOLD_BN, scripts=("validate", "infer", "export"), free=True)
 
 
@@ -208,7 +215,35 @@ class Schedule:
     )
 
 
+_CLIP_VALUE = "norm: largest norm of all gradients; value: largest number; agc: gradient's norm / weights' norm"
+_LEVEL = "O0: float32; O1 (auto): products in amp_dtype; O2: all but norms; O3: all but weights and statistics"
+_SCALE_TYPE = "fixed, dynamic; auto: fixed if loss_scale is set, else dynamic for float16 and none for bfloat16"
+_DROP = "with a fixed loss scale, leave out steps whose gradients overflow, instead of on_nan"
+_SAVED: dict[str, Any] = {"fixed": "the saved state is that of these options"}
+
+
+@dataclass(frozen=True)
+class Step:
+    """Training step"""
+
+    gradient_accumulation_steps: int = option(1, "batches whose gradients make one update", minimum=1)
+    recompute: bool = option(False, "recompute activations in the backward pass: less memory, more time")
+    clip_grad: bool = option(False, "clip the gradients of an update")
+    clip_mode: str = option(legal.CLIP_MODE, "what is clipped: the global norm, each value, or each unit (agc)")
+    clip_value: float = option(legal.CLIP_VALUE, _CLIP_VALUE)
+    ema: bool = option(False, "average the weights (EMA), and validate and save the averages", **_SAVED)
+    ema_decay: float = option(legal.EMA_DECAY, "decay of the average at each update")
+    ema_warmup: int | float = option(legal.EMA_WARMUP, "updates in which the decay rises to 63 %; 0: constant decay")
+    amp_level: str = option(legal.AMP_LEVEL, f"mixed precision. {_LEVEL}", **_SAVED)
+    amp_dtype: str = option(legal.AMP_DTYPE, "dtype of mixed precision", **_COMPUTING, **_SAVED)
+    val_amp_level: str = option(legal.AMP_LEVEL, "mixed precision in evaluation, as amp_level", **_COMPUTING)
+    loss_scale_type: str = option(legal.LOSS_SCALE_TYPE, _SCALE_TYPE, **_SAVED)
+    loss_scale: float | None = option(legal.LOSS_SCALE, "fixed, or first dynamic loss scale; none: 1, or 65536")
+    drop_overflow_update: bool = option(False, _DROP)
+
+
 _RESUME = "continue the run in ckpt_save_dir; auto: if there is one; or continue from this file or folder"
+_PATIENCE = "end after this many validations in a row that did not raise the best top-1; none: train all epochs"
 _LOG_INTERVAL = "steps between progress lines; none: about one a minute, if no bar is shown"
 
 
@@ -226,14 +261,15 @@ class Train:
     ckpt_save_steps: int | None = option(
         None, "batches between additional checkpoints inside epochs", minimum=1, **_FREE
     )
-    keep_checkpoint_max: int = option(
-        0, "newest epoch checkpoints kept in addition to best and last", minimum=0, **_FREE
+    keep_checkpoint_max: int = option(0, "epoch checkpoints kept in addition to best and last", minimum=0, **_FREE)
+    ckpt_save_policy: Literal["latest_k", "top_k"] = option(
+        "latest_k", "which keep_checkpoint_max keeps: the newest, or those with the highest top-1", **_FREE
+    )
+    early_stop_patience: int | None = option(None, _PATIENCE, minimum=1, **_FREE)
+    early_stop_delta: float = option(
+        0.0, "smallest rise of the best top-1 that counts, percentage points", minimum=0, **_FREE
     )
     log_interval: int | None = option(None, _LOG_INTERVAL, minimum=1, **_FREE)
-    clip_grad: bool = option(False, "clip the global norm of the gradient to clip_value")
-    clip_value: float = option(15.0, "largest global norm of the gradient", above=0)
-    gradient_accumulation_steps: int = option(1, "batches whose gradients make one update", minimum=1)
-    recompute: bool = option(False, "recompute activations in the backward pass: less memory, more time")
     resume: bool | str = option(False, _RESUME, is_path=True, **_COMMAND)
     resume_opt: bool = option(False, "MindCV's spelling: with ckpt_path, what resume does with that file", **_COMMAND)
     on_nan: Literal["stop", "skip", "rollback"] = option(
