@@ -28,6 +28,7 @@ _HOME = {
     "Loader": "mindcv.data",
     "create_batch_transforms": "mindcv.data",
     "create_dataset": "mindcv.data",
+    "create_loader": "mindcv.data",
     "create_loss": "mindcv.loss",
     "create_model": "mindcv.models",
     "create_optimizer": "mindcv.optim",
@@ -36,16 +37,23 @@ _HOME = {
     "evaluate": "mindcv.engine",
     "find_images": "mindcv.data",
     "freeze": "mindcv.models",
+    "is_model": "mindcv.models",
+    "is_model_pretrained": "mindcv.models",
     "list_datasets": "mindcv.data",
     "list_models": "mindcv.models",
     "predict": "mindcv.engine",
+    "register_model": "mindcv.models",
     "setup_runtime": "mindcv.runtime",
 }
+
+_PARTS = {*(home.removeprefix("mindcv.") for home in _HOME.values()), "utils"}
 
 __all__ = ["__version__", *_HOME]
 
 
 def __getattr__(name: str) -> Any:
+    if name in _PARTS:
+        return import_module(f"mindcv.{name}")
     if name not in _HOME:
         raise AttributeError(f"module 'mindcv' has no attribute {name!r}; public names: {', '.join(__all__)}")
     return getattr(import_module(_HOME[name]), name)

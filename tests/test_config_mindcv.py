@@ -10,7 +10,7 @@ from config import OPTIONS
 
 MINDCV_KEYS = """
 mode: 0
-distribute: {distribute}
+distribute: True
 num_parallel_workers: 8
 val_while_train: True
 val_interval: 1
@@ -64,19 +64,24 @@ use_nesterov: False
 )
 def test_a_recipe_with_mindcvs_keys_is_read(model, scheduler, recipe):
     names = {"model": model, "scheduler": scheduler}
-    cfg = train("-c", recipe(MINDCV_KEYS.format(distribute=False, amp_level="O0", **names)))
+    cfg = train("-c", recipe(MINDCV_KEYS.format(amp_level="O2", **names)))
     assert (cfg.model.model, cfg.schedule.scheduler, cfg.schedule.decay_epochs) == (model, "cosine_decay", 195)
     assert (cfg.optim.weight_decay, cfg.augment.ratio) == (4e-5, (0.75, 1.333))
     notices = [line for line in cfg.notices if not line.startswith("num_parallel_workers=8")]  # a small machine
     assert [re.search(r"\w+ has no effect", line)[0].split()[0] for line in notices] == [
+        "distribute",
         "dataset_sink_mode",
-        "loss_scale",
     ]
-    for features, named in (((True, "O0"), "distribute: 'True'"), ((False, "O2"), "amp_level: 'O2'")):
-        distribute, amp_level = features
-        path = recipe(MINDCV_KEYS.format(distribute=distribute, amp_level=amp_level, **names))
-        with pytest.raises(ValueError, match=rf"recipe.yaml, line \d+: {named} is not available in this version"):
-            train("-c", path)
+
+
+@pytest.mark.parametrize("key", ["distribute", "dataset_sink_mode"])
+def test_what_cannot_change_a_result_is_remarked_unless_it_is_off(key, recipe):
+    assert not train("-c", recipe(f"{key}: False")).notices
+    assert not train(CIFAR, f"--no-{key}").notices
+    reason = config.WITHOUT_EFFECT[key]
+    (notice,) = train("-c", recipe(f"{key}: True")).notices
+    assert notice.endswith(f"recipe.yaml, line 1: {key} has no effect here: {reason}")
+    assert train(CIFAR, f"--{key}").notices == (f"command line: {key} has no effect here: {reason}",)
 
 
 @pytest.mark.parametrize("key", config.UNAVAILABLE)
@@ -92,13 +97,13 @@ def test_an_unsupported_feature_is_accepted_if_off_and_named_otherwise(key, reci
 
 
 def test_the_command_line_turns_off_an_unsupported_feature_of_a_recipe(recipe):
-    path = recipe("distribute: True\namp_level: O2\nseed: 3\n")
-    cfg = train("-c", path, "--distribute=False", "--amp_level", "O0")
+    path = recipe("eval_shuffle: True\namp_cast_list: conv\nseed: 3\n")
+    cfg = train("-c", path, "--eval_shuffle=False", "--amp_cast_list", "none")
     assert cfg.runtime.seed == 3
     assert set(cfg.sources) == set(OPTIONS)
-    with pytest.raises(ValueError, match="line 2: amp_level"):
-        train("-c", path, "--no-distribute")
-    with pytest.raises(ValueError, match=r"line 1: distribute: .*\n.*line 2: amp_level"):
+    with pytest.raises(ValueError, match="line 2: amp_cast_list"):
+        train("-c", path, "--no-eval_shuffle")
+    with pytest.raises(ValueError, match=r"line 1: eval_shuffle: .*\n.*line 2: amp_cast_list"):
         train("-c", path)
     with pytest.raises(ValueError, match="ema is given twice, as true and as false"):
         train(CIFAR, "--ema", "--ema=false")

@@ -38,6 +38,7 @@ MAY_IMPORT = {
     "files": set(),
     "protobuf": set(),
     "folders": set(),
+    "keywords": set(),
     "options": {"loss", "optim", "scheduler"},
     "runtime": set(),
     "checkpoint": set(),
@@ -51,6 +52,7 @@ MAY_IMPORT = {
     "compile_cache": {"runtime", "engine"},
     "export": {"runtime", "checkpoint", "models"},
     "report": {"engine"},
+    "utils": set(),
     "__init__": set(),
 }
 # Small single-purpose modules that any part may use.
@@ -61,6 +63,7 @@ EVERYWHERE = {
     "faults",
     "files",
     "folders",
+    "keywords",
     "nearest",
     "paths",
     "protobuf",

@@ -19,7 +19,7 @@ from timm.models import get_pretrained_cfg
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tests"))
-from goldens.recipe import SAME_AS, TIMM_MODELS
+from goldens.recipe import AT_OTHER_DEPTH, SAME_AS, TIMM_MODELS
 
 WEIGHTS = ROOT / "mindcv" / "weights"
 
@@ -52,7 +52,13 @@ MINDCV_FILES = [
     ("resnext50_32x4d", MINDCV + "resnext/resnext50_32x4d-af8aba16.ckpt", 78.53, 94.10, 25.10, "bilinear"),
     ("resnext50_32x4d", MINDCV_910V2 + "resnext/resnext50_32x4d-988f75bc-910v2.ckpt", 78.64, 94.18, 25.10, "bilinear"),
     ("resnext101_32x4d", MINDCV + "resnext/resnext101_32x4d-3c1e9c51.ckpt", 79.83, 94.80, 44.32, "bilinear"),
+    ("resnext101_64x4d", MINDCV + "resnext/resnext101_64x4d-8929255b.ckpt", 80.30, 94.82, 83.66, "bilinear"),
+    ("resnext152_64x4d", MINDCV + "resnext/resnext152_64x4d-3aba275c.ckpt", 80.52, 95.00, 115.27, "bilinear"),
+    ("seresnet18", MINDCV + "senet/seresnet18-7880643b.ckpt", 71.81, 90.49, 11.80, "bicubic"),
+    ("seresnet18", MINDCV_910V2 + "senet/seresnet18-7b971c78-910v2.ckpt", 72.05, 90.59, 11.80, "bicubic"),
+    ("seresnet34", MINDCV + "senet/seresnet34-8179d3c9.ckpt", 75.38, 92.50, 21.98, "bicubic"),
     ("seresnet50", MINDCV + "senet/seresnet50-ff9cd214.ckpt", 78.32, 94.07, 28.14, "bicubic"),
+    ("seresnext26_32x4d", MINDCV + "senet/seresnext26_32x4d-5361f5b6.ckpt", 77.17, 93.42, 16.83, "bicubic"),
     ("seresnext50_32x4d", MINDCV + "senet/seresnext50_32x4d-fdc35aca.ckpt", 78.71, 94.36, 27.63, "bicubic"),
     ("skresnet18", MINDCV + "sknet/skresnet18-868228e5.ckpt", 73.09, 91.20, 11.97, "bicubic"),
     ("skresnet18", MINDCV_910V2 + "sknet/skresnet18-9d8b1afc-910v2.ckpt", 72.85, 90.83, 11.97, "bicubic"),
@@ -83,6 +89,8 @@ def listed(values) -> str:
 
 def timm_records(model: str, results: dict) -> list[dict]:
     """The weights timm has for one network, its default first."""
+    if model in AT_OTHER_DEPTH:
+        return []
     records = []
     default = get_pretrained_cfg(model).tag
     for full_name in timm.list_pretrained(f"{model}.*"):
@@ -155,7 +163,7 @@ def check_mindcv_urls(models_folder: Path) -> None:
         for model, url in re.findall(r'"(\w+)": _cfg\(\s*url="([^"]+)"', text):
             for old, new in MINDCV_RENAMED.items():
                 url = url.replace(f"/{old}.", f"/{new}.")
-            assert url in ours or model not in TIMM_MODELS, f"{model}: {url} is not in the table"
+            assert url in ours or model not in (*TIMM_MODELS, *AT_OTHER_DEPTH), f"{model}: {url} is not in the table"
 
 
 def class_lines() -> list[str]:
@@ -174,7 +182,7 @@ def main() -> None:
     with args.timm_results.open() as stream:
         results = {(row["model"], int(row["img_size"])): row for row in csv.DictReader(stream)}
     records = []
-    for model in TIMM_MODELS:
+    for model in (*TIMM_MODELS, *AT_OTHER_DEPTH):
         of_timm = timm_records(model, results)
         records += of_timm + mindcv_records(model)
         for name, of_timm_name in SAME_AS.items():

@@ -5,6 +5,7 @@ from mindcv.data.dataset import Dataset, UnknownClassError
 from mindcv.data.factory import DATASETS, create_dataset, default_splits, list_datasets
 from mindcv.data.image_list import ImageFiles, find_images
 from mindcv.data.loader import Loader
+from mindcv.data.mindcv_loader import create_loader
 from mindcv.data.transforms import create_batch_transforms, create_transforms
 
 __all__ = [
@@ -16,6 +17,7 @@ __all__ = [
     "check_dataset",
     "create_batch_transforms",
     "create_dataset",
+    "create_loader",
     "create_transforms",
     "default_splits",
     "find_images",

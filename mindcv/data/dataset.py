@@ -27,6 +27,7 @@ class Dataset(ABC):
         channels: channels of the pixels (1 or 3); encoded images decode to 3.
         labels: (N,) int32, the label of every example.
         held_out: how a folder was divided, needed to open the matching split (see `create_dataset`); else None.
+        shuffle, num_parallel_workers: what `create_loader` does unless it is told otherwise; None: its defaults.
         remarks: sentences for the user about what was found and what was passed over.
     """
 
@@ -42,6 +43,8 @@ class Dataset(ABC):
         self.encoded = encoded
         self.channels = channels
         self.held_out: dict[str, Any] | None = None
+        self.shuffle: bool | None = None
+        self.num_parallel_workers: int | None = None
         self.remarks: list[str] = []
         self._all_labels = np.asarray(labels, np.int32)
         self._kept = np.arange(len(labels))  # positions in the whole split; fewer after keep()

@@ -12,7 +12,8 @@ from mindcv.data.cifar import Cifar10, Cifar100
 from mindcv.data.dataset import ArrayDataset, Dataset, check_split
 from mindcv.data.folder import FolderDataset
 from mindcv.data.mnist import Mnist
-from mindcv.folders import EVAL_SPLITS, splits_in
+from mindcv.folders import EVAL_SPLITS, data_set_in, splits_in
+from mindcv.keywords import also_called
 from mindcv.nearest import did_you_mean
 from mindcv.registry import Registry
 
@@ -90,9 +91,17 @@ def default_splits(name: str, root: str | os.PathLike | None = None) -> tuple[st
     return FolderDataset.train_split, next(iter(found), FolderDataset.eval_split)
 
 
+@also_called(
+    {},
+    {
+        "num_shards": (1, "training runs on one device"),
+        "shard_id": (0, "training runs on one device"),
+        "num_aug_repeats": (0, "the option aug_repeats of train.py repeats augmentation"),
+    },
+)
 def create_dataset(
-    name: str = "digits",
-    root: str | os.PathLike = "./data",
+    name: str | None = None,
+    root: str | os.PathLike | None = None,
     split: str | None = "train",
     download: bool = False,
     num_samples: int | None = None,
@@ -104,13 +113,17 @@ def create_dataset(
     owner: str = "the training split",
     val_fraction: float | None = None,
     held_out: dict[str, Any] | None = None,
+    shuffle: bool | None = None,
+    num_parallel_workers: int | None = None,
 ) -> Dataset:
     """Open one split of a data set.
 
     Args:
-        name: one of `list_datasets()`. Any other name means image folders: `root/split/class/image`, or
+        name: one of `list_datasets()`; None or "": the data set in `root`, as for the scripts, or the
+            digits without `root`. Any other name means image folders: `root/split/class/image`, or
             `root/class/image`, which is divided into the splits "train" and "val".
-        root: the data set's folder, or the folder that contains it or its archive; `digits` and `synthetic` need none.
+        root: the data set's folder, or the folder that contains it or its archive; None: ./data. `digits` and
+            `synthetic` need none.
         split: the split; None means the data set's training split (see `default_splits`).
         download: fetch missing files (cifar10, cifar100, mnist).
         num_samples: keep at most this many examples, chosen by a shuffle; None keeps all.
@@ -126,6 +139,8 @@ def create_dataset(
             given, `root/train` is divided too if it is the only split.
         held_out: attribute of the training split, or of the run whose weights are evaluated: repeats that division
             of the images, even if some were added.
+        shuffle, num_parallel_workers: what `create_loader` does unless it is told otherwise. A `Loader` has its own
+            arguments for them.
 
     Returns:
         The split; `remarks` lists what was passed over and which classes have no example.
@@ -133,7 +148,9 @@ def create_dataset(
         ValueError: if the split does not exist, data is missing, broken or in the wrong layout, a label is outside
             the classes, or a class is not in `class_names`.
     """
-    root = Path(os.path.expanduser(root))
+    if not name:
+        name = "digits" if root is None else data_set_in(os.fspath(root))[0]
+    root = Path(os.path.expanduser("./data" if root is None else root))
     split = default_splits(name)[0] if split is None else split
     if name == "synthetic":
         size = 256 if num_samples is None else num_samples
@@ -163,6 +180,7 @@ def create_dataset(
         )
     if num_samples is not None:
         dataset.keep(num_samples, seed)
+    dataset.shuffle, dataset.num_parallel_workers = shuffle, num_parallel_workers
     dataset.remark_on_missing_classes()
     return dataset
 

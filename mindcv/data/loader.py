@@ -6,6 +6,7 @@ from collections.abc import Generator, Sequence
 import numpy as np
 
 from mindcv.arguments import BAD_IMAGE_LIMIT, BATCH_SIZE, ON_BAD_IMAGE, SEED
+from mindcv.data.as_dataset import AsDataset
 from mindcv.data.dataset import Dataset
 from mindcv.data.examples import ExampleReader
 from mindcv.data.pipeline import Segment
@@ -18,8 +19,10 @@ from mindcv.distributed import ALONE, World
 SEGMENT = 256
 
 
-class Loader:
+class Loader(AsDataset):
     """The batches of any epoch of a data set.
+
+    `epoch(n)` gives any epoch, as NumPy arrays; an iteration over the loader gives the next one, as tensors.
 
     Order: epoch e of seed s is a permutation drawn from (s, e) alone, independent of the number of workers, of earlier
     epochs and of other random numbers; without `shuffle` it is the data set's order. Augmentation is seeded by

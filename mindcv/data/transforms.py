@@ -10,6 +10,8 @@ from mindspore.dataset.vision import ConvertMode, Inter
 from mindcv import arguments as legal
 from mindcv.data.auto_augment import create_auto_augment
 from mindcv.data.erasing import RandomErasing
+from mindcv.data.presets import by_data_set
+from mindcv.keywords import also_called
 
 ImageTransform = Callable[[np.ndarray], np.ndarray]
 # (B, C, H, W) images, (B,) or (B, K) labels and a random generator -> images, labels
@@ -20,6 +22,18 @@ BatchTransform = Callable[[np.ndarray, np.ndarray, np.random.Generator], tuple[n
 _RESAMPLING = {"bilinear": Inter.BILINEAR, "bicubic": Inter.PILCUBIC, "nearest": Inter.NEAREST}
 
 
+_ON_BATCHES = "random erasing works on finished batches: Loader(batch_transforms=create_batch_transforms(...))"
+
+
+@by_data_set
+@also_called(
+    {},
+    {
+        "separate": (False, "the option aug_splits of train.py makes augmentation splits"),
+        "re_prob": (0, _ON_BATCHES),
+        **dict.fromkeys(("re_scale", "re_ratio", "re_value", "re_max_attempts"), (None, _ON_BATCHES)),
+    },
+)
 def create_transforms(
     *,
     is_training: bool,

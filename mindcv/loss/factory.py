@@ -16,6 +16,7 @@ from mindcv.arguments import (
     LABEL_SMOOTHING,
     REDUCTION,
 )
+from mindcv.keywords import also_called
 from mindcv.registry import Registry
 
 if TYPE_CHECKING:
@@ -82,6 +83,7 @@ def _focal(_: int, *, label_smoothing: float, reduction: str, focal_gamma: float
     return Focal(label_smoothing, reduction, focal_gamma, focal_alpha)
 
 
+@also_called({"name": "loss", "weight": "class_weights"})
 def create_loss(
     loss: str = "CE",
     *,

@@ -1,4 +1,9 @@
-"""Model families; importing this package fills the registry."""
+"""Model families; importing this package fills the registry.
+
+Each registered network is also a function here, as in MindCV: `mindcv.models.resnet50(num_classes=10)`.
+"""
+
+from typing import Any
 
 from mindcv.models import resnet, shufflenet, sknet  # noqa: F401  (registration)
 from mindcv.models.cpu import optimize_for_cpu
@@ -9,6 +14,8 @@ from mindcv.models.inference import prepare_for_inference
 from mindcv.models.norms import check_batch_norms
 from mindcv.models.precision import set_precision
 from mindcv.models.recompute import recompute_blocks
+from mindcv.models.registry import is_model, is_model_pretrained, model_entrypoint, register_model
+from mindcv.registry import unknown
 
 __all__ = [
     "MODELS",
@@ -18,9 +25,19 @@ __all__ = [
     "default_cfg",
     "fold_batch_norm",
     "freeze",
+    "is_model",
+    "is_model_pretrained",
     "list_models",
+    "model_entrypoint",
     "optimize_for_cpu",
     "prepare_for_inference",
     "recompute_blocks",
+    "register_model",
     "set_precision",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if not is_model(name):
+        raise AttributeError(f"module 'mindcv.models': {unknown('name', name, [*__all__, *MODELS.names()])}")
+    return model_entrypoint(name)

@@ -9,6 +9,7 @@ from typing import Any
 from mindspore import Tensor, nn
 
 from mindcv.checkpoint import Checkpoint, check_fits
+from mindcv.keywords import also_called
 from mindcv.models.classifier import IMAGENET, Classifier, Preprocessing
 from mindcv.models.cpu import optimize_for_cpu
 from mindcv.registry import Registry
@@ -80,6 +81,13 @@ class FeatureExtractor(nn.Cell):
         return selected
 
 
+@also_called(
+    {"model_name": "name"},
+    {
+        "ema": (False, "the option ema of train.py averages weights"),
+        "auto_mapping": (False, "the names in weights of timm and of MindCV are always translated"),
+    },
+)
 def create_model(
     name: str,
     num_classes: int = 1000,
@@ -130,7 +138,7 @@ def create_model(
     if out_indices is not None and not features_only:
         raise ValueError("out_indices goes with features_only=True.")
     for label, count, least in (("num_classes", num_classes, 0), ("in_channels", in_channels, 1)):
-        if count < least:
+        if isinstance(count, bool) or count < least:  # MindCV's third positional argument is `pretrained`
             raise ValueError(f"{label} must be at least {least}, got {count}.")
     model = build_model(
         name,
@@ -185,6 +193,13 @@ def default_cfg(name: str) -> Preprocessing:
     return MODELS.get(name).default_cfg
 
 
+@also_called(
+    {"filter": "pattern"},
+    {
+        "module": ("", 'a family is a pattern: list_models("sk*")'),
+        "exclude_filters": ("", "leave out of the returned list what you do not want"),
+    },
+)
 def list_models(pattern: str = "*", pretrained: bool = False) -> list[str]:
     """Names of the registered networks that match a shell-style wildcard such as "sk*", sorted.
 
@@ -192,4 +207,4 @@ def list_models(pattern: str = "*", pretrained: bool = False) -> list[str]:
         pretrained: only those for which weights are published.
     """
     names = set(MODELS.names()) & pretrained_models() if pretrained else MODELS.names()
-    return sorted(name for name in names if fnmatchcase(name, pattern))
+    return sorted(name for name in names if fnmatchcase(name, pattern or "*"))

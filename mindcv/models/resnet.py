@@ -27,6 +27,7 @@ class BasicBlock(nn.Cell):
     Args:
         first_conv: makes the first convolution from (in_channels, out_channels, stride=); the SK networks put a
             selective kernel here.
+        attention: makes a layer that rescales the residual branch from its number of channels, or None.
     """
 
     expansion = 1
@@ -41,11 +42,13 @@ class BasicBlock(nn.Cell):
         drop_block: nn.Cell,
         drop_path: nn.Cell,
         first_conv: Callable[..., nn.Cell] = _CONV_3X3,
+        attention: Callable[[int], nn.Cell] | None = None,
     ) -> None:
         super().__init__()
         self.conv1 = first_conv(in_channels, planes, stride=stride)
         self.drop_block = drop_block
         self.conv2 = ConvNormAct(planes, planes, 3, act=False)
+        self.attention = attention(planes) if attention else nn.Identity()
         self.drop_path = drop_path
         self.shortcut = shortcut
         self.act = nn.ReLU()
@@ -55,7 +58,7 @@ class BasicBlock(nn.Cell):
         return self.conv2.bn
 
     def construct(self, x: Tensor) -> Tensor:
-        residual = self.drop_path(self.conv2(self.drop_block(self.conv1(x))))
+        residual = self.drop_path(self.attention(self.conv2(self.drop_block(self.conv1(x)))))
         return self.act(residual + self.shortcut(x))
 
 
@@ -227,6 +230,7 @@ def _make_shortcut(in_channels: int, out_channels: int, stride: int, avg_down: b
 
 
 _RESNEXT = {"block": Bottleneck, "groups": 32, "base_width": 4}
+_RESNEXT_64 = {**_RESNEXT, "groups": 64}
 _SE_RESNEXT = {**_RESNEXT, "attention": SqueezeExcite}
 
 register_variants(
@@ -239,7 +243,12 @@ register_variants(
         "resnet152": {"block": Bottleneck, "layers": (3, 8, 36, 3)},
         "resnext50_32x4d": {**_RESNEXT, "layers": (3, 4, 6, 3)},
         "resnext101_32x4d": {**_RESNEXT, "layers": (3, 4, 23, 3)},
+        "resnext101_64x4d": {**_RESNEXT_64, "layers": (3, 4, 23, 3)},
+        "resnext152_64x4d": {**_RESNEXT_64, "layers": (3, 8, 36, 3)},
+        "seresnet18": {"block": BasicBlock, "layers": (2, 2, 2, 2), "attention": SqueezeExcite},
+        "seresnet34": {"block": BasicBlock, "layers": (3, 4, 6, 3), "attention": SqueezeExcite},
         "seresnet50": {"block": Bottleneck, "layers": (3, 4, 6, 3), "attention": SqueezeExcite},
+        "seresnext26_32x4d": {**_SE_RESNEXT, "layers": (2, 2, 2, 2)},
         "seresnext50_32x4d": {**_SE_RESNEXT, "layers": (3, 4, 6, 3)},
         "seresnext101_32x4d": {**_SE_RESNEXT, "layers": (3, 4, 23, 3)},
     },

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from mindcv.arguments import BETAS, EPS, HEAD_LR_SCALE, LAYER_DECAY, MOMENTUM, WEIGHT_DECAY, WEIGHT_DECAY_FILTER
+from mindcv.keywords import also_called
 from mindcv.registry import Registry
 
 if TYPE_CHECKING:
@@ -57,6 +58,14 @@ def takes_nesterov(opt: str, momentum: float) -> bool:
     return "use_nesterov" in OPTIMIZERS.options(opt) and momentum > 0
 
 
+@also_called(
+    {"nesterov": "use_nesterov"},
+    {
+        "loss_scale": (1.0, "the option loss_scale of train.py scales the loss and the gradients"),
+        "schedule_decay": (4e-3, "no optimizer of this package takes it"),
+        "checkpoint_path": ("", "train.py --resume restores the optimizer's state"),
+    },
+)
 def create_optimizer(
     model_or_params: nn.Cell | Iterable[Parameter],
     opt: str = "momentum",

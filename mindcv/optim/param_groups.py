@@ -51,7 +51,12 @@ def create_param_groups(
             are to differ and the model has no `depth_groups()`.
     """
     WEIGHT_DECAY_FILTER.check(weight_decay_filter)
-    given = model_or_params
+    given = model_or_params if isinstance(model_or_params, nn.Cell) else list(model_or_params)
+    if not isinstance(given, nn.Cell) and any(isinstance(entry, dict) for entry in given):
+        raise ValueError(
+            "the groups of parameters are made here: give the network, and head_lr_scale, layer_decay or "
+            "weight_decay_filter. An optimizer of mindspore.nn takes groups of your own."
+        )
     params = [p for p in (given.get_parameters() if isinstance(given, nn.Cell) else given) if p.requires_grad]
     if not params:
         raise ValueError("no parameter to optimize: all are frozen (requires_grad is False), or there are none.")

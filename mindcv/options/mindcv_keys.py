@@ -8,7 +8,6 @@ from mindcv.options.yaml_file import Setting
 
 # Settings of MindCV that this version lacks: the values that mean "off", which are accepted, and what is lacking.
 UNAVAILABLE: dict[str, tuple[tuple[Any, ...], str]] = {
-    "distribute": ((False,), "training runs on one device"),
     "amp_cast_list": ((None,), "amp_level decides which layers run in low precision"),
     "aug_splits": ((0,), "no augmentation splits"),
     "aug_repeats": ((0, 1), "no repeated augmentation"),
@@ -17,8 +16,9 @@ UNAVAILABLE: dict[str, tuple[tuple[Any, ...], str]] = {
     "re_max_attempts": ((10,), "random erasing always makes up to 10 attempts"),
     "eval_shuffle": ((False,), "validation reads in order"),
 }
-# Settings of MindCV that cannot change a result here: accepted with a notice.
+# Settings of MindCV that cannot change a result here: accepted, with a notice unless they are off.
 WITHOUT_EFFECT = {
+    "distribute": "training runs on one device",
     "dataset_sink_mode": "data is always fed batch by batch",
     "cutmix_prob": "mixup and cutmix are not available",
 }
@@ -31,7 +31,7 @@ def check_foreign(settings: Iterable[Setting]) -> list[str]:
         settings: settings whose keys are in one of the tables above.
 
     Returns:
-        A notice for each setting without effect.
+        A notice for each setting without effect that is not off.
 
     Raises:
         ValueError: if anything unavailable is not off; names all of it.
@@ -39,7 +39,8 @@ def check_foreign(settings: Iterable[Setting]) -> list[str]:
     notices, refusals = [], []
     for key, value, where, _ in settings:
         if key in WITHOUT_EFFECT:
-            notices.append(f"{where}: {key} has no effect here: {WITHOUT_EFFECT[key]}")
+            if not _means(value, False):
+                notices.append(f"{where}: {key} has no effect here: {WITHOUT_EFFECT[key]}")
             continue
         off_values, reason = UNAVAILABLE[key]
         if not any(_means(value, off) for off in off_values):

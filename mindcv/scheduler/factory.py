@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mindcv import arguments as legal
+from mindcv.keywords import also_called
 from mindcv.registry import Registry
 from mindcv.scheduler.schedules import (
     cosine_cycles,
@@ -49,6 +50,11 @@ class _Run:
         return max(self.num_updates - self.first - round(cooldown_epochs * self.updates_per_epoch), 1)
 
 
+@also_called(
+    {"steps_per_epoch": "updates_per_epoch", "num_epochs": "epochs", "milestones": "multi_step_decay_milestones"},
+    first="steps_per_epoch",
+    defaults={"epochs": 200, "scheduler": "constant", "lr": 0.01},
+)
 def create_scheduler(
     scheduler: str,
     *,

@@ -1,6 +1,7 @@
 """Generates goldens.npz from timm: `python tests/goldens/make_goldens.py` in an environment with timm and PyTorch.
 
-The file in the repository was made with timm 1.0.31 and PyTorch 2.14.1 on a CPU (the shallow networks: 2.13.0).
+The file in the repository was made with timm 1.0.31 and PyTorch 2.14.1 on a CPU (the shallow networks, seresnet18,
+seresnet34, seresnext26_32x4d, resnext101_64x4d and resnext152_64x4d: 2.13.0).
 Everything is computed in float64 from the float32 weights and images of recipe.py, so that a difference is the error of
 the tested network, not of PyTorch. For each model, and for a shallow one of each kind of block (`recipe.KINDS`), the
 file holds, as `model/quantity`:
@@ -30,6 +31,9 @@ def build(name: str, num_classes: int = recipe.NUM_CLASSES) -> torch.nn.Module:
         return timm.create_model(kind, num_classes=num_classes, layers=recipe.SHALLOW)
     if name in recipe.TIMM_MODELS:
         return timm.create_model(name, num_classes=num_classes)
+    if name in recipe.AT_OTHER_DEPTH:
+        kind, layers = recipe.AT_OTHER_DEPTH[name]
+        return timm.create_model(kind, num_classes=num_classes, layers=layers)
     return ResNet(
         SelectiveKernelBottleneck,
         recipe.OF_TIMMS_BLOCKS[name],
@@ -83,7 +87,8 @@ def report(name: str, exact: dict[str, np.ndarray], single: dict[str, np.ndarray
 
 def main() -> None:
     goldens = {}
-    for name in [*recipe.TIMM_MODELS, *recipe.OF_TIMMS_BLOCKS, *map(recipe.shallow, recipe.KINDS)]:
+    models = [*recipe.TIMM_MODELS, *recipe.OF_TIMMS_BLOCKS, *recipe.AT_OTHER_DEPTH]
+    for name in [*models, *map(recipe.shallow, recipe.KINDS)]:
         exact = observe(name, torch.float64)
         report(name, exact, observe(name, torch.float32))
         goldens |= {f"{name}/{quantity}": value.astype(np.float32) for quantity, value in exact.items()}

@@ -1,7 +1,8 @@
 """Generates mindcv_goldens.npz from MindCV: `python tests/goldens/make_mindcv_goldens.py` in an environment with PyPI's
 mindcv, which must not have this project on its PYTHONPATH: both packages have the same name.
 
-The file in the repository was made with mindcv 0.3.0 and MindSpore 2.10.0 on a CPU, in float32 (set
+The file in the repository was made with mindcv 0.3.0 (seresnet18, seresnet34, seresnext26_32x4d,
+resnext101_64x4d and resnext152_64x4d: 0.5.0) and MindSpore 2.10.0 on a CPU, in float32 (set
 ONEDNN_MAX_CPU_ISA=AVX2 where MindSpore's convolutions are slow). For each model it holds `model`, the logits (2, 10) of
 `recipe.mindcv_images()` in evaluation, with the weights of `recipe.mindcv_weight`, and `model/names`, the names in the
 checkpoint that MindSpore writes of it, joined by spaces; of models that differ in depth only, those of one.
@@ -20,7 +21,7 @@ import recipe
 
 import mindcv
 
-NAMED = ("resnet18", "resnet50", "seresnet50", "skresnet18", "skresnet50")
+NAMED = ("resnet18", "resnet50", "seresnet18", "seresnet50", "skresnet18", "skresnet50")
 
 
 def logits(name: str, mode: int) -> np.ndarray:

@@ -92,6 +92,9 @@ TIMM_MODELS = [
     "resnet152",
     "resnext50_32x4d",
     "resnext101_32x4d",
+    "resnext101_64x4d",
+    "seresnet18",
+    "seresnet34",
     "seresnet50",
     "seresnext50_32x4d",
     "seresnext101_32x4d",
@@ -103,12 +106,19 @@ TIMM_MODELS = [
 ]
 # Networks built from timm's blocks, with their numbers of blocks: goldens only.
 OF_TIMMS_BLOCKS = {"sknet26": (2, 2, 2, 2), "sknet101": (3, 4, 23, 3)}
+# Networks that timm has at another depth, with that network's name and their numbers of blocks: goldens only.
+AT_OTHER_DEPTH = {
+    "resnext152_64x4d": ("resnext101_64x4d", (3, 8, 36, 3)),
+    "seresnext26_32x4d": ("seresnext50_32x4d", (2, 2, 2, 2)),
+}
 # One network of each kind of block, stem and shortcut, at a depth that contains all its layers: goldens under
 # `shallow(name)`. The others repeat these blocks.
 KINDS = [
     "resnet18",
     "resnet50",
     "resnext50_32x4d",
+    "resnext101_64x4d",
+    "seresnet18",
     "seresnet50",
     "seresnext50_32x4d",
     "skresnet18",
@@ -117,6 +127,8 @@ KINDS = [
     "skresnext50_32x4d",
 ]
 SHALLOW = (2, 2, 1, 1)
+# More than 80 million parameters: seconds to initialize, so tests of the whole network are in `make test-full`.
+LARGE = ("resnext101_64x4d", "resnext152_64x4d")
 # Networks that timm has under another name, which is in TIMM_MODELS.
 SAME_AS = {"sknet50": "skresnext50_32x4d"}
 
@@ -132,7 +144,7 @@ def shallow(name: str) -> str:
 
 
 # Every network that can be compared with timm's.
-COMPARED_WITH_TIMM = {*TIMM_MODELS, *OF_TIMMS_BLOCKS, *SAME_AS}
+COMPARED_WITH_TIMM = {*TIMM_MODELS, *OF_TIMMS_BLOCKS, *AT_OTHER_DEPTH, *SAME_AS}
 
 # torchvision's ShuffleNetV2: channels, and numbers of units; the shallow one contains every kind of layer.
 _X0_5 = (24, 48, 96, 192, 1024)
@@ -153,7 +165,12 @@ MINDCV_MODELS = [
     "resnet152",
     "resnext50_32x4d",
     "resnext101_32x4d",
+    "resnext101_64x4d",
+    "resnext152_64x4d",
+    "seresnet18",
+    "seresnet34",
     "seresnet50",
+    "seresnext26_32x4d",
     "seresnext50_32x4d",
     "seresnext101_32x4d",
     "skresnet18",

@@ -39,7 +39,7 @@ IN_BOTH_MODES = pytest.mark.parametrize(
         *(("graph", name) for name in COMPILED),
         *(pytest.param("graph", name, marks=SLOW) for name in KINDS if name not in COMPILED),
         *(pytest.param("pynative", name, marks=SLOW) for name in KINDS),
-        *(("pynative", name) for name in MODELS),
+        *(pytest.param("pynative", name, marks=[SLOW] * (name in recipe.LARGE)) for name in MODELS),
         *(pytest.param("graph", name, marks=SLOW) for name in MODELS),
     ],
     indirect=["mode"],
@@ -81,7 +81,7 @@ def kept(model, parameters):
 def test_the_goldens_are_those_of_the_networks_that_timm_has():
     with np.load(recipe.GOLDENS) as arrays:
         made = {key.split("/")[0] for key in arrays}
-    assert made == {*recipe.TIMM_MODELS, *recipe.OF_TIMMS_BLOCKS, *KINDS}, (
+    assert made == {*recipe.TIMM_MODELS, *recipe.OF_TIMMS_BLOCKS, *recipe.AT_OTHER_DEPTH, *KINDS}, (
         "generate them again: tests/goldens/make_goldens.py"
     )
     assert set(MODELS) == recipe.COMPARED_WITH_TIMM, "every one is registered"

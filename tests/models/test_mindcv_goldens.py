@@ -20,7 +20,10 @@ from mindcv.weights.from_mindcv import from_mindcv, mindcv_names, mindcv_variant
 GOLDENS = Path(__file__).parents[1] / "goldens" / "mindcv_goldens.npz"
 TOLERANCE = 1e-5
 # More of the same blocks.
-DEEPER_MODELS = ["resnet34", "skresnet34", "resnet101", "resnet152", "resnext101_32x4d", "seresnext101_32x4d"]
+DEEPER_MODELS = [
+    *("resnet34", "resnet101", "resnet152", "resnext101_32x4d", "resnext101_64x4d", "resnext152_64x4d"),
+    *("seresnet34", "seresnext26_32x4d", "seresnext101_32x4d", "skresnet34"),
+]
 MODELS = [name for name in recipe.MINDCV_MODELS if name not in DEEPER_MODELS]
 A_NAME = {"layer1.0.bn1.moving_mean": np.zeros(64)}  # enough for mindcv_variant to recognize the weights
 
@@ -116,7 +119,7 @@ def test_keywords_of_the_blocks_replace_those_of_the_variant(pynative):
     assert block.conv2.split.branches[0].conv.weight.shape == (128, 4, 3, 3)
 
 
-@pytest.mark.parametrize("name", ["resnet18", "resnet50", "seresnet50", "skresnet18", "skresnet50"])
+@pytest.mark.parametrize("name", ["resnet18", "resnet50", "seresnet18", "seresnet50", "skresnet18", "skresnet50"])
 def test_names_are_those_in_mindcvs_checkpoints(pynative, name):
     own_names = [parameter.name for parameter in create_model(name, num_classes=10).get_parameters()]
     with np.load(GOLDENS) as goldens:

@@ -20,6 +20,7 @@ from mindcv.models.resnet import BasicBlock, ResNet
 
 STATED_ROWS = stated_rows()
 NOT_IN_TIMM = sorted(set(list_models()) - recipe.COMPARED_WITH_TIMM)
+QUICK = [name for name in list_models() if name not in recipe.LARGE]
 OF_OWN_BLOCKS = ["sknet29", "seshufflenet_v2_x0_5", "skshufflenet_v2_x0_5"]  # the others' are in a test of goldens
 IMAGES = np.random.default_rng(0).standard_normal((2, 3, 32, 32)).astype(np.float32)
 
@@ -36,7 +37,7 @@ def pynative():
     ms.set_context(mode=ms.GRAPH_MODE)
 
 
-@pytest.fixture(scope="module", params=list_models())
+@pytest.fixture(scope="module", params=full(list_models(), by_default=QUICK))
 def network(request):
     """Each network once, in evaluation and Pynative mode (the goldens run them in both)."""
     ms.set_context(mode=ms.PYNATIVE_MODE)
@@ -87,7 +88,9 @@ def test_depth_groups_hold_every_trainable_parameter_once(network):
     assert groups[-1] == ["classifier.weight", "classifier.bias"]
 
 
-@pytest.mark.parametrize("network", full(list_models(), by_default=[*recipe.KINDS, "sknet29"]), indirect=True)
+@pytest.mark.parametrize(
+    "network", full(list_models(), by_default={*recipe.KINDS, "sknet29"} - {*recipe.LARGE}), indirect=True
+)
 def test_feature_maps_have_the_stated_channels_and_strides(pynative, network):
     assert network.num_features == network.feature_channels[-1]
     extractor = FeatureExtractor(network)

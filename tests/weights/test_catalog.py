@@ -16,6 +16,7 @@ from mindcv.weights.catalog import (
 )
 
 RECORDS = weight_records()
+ONLY_FROM_MINDCV = ("resnext152_64x4d", "seresnet18", "seresnet34", "seresnext26_32x4d")
 WITHOUT_WEIGHTS = set(list_models()) - pretrained_models()
 
 
@@ -66,7 +67,7 @@ def test_names_are_unique_and_each_models_default_is_timms():
         assert find_weights(model) is records[0]
         sources = [record.source for record in records]
         assert sources == sorted(sources, reverse=True)
-        assert sources[0] == "timm"
+        assert sources[0] == ("timm" if model not in ONLY_FROM_MINDCV else "mindcv")
 
 
 @pytest.mark.parametrize(
@@ -80,6 +81,11 @@ def test_names_are_unique_and_each_models_default_is_timms():
         ("skresnet18", "mindcv_910v2", 72.85, 90.83, 224, "skresnet18-9d8b1afc-910v2.ckpt"),
         ("skresnet34", "mindcv", 76.71, 93.10, 224, "skresnet34-d668b629.ckpt"),
         ("skresnext50_32x4d", "mindcv", 79.08, 94.60, 224, "skresnext50_32x4d-395413a2.ckpt"),
+        ("seresnet18", None, 71.81, 90.49, 224, "seresnet18-7880643b.ckpt"),
+        ("seresnet34", None, 75.38, 92.50, 224, "seresnet34-8179d3c9.ckpt"),
+        ("seresnext26_32x4d", None, 77.17, 93.42, 224, "seresnext26_32x4d-5361f5b6.ckpt"),
+        ("resnext101_64x4d", "mindcv", 80.30, 94.82, 224, "resnext101_64x4d-8929255b.ckpt"),
+        ("resnext152_64x4d", None, 80.52, 95.00, 224, "resnext152_64x4d-3aba275c.ckpt"),
         ("resnet50", "a1_in1k", 81.240, 95.112, 288, "resnet50_a1_0-14fe96d1.pth"),
         ("resnet50", "tv_in1k", 76.156, 92.866, 224, "resnet50-0676ba61.pth"),
         ("resnet50", "mindcv", 76.69, 93.50, 224, "resnet50-e0733ab8.ckpt"),
@@ -95,6 +101,7 @@ def test_defaults_are_timms():
         **dict.fromkeys(("resnet18", "resnet34", "resnet50", "seresnet50"), "a1_in1k"),
         **dict.fromkeys(("resnet101", "resnet152", "resnext50_32x4d"), "a1h_in1k"),
         "resnext101_32x4d": "fb_ssl_yfcc100m_ft_in1k",
+        "resnext101_64x4d": "c1_in1k",
         "seresnext50_32x4d": "racm_in1k",
         "seresnext101_32x4d": "gluon_in1k",
         **dict.fromkeys(("skresnet18", "skresnet34", "skresnext50_32x4d", "sknet50"), "ra_in1k"),
