@@ -35,7 +35,7 @@ def build_dataset(config: Config, *, is_training: bool, **known: Any) -> Dataset
         **{"val_fraction": data.val_fraction, **known},
     )
     if not asked and usual != default_splits(data.dataset)[not is_training]:
-        dataset.remarks.append(f"{data.data_dir} has no folder 'val': validating on {usual!r}")
+        dataset.remarks.append(f"{data.data_dir} has no split 'val': validating on {usual!r}")
     return dataset
 
 

@@ -44,7 +44,7 @@ class Dataset(ABC):
         self.held_out: dict[str, Any] | None = None
         self.remarks: list[str] = []
         self._all_labels = np.asarray(labels, np.int32)
-        self._kept = np.arange(len(labels))  # positions in the whole split; fewer after keep()
+        self._kept = np.arange(len(labels))  # positions in the whole split; fewer after restrict() and keep()
         wrong = np.flatnonzero((self._all_labels < 0) | (self._all_labels >= len(self.class_names)))
         if len(wrong):
             raise ValueError(
@@ -59,8 +59,17 @@ class Dataset(ABC):
             ValueError: if `num_samples` is below 1.
         """
         NUM_SAMPLES.check(num_samples)
-        shuffled = np.random.default_rng(seed).permutation(len(self._all_labels))
-        self._kept = np.sort(shuffled[:num_samples])
+        shuffled = np.random.default_rng(seed).permutation(len(self._kept))
+        self._kept = self._kept[np.sort(shuffled[:num_samples])]
+
+    def restrict(self, chosen: np.ndarray) -> None:
+        """Keep the examples for which `chosen`, (N,) bool, is true."""
+        self._kept = self._kept[chosen]
+
+    def stratum(self, index: int) -> tuple[str, str]:
+        """Return the class of example `index`, and its name within the class: what a division depends on."""
+        position = int(self._kept[index])
+        return self.class_names[self._all_labels[position]], self._member(position)
 
     def has_exactly(self, class_names: Sequence[str]) -> bool:
         """Whether the classes have exactly these names, in any order."""
@@ -132,6 +141,10 @@ class Dataset(ABC):
 
     @abstractmethod
     def _describe(self, position: int) -> str: ...
+
+    def _member(self, position: int) -> str:
+        """Return a name that does not depend on where the data set is stored."""
+        return str(position)
 
 
 class ArrayDataset(Dataset):

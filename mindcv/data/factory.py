@@ -1,4 +1,4 @@
-"""Data sets by name; any name that is not built in means image folders."""
+"""Data sets by name; any name that is not built in means one's own images."""
 
 import os
 from collections.abc import Callable, Sequence
@@ -10,9 +10,9 @@ import numpy as np
 from mindcv.arguments import IMAGE_RESIZE, SEED
 from mindcv.data.cifar import Cifar10, Cifar100
 from mindcv.data.dataset import ArrayDataset, Dataset, check_split
-from mindcv.data.folder import FolderDataset
 from mindcv.data.mnist import Mnist
-from mindcv.folders import EVAL_SPLITS, splits_in
+from mindcv.data.own import OwnDataset
+from mindcv.folders import EVAL_SPLITS, is_collection, splits_in
 from mindcv.nearest import did_you_mean
 from mindcv.registry import Registry
 
@@ -71,7 +71,7 @@ class Synthetic(Dataset):
 
 
 def list_datasets() -> list[str]:
-    """Return the names of the built-in data sets, sorted; any other name means image folders."""
+    """Return the names of the built-in data sets, sorted; any other name means one's own images."""
     return DATASETS.names()
 
 
@@ -79,7 +79,7 @@ def default_splits(name: str, root: str | os.PathLike | None = None) -> tuple[st
     """Return the default training and evaluation splits of data set `name`.
 
     Args:
-        root: of image folders; without a folder `val`, the evaluation split is `valid`, `validation` or `test`.
+        root: of one's own images; without a split `val`, the evaluation split is `valid`, `validation` or `test`.
     """
     if name in DATASETS.names():
         entry = DATASETS.get(name)
@@ -87,7 +87,7 @@ def default_splits(name: str, root: str | os.PathLike | None = None) -> tuple[st
         return kind.train_split, kind.eval_split
     folders = [] if root is None else [Path(root).expanduser(), Path(root).expanduser() / name]
     found = [split for folder in folders for split in splits_in(folder) if split in EVAL_SPLITS]
-    return FolderDataset.train_split, next(iter(found), FolderDataset.eval_split)
+    return OwnDataset.train_split, next(iter(found), OwnDataset.eval_split)
 
 
 def create_dataset(
@@ -108,8 +108,9 @@ def create_dataset(
     """Open one split of a data set.
 
     Args:
-        name: one of `list_datasets()`. Any other name means image folders: `root/split/class/image`, or
-            `root/class/image`, which is divided into the splits "train" and "val".
+        name: one of `list_datasets()`. Any other name means one's own images: `root/split/class/image`, or a list
+            `root/split.csv` with the columns `image,label`; or, to be divided into the splits "train" and "val",
+            `root/class/image` or a list `root` itself.
         root: the data set's folder, or the folder that contains it or its archive; `digits` and `synthetic` need none.
         split: the split; None means the data set's training split (see `default_splits`).
         download: fetch missing files (cifar10, cifar100, mnist).
@@ -122,8 +123,8 @@ def create_dataset(
         class_names: number the classes by these names, those of a training split or of a checkpoint. Names without
             examples become a remark. None numbers the split's own classes.
         owner: whose classes `class_names` are, for messages.
-        val_fraction: share of each class of `root/class/image` held out for the split "val"; None means 0.2. If
-            given, `root/train` is divided too if it is the only split.
+        val_fraction: share of each class held out for the split "val", where there are no splits; None means 0.2. If
+            given, the split train is divided too if it is the only one.
         held_out: attribute of the training split, or of the run whose weights are evaluated: repeats that division
             of the images, even if some were added.
 
@@ -139,12 +140,12 @@ def create_dataset(
         size = 256 if num_samples is None else num_samples
         classes = 10 if num_classes is None else num_classes
         dataset: Dataset = Synthetic(root, split, download, image_size, classes, size)
-    elif name != "digits" and root.exists() and not root.is_dir():
+    elif name != "digits" and root.exists() and not root.is_dir() and (name in DATASETS or not is_collection(root)):
         raise ValueError(f"data_dir must be a folder; {root} is a file. Give the folder that holds it: {root.parent}")
     elif name in DATASETS.names():
         dataset = DATASETS.get(name)(root, split, download)
     else:
-        dataset = FolderDataset(
+        dataset = OwnDataset(
             name,
             root,
             split,

@@ -57,14 +57,16 @@ class Data:
     """Data"""
 
     dataset: str = option(
-        "digits", "digits, cifar10, cifar100, mnist, imagenet, or your own: a folder per class", fixed=_CLASSES
+        "digits", "digits, cifar10, cifar100, mnist, imagenet, or any name for your own images", fixed=_CLASSES
     )
-    data_dir: str = option("./data", "folder that holds the data set", is_path=True)
+    data_dir: str = option(
+        "./data", "folder with the data set: a folder per class, or train.csv; or such a file", is_path=True
+    )
     dataset_download: bool = option(False, "download the data set into data_dir if it is missing", **_COMMAND)
     train_split: str | None = option(None, "split to train on; none: the data set's own", scripts=("train",))
     val_split: str | None = option(None, "split to validate on; none: the data set's own")
     val_fraction: float | None = option(
-        legal.VAL_FRACTION, "share to hold out of a folder without train/ and val/; none: 0.2", fixed=_DIVISION
+        legal.VAL_FRACTION, "share to hold out of data without train and val; none: 0.2", fixed=_DIVISION
     )
     num_samples: int | None = option(legal.NUM_SAMPLES, "use only this many examples of each split")
     batch_size: int = option(legal.BATCH_SIZE, "examples per batch", **_COMPUTING)
