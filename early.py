@@ -114,5 +114,5 @@ def check_data_dir(config: Config) -> None:
         raise ValueError(f"{message} Put {name} there, or get it with --dataset_download.")
     raise ValueError(
         f"{message} Data set {name!r} is one's own images:{did_you_mean(name, BUILT_IN)}\n"
-        f"  {folder}/train/<class>/<image>.jpg, or a list with the columns image,label: {folder}/train.csv"
+        f"  {folder}/train/<class>/<image>.jpg, or train.tar, or a list with the columns image,label: train.csv"
     )

@@ -21,7 +21,8 @@ _LEFT_BY_TOOLS = {
 # Names of evaluation splits, in order of preference.
 EVAL_SPLITS = ("val", "valid", "validation", "test")
 # Files that hold or list labelled images: train.csv, val.tar, ...
-FILE_KINDS = {".csv": "list of images"}
+FILE_KINDS = {".csv": "list of images", ".tar": "archive"}
+_IMAGENET = "ILSVRC2012_img_train.tar"  # an archive of one archive per class; that of val has no classes
 # Files of the data sets with their own layouts, of their archives and their pickled versions.
 _KNOWN = {
     "cifar10": (*("data_batch_1*", "test_batch*"), "cifar-10-batches-*/*_batch*", "cifar-10-*.tar.gz"),
@@ -124,7 +125,7 @@ def split_in(folder: str | os.PathLike[str], split: str) -> Path | None:
 
 def split_files(folder: str | os.PathLike[str], split: str) -> list[Path]:
     """Return the files in `folder` that hold or list the images of a split."""
-    paths = [Path(folder, split + suffix) for suffix in FILE_KINDS]
+    paths = [Path(folder, split + suffix) for suffix in FILE_KINDS] + [Path(folder, _IMAGENET)] * (split == "train")
     return [path for path in paths if path.is_file()]
 
 

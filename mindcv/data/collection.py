@@ -1,7 +1,7 @@
 """Labelled images of one's own in one place, before they are divided into splits."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -71,13 +71,10 @@ class FileCollection(Collection):
         return self._members[position]
 
 
-def number_classes(names: Sequence[str]) -> tuple[list[str], np.ndarray]:
-    """Return the different names in order, and the (N,) number of each of `names`.
-
-    Names that all are decimal numbers are ordered by their value, others as text.
-    """
-    different = sorted(set(names))
-    if all(name.isascii() and name.isdigit() for name in different):
-        different.sort(key=int)
+def number_classes(
+    names: Sequence[str], in_order: Callable[[set[str]], list[str]] = sorted
+) -> tuple[list[str], np.ndarray]:
+    """Return the different names in order, and the (N,) int32 number of each of `names`."""
+    different = in_order(set(names))
     numbers = {name: number for number, name in enumerate(different)}
     return different, np.array([numbers[name] for name in names], np.int32)

@@ -44,7 +44,13 @@ def read_list(path: Path) -> FileCollection:
             f"{path}, line {lines[missing[0]]}: there is no file {missing[0]}{more}. Paths are relative to "
             f"{path.parent}."
         )
-    return FileCollection(path, *number_classes(labels), list(lines), members)
+    return FileCollection(path, *number_classes(labels, _in_order), list(lines), members)
+
+
+def _in_order(names: set[str]) -> list[str]:
+    """Sort class names as text, or by value if all are decimal numbers."""
+    are_numbers = all(name.isascii() and name.isdigit() for name in names)
+    return sorted(names, key=lambda name: (int(name) if are_numbers else 0, name))
 
 
 def _rows(path: Path) -> Iterator[tuple[int, list[str]]]:

@@ -108,9 +108,9 @@ def create_dataset(
     """Open one split of a data set.
 
     Args:
-        name: one of `list_datasets()`. Any other name means one's own images: `root/split/class/image`, or a list
-            `root/split.csv` with the columns `image,label`; or, to be divided into the splits "train" and "val",
-            `root/class/image` or a list `root` itself.
+        name: one of `list_datasets()`. Any other name means one's own images: `root/split/class/image`, a list
+            `root/split.csv` with the columns `image,label`, or an archive `root/split.tar` of `class/image`; or, to be
+            divided into the splits "train" and "val", `root/class/image`, or such a list or archive `root` itself.
         root: the data set's folder, or the folder that contains it or its archive; `digits` and `synthetic` need none.
         split: the split; None means the data set's training split (see `default_splits`).
         download: fetch missing files (cifar10, cifar100, mnist).

@@ -1,4 +1,4 @@
-"""One's own images: in class folders or listed in a file; in one place per split, or divided here."""
+"""One's own images: in class folders, listed in a file or in an archive; in one place per split, or divided here."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,6 +11,7 @@ from mindcv.data.csv_list import read_list
 from mindcv.data.dataset import Dataset, check_split
 from mindcv.data.division import divide
 from mindcv.data.folder import read_folders
+from mindcv.data.tar import read_tar
 from mindcv.folders import (
     describe_content,
     describe_known,
@@ -26,8 +27,8 @@ from mindcv.folders import (
 class OwnDataset(Dataset):
     """Images of `root/split` or of one place to be divided, or the same below `root/name`.
 
-    Place: a folder with class folders (`read_folders`), a list `root/split.csv` (`read_list`); `root` may be such a
-    file itself, which is divided.
+    Place: a folder with class folders (`read_folders`), a list `root/split.csv` (`read_list`), or an archive
+    `root/split.tar` (`read_tar`); `root` may be such a file itself, which is divided.
 
     Args:
         may_lack_images: whether a class may be without images.
@@ -87,7 +88,9 @@ class OwnDataset(Dataset):
 
 
 def _open(path: Path, may_lack_images: bool) -> Collection:
-    return read_folders(path, may_lack_images=may_lack_images) if path.is_dir() else read_list(path)
+    if path.is_dir():
+        return read_folders(path, may_lack_images=may_lack_images)
+    return {".csv": read_list, ".tar": read_tar}[path.suffix.lower()](path)
 
 
 def _find(name: str, root: Path, split: str, may_divide: bool, hint: str) -> tuple[Path, bool]:
@@ -123,5 +126,6 @@ def _expected(root: Path, split: str) -> str:
     return (
         f"Expected one folder per class:\n  {root}/{split}/<class>/<image>.jpg\n"
         f"or, to be divided into train and val:\n  {root}/<class>/<image>.jpg\n"
-        f"or a list with the columns image,label:\n  {root}/{split}.csv\n"
+        f"or a list with the columns image,label, or an archive of class folders:\n"
+        f"  {root}/{split}.csv\n  {root}/{split}.tar\n"
     )

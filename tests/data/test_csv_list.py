@@ -111,7 +111,7 @@ def test_a_single_train_list_is_divided_if_a_fraction_is_given(tmp_path):
     (tmp_path / "train.csv").write_text("\n".join(rows_of(tmp_path, "shots")))
     assert len(create_dataset("x", tmp_path)) == 20
     assert len(create_dataset("x", tmp_path, val_fraction=0.2)) == 16
-    with pytest.raises(ValueError, match="--val_fraction=0.2 holds out"):
+    with pytest.raises(ValueError, match=r"--val_fraction=0\.2 holds out"):
         create_dataset("x", tmp_path, "val")
     (tmp_path / "test.csv").write_text("\n".join(rows_of(tmp_path, "shots")))
     assert default_splits("x", tmp_path) == ("train", "test")
