@@ -18,7 +18,7 @@ def build_dataset(config: Config, *, is_training: bool, **known: Any) -> Dataset
     """The training or the validation split.
 
     Args:
-        known: from an earlier split or a checkpoint: class_names, owner, held_out, val_fraction.
+        known: from an earlier split or a checkpoint: class_names, owner, is_multi_label, held_out, val_fraction.
     """
     data = config.data
     asked = data.train_split if is_training else data.val_split
@@ -71,7 +71,11 @@ def build_training_loader(config: Config, weights: Checkpoint | None, *, resumes
 
 def build_validation_loader(config: Config, training: Dataset) -> Loader:
     """The loader of the validation split during training: in order, every example, with the training's classes."""
-    known = {"class_names": training.class_names, "held_out": training.held_out}
+    known = {
+        "class_names": training.class_names,
+        "is_multi_label": training.is_multi_label,
+        "held_out": training.held_out,
+    }
     return _build_loader(config, build_dataset(config, is_training=False, **known), is_training=False)
 
 
@@ -98,7 +102,7 @@ def open_to_check(config: Config, weights: Checkpoint | None) -> tuple[list[Data
         except UnknownClassError as error:
             problems.append(str(error))
             dataset = build_dataset(config, is_training=is_training, **division)
-        classes = classes or {"class_names": dataset.class_names}
+        classes = classes or {"class_names": dataset.class_names, "is_multi_label": dataset.is_multi_label}
         division = {"held_out": dataset.held_out}
         datasets.append(dataset)
     return datasets, problems
@@ -114,7 +118,11 @@ def _classes(weights: Checkpoint | None) -> dict[str, Any]:
     """The classes of weights, for `build_dataset`; {} if the weights do not name them."""
     if weights is None or not weights.info.get("class_names"):
         return {}
-    return {"class_names": weights.info["class_names"], "owner": weights.info.get("weights", str(weights.path))}
+    return {
+        "class_names": weights.info["class_names"],
+        "is_multi_label": weights.info.get("is_multi_label", False),
+        "owner": weights.info.get("weights", str(weights.path)),
+    }
 
 
 def _division(config: Config, weights: Checkpoint | None) -> dict[str, Any]:
@@ -135,6 +143,11 @@ def _compare_division(dataset: Dataset, weights: Checkpoint) -> None:
 
 
 def _build_loader(config: Config, dataset: Dataset, *, is_training: bool, **options: Any) -> Loader:
+    if dataset.is_multi_label:
+        raise ValueError(
+            f"data set {dataset.name!r} has several labels per image: it can be checked (--check_data) and read by "
+            "Python code, but not yet be trained or validated on. Give each image one label."
+        )
     data, augment = config.data, asdict(config.augment)
     of_batches = {key: augment.pop(key) for key in inspect.signature(create_batch_transforms).parameters}
     transforms = create_transforms(

@@ -49,7 +49,12 @@ def test_check_data_reads_a_list_and_reports_an_unknown_class(birds, monkeypatch
 
 def test_an_error_in_a_list_ends_a_training_before_anything_is_written(birds, tiny_model, capsys):
     (birds / "all.csv").write_text("path,class\n")
-    assert "the header must be image,label; found 'path', 'class'" in fails(
-        train.main, line("--data_dir=birds/all.csv"), capsys
-    )
+    assert "found 'path', 'class'" in fails(train.main, line("--data_dir=birds/all.csv"), capsys)
     assert not (birds.parent / "out").exists()
+
+
+def test_images_with_several_labels_can_be_checked_but_not_trained_on(birds, tiny_model, capsys):
+    path = birds / "all.csv"
+    path.write_text(path.read_text().replace("wren\n", "wren;odd\n"))
+    assert validate.main(["--check_data", "--data_dir=birds/all.csv"]) == 0
+    assert "several labels per image" in fails(train.main, line("--data_dir=birds/all.csv"), capsys)

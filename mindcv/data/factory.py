@@ -104,13 +104,15 @@ def create_dataset(
     owner: str = "the training split",
     val_fraction: float | None = None,
     held_out: dict[str, Any] | None = None,
+    is_multi_label: bool | None = None,
 ) -> Dataset:
     """Open one split of a data set.
 
     Args:
-        name: one of `list_datasets()`. Any other name means one's own images: `root/split/class/image`, a list
-            `root/split.csv` with the columns `image,label`, or an archive `root/split.tar` of `class/image`; or, to be
-            divided into the splits "train" and "val", `root/class/image`, or such a list or archive `root` itself.
+        name: one of `list_datasets()`. Any other name means one's own images: `root/split/class/image`, an archive
+            `root/split.tar` of `class/image`, or a list `root/split.csv` with the columns `image,label` (several
+            labels per image: see `read_list`); or, to be divided into the splits "train" and "val",
+            `root/class/image`, or such an archive or list `root` itself.
         root: the data set's folder, or the folder that contains it or its archive; `digits` and `synthetic` need none.
         split: the split; None means the data set's training split (see `default_splits`).
         download: fetch missing files (cifar10, cifar100, mnist).
@@ -127,6 +129,8 @@ def create_dataset(
             given, the split train is divided too if it is the only one.
         held_out: attribute of the training split, or of the run whose weights are evaluated: repeats that division
             of the images, even if some were added.
+        is_multi_label: whether the training split, or the run whose weights are evaluated, has several labels per
+            image. None takes the split as it is.
 
     Returns:
         The split; `remarks` lists what was passed over and which classes have no example.
@@ -156,6 +160,8 @@ def create_dataset(
             held_out=held_out,
             hint=_folder_hint(name),
         )
+    if is_multi_label is not None:
+        dataset.allow_several_labels(owner, wanted=is_multi_label)
     if class_names is not None:
         dataset.label_by(class_names, owner)
     if num_classes is not None and num_classes < len(dataset.class_names):

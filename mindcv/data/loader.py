@@ -115,8 +115,8 @@ class Loader:
         return self._examples.found()
 
     def epoch(self, epoch: int, start: int = 0) -> Generator[tuple[np.ndarray, np.ndarray], None, None]:
-        """Yield the batches of one epoch: images (B, C, H, W) float32 and labels (B,) int32, or the result of the
-        batch transforms.
+        """Yield the batches of one epoch: images (B, C, H, W) float32 and labels (B,) int32, with several labels
+        per image (B, K) float32; or the result of the batch transforms.
 
         Args:
             epoch: its number.

@@ -1,6 +1,7 @@
 """Lists of images in CSV files: the same data set as folders, and a message for everything wrong in them."""
 
 import fixtures_data
+import numpy as np
 import pytest
 
 from mindcv.data import UnknownClassError, create_dataset, default_splits
@@ -66,10 +67,13 @@ def test_classes_of_the_training_split_or_a_checkpoint_keep_their_numbers(listed
 @pytest.mark.parametrize(
     ("lines", "message"),
     [
-        (["file;label", f"{image(0)};a"], r"train\.csv, line 1: the header must be image,label; found 'file;label'"),
-        ([f"{image(0)},a"], r"line 1: the header must be image,label; found 'shots/all/000\.png', 'a'"),
+        (["file;label", f"{image(0)};a"], r"train\.csv, line 1: the header must be image,label .*; found 'file;label'"),
+        ([f"{image(0)},a"], r"line 1: the header must be image,label .*; found 'shots/all/000\.png', 'a'"),
         (["image,label"], "lists no images"),
-        (["image,label", f"{image(0)},"], r"line 2: the label is empty: \['shots"),
+        (["image,label", f"{image(0)},"], r"line 2: the label is empty"),
+        (["image,label", f"{image(0)},;"], "lists no labels"),
+        (["image,label", f"{image(0)},a;b;a"], r"line 2: .*000\.png has a label twice: 'a', 'b', 'a'"),
+        (["image,label", f"{image(0)},a,b"], r"line 2: 2 cells are expected"),
         (["image,label", ",a"], r"line 2: the image is empty"),
         (["image,label", f"{image(0)},a", f"{image(1)}"], r"line 3: 2 cells are expected, image,label; got \['shots"),
         (["image,label", f"{image(0)},a,7"], r"line 2: 2 cells are expected"),
@@ -132,3 +136,57 @@ def test_a_list_names_the_data_set(listed):
     root = listed("image,label")
     assert data_set_in(str(root)) == (root.name, f"the list of images train.csv in {root}")
     assert data_set_in(str(root / "train.csv")) == ("train", f"the list of images {root}/train.csv")
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ["image,label", f"{image(0)},b;a", f"{image(1)},c", f"{image(2)},"],
+        ["image,label,label", f"{image(0)},b,a", f"{image(1)},c,", f"{image(2)},,"],
+    ],
+)
+def test_several_labels_are_rows_of_zeros_and_ones(lines, listed):
+    dataset = create_dataset("x", listed(*lines))
+    assert dataset.class_names == ("a", "b", "c") and dataset.is_multi_label
+    assert dataset.labels.dtype == np.float32 and dataset.labels.tolist() == [[1, 1, 0], [0, 0, 1], [0, 0, 0]]
+    _, label = dataset[0]
+    assert label.dtype == np.float32 and label.tolist() == [1, 1, 0]
+    assert dataset.remarks == [f"{dataset.where(0).partition('shots')[0]}train.csv: 1 of 3 images have no label"]
+
+
+def test_several_labels_keep_their_classes_numbers(listed):
+    root = listed("image,label", f"{image(0)},b;a", f"{image(1)},c", name="val.csv")
+    dataset = create_dataset("x", root, "val", class_names=["c", "x", "b", "a"])
+    assert dataset.labels.tolist() == [[0, 0, 1, 1], [1, 0, 0, 0]]
+    assert dataset.remarks == ["1 of 4 classes have no image in split 'val' of 'x': 'x'"]
+
+
+def test_a_split_has_the_kind_of_labels_of_the_training_split(listed):
+    root = listed("image,label", f"{image(0)},b", f"{image(1)},a", name="val.csv")
+    dataset = create_dataset("x", root, "val", is_multi_label=True, class_names=["a", "c", "b"])
+    assert dataset.labels.tolist() == [[0, 0, 1], [1, 0, 0]]
+    listed("image,label", f"{image(0)},b;a", name="val.csv")
+    with pytest.raises(
+        ValueError, match="'val' of data set 'x' has several labels per image; an image of the training"
+    ):
+        create_dataset("x", root, "val", is_multi_label=False)
+
+
+def test_several_labels_are_divided_without_regard_to_them(tmp_path):
+    fixtures_data.write_image_folder(tmp_path, "shots", ["a", "b"], 10)
+    lines = [f"{line};odd" if number % 2 else line for number, line in enumerate(rows_of(tmp_path, "shots")[1:])]
+    (tmp_path / "all.csv").write_text("\n".join(["image,label", *lines]))
+    train = create_dataset("x", tmp_path / "all.csv")
+    val = create_dataset("x", tmp_path / "all.csv", "val", held_out=train.held_out)
+    assert (train.labels.shape, val.labels.shape) == ((16, 3), (4, 3))
+    assert not {train.where(i) for i in range(16)} & {val.where(i) for i in range(4)}
+
+
+def test_several_labels_come_in_batches_and_an_unreadable_image_has_none(listed):
+    root = listed("image,label", f"{image(0)},b;a", f"{image(1)},c", f"{image(2)},a")
+    dataset = create_dataset("x", root)
+    (root / image(1)).write_bytes(b"no image")
+    options = {"image_resize": 8, "batch_size": 3, "num_parallel_workers": 1, "on_bad_image": "skip"}
+    ((images, labels),) = fixtures_data.open_loader(dataset, is_training=False, **options).epoch(0)
+    assert images.shape == (3, 3, 8, 8) and labels.dtype == np.float32
+    assert labels.tolist() == [[1, 1, 0], [-1, -1, -1], [1, 0, 0]]
