@@ -109,6 +109,7 @@ RE_VALUE = Argument("re_value", 0, choices=(0, "random"))
 # Data set and loader
 NUM_SAMPLES = Argument("num_samples", None, minimum=1)
 VAL_FRACTION = Argument("val_fraction", None, above=0, maximum=1)
+SAMPLER = Argument("sampler", "uniform", choices=("uniform", "balanced"))
 NUM_PARALLEL_WORKERS = Argument("num_parallel_workers", None, minimum=1)
 BATCH_SIZE = Argument("batch_size", 64, minimum=1)
 SEED = Argument("seed", 42, minimum=0, maximum=2**32 - 1)

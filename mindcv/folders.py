@@ -114,19 +114,22 @@ def split_in(folder: str | os.PathLike[str], split: str) -> Path | None:
     Raises:
         ValueError: if there is no such folder, but several files.
     """
-    path = Path(folder, split)
-    if path.is_dir() and has_folders(path):
-        return path
+    if _is_split_folder(Path(folder, split)):
+        return Path(folder, split)
     files = split_files(folder, split)
     if len(files) > 1:
         raise ValueError(f"{folder} holds {' and '.join(file.name for file in files)}: leave one of them there.")
     return files[0] if files else None
 
 
+def _is_split_folder(path: str | os.PathLike[str]) -> bool:
+    return os.path.isdir(path) and has_folders(path)
+
+
 def split_files(folder: str | os.PathLike[str], split: str) -> list[Path]:
     """Return the files in `folder` that hold or list the images of a split."""
     paths = [Path(folder, split + suffix) for suffix in FILE_KINDS] + [Path(folder, _IMAGENET)] * (split == "train")
-    return [path for path in paths if path.is_file()]
+    return [path for path in paths if os.path.isfile(path)]
 
 
 def is_collection(path: str | os.PathLike[str]) -> bool:
@@ -135,8 +138,9 @@ def is_collection(path: str | os.PathLike[str]) -> bool:
 
 
 def splits_in(folder: str | os.PathLike[str]) -> list[str]:
-    """Return which of train, val, valid, validation and test are in `folder`, as `split_in` finds them."""
-    return [name for name in ("train", *EVAL_SPLITS) if split_in(folder, name)]
+    """Return which of train, val, valid, validation and test are in `folder`, as folders with class folders or as files."""
+    names = ("train", *EVAL_SPLITS)
+    return [name for name in names if _is_split_folder(os.path.join(folder, name)) or split_files(folder, name)]
 
 
 def find_undivided(root: Path, name: str, *, only_train: bool) -> Path | None:
@@ -191,11 +195,11 @@ def data_set_in(folder: str) -> tuple[str, str]:
 
 
 def _kind_in(root: Path, name: str) -> str:
+    """Return in words what `split_in` finds for the split train."""
     for folder in (root, root / name):
-        path = folder / "train"
-        if not (path.is_dir() and has_folders(path)):
-            for file in split_files(folder, "train"):
-                return f"the {FILE_KINDS[file.suffix]} {file.name}"
+        files = split_files(folder, "train")
+        if files and not _is_split_folder(folder / "train"):
+            return f"the {FILE_KINDS[files[0].suffix]} {files[0].name}"
     return "the image folders"
 
 

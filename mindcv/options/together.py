@@ -192,6 +192,7 @@ IDLE_WHEN: tuple[tuple[str, str, Callable[[Any], bool]], ...] = (
     ("dataset_download", "dataset", lambda name: name == "digits"),  # for synthetic it is an error
     ("data_dir", "dataset", lambda name: name in ("digits", "synthetic")),
     ("val_fraction", "dataset", lambda name: name in BUILT_IN),
+    ("sampler", "shuffle", operator.not_),
     ("on_bad_image bad_image_limit", "dataset", lambda name: name in BUILT_IN),
     ("bad_image_limit", "on_bad_image", lambda policy: policy == "stop"),
     ("batch_size on_bad_image bad_image_limit fold_bn compile_cache", "check_data", bool),

@@ -185,3 +185,12 @@ def test_any_damage_is_an_error_or_gives_spans_within_the_archive(tmp_path_facto
         return
     for position in range(len(images.labels)):
         assert len(images._content(position)) == images._spans[position, 1]
+
+
+def test_a_list_and_an_archive_of_one_split_are_an_error(tmp_path):
+    (tmp_path / "train.csv").write_text("image,label\n")
+    (tmp_path / "train.tar").write_bytes(tar_of())
+    with pytest.raises(ValueError, match=r"holds train\.csv and train\.tar: leave one of them there"):
+        create_dataset("x", tmp_path)
+    (tmp_path / "val.csv").touch()
+    assert data_set_in(str(tmp_path / "..")) == (tmp_path.name, f"the list of images train.csv in {tmp_path}/..")
