@@ -138,7 +138,7 @@ def is_collection(path: str | os.PathLike[str]) -> bool:
 
 
 def splits_in(folder: str | os.PathLike[str]) -> list[str]:
-    """Return which of train, val, valid, validation and test are in `folder`, as folders with class folders or as files."""
+    """Return which of train, val, valid, validation and test are in `folder`: class folders or files."""
     names = ("train", *EVAL_SPLITS)
     return [name for name in names if _is_split_folder(os.path.join(folder, name)) or split_files(folder, name)]
 

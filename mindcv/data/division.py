@@ -1,4 +1,4 @@
-"""Dividing a data set without splits into a part to train on and a part to validate on."""
+"""Dividing a data set into a part to train on and a part to validate on."""
 
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -8,21 +8,18 @@ from typing import Any
 import numpy as np
 
 from mindcv.data.dataset import Dataset, counted
-from mindcv.data.holdout import VAL_FRACTION, Holdout
+from mindcv.data.holdout import Fold, Holdout
 from mindcv.files import listed
 
 
-def divide(
-    dataset: Dataset, place: Path, val_fraction: float | None, seed: int, held_out: Mapping[str, Any] | None
-) -> None:
-    """Restrict a data set to the images of its split, "train" or "val", and note the choice in its `held_out`.
+def divide(dataset: Dataset, place: Path, choice: Mapping[str, Any]) -> None:
+    """Restrict a data set to the images of its split, "train" or "val", and note the division in its `held_out`.
 
     Args:
         dataset: all images.
         place: where they are, for messages.
-        val_fraction: share of each class held out for the split "val"; None means `VAL_FRACTION`.
-        seed: of the choice.
-        held_out: an earlier choice to repeat, the attribute `held_out` of a data set.
+        choice: the arguments of `Holdout.choose`, or with "folds" of `Fold.choose`; with "limits" an earlier division
+            to repeat, the attribute `held_out` of a data set.
     Raises:
         ValueError: if nothing is left, or a class cannot be divided.
     """
@@ -30,25 +27,20 @@ def divide(
     images: dict[str, list[str]] = {}
     for class_name, member in strata:
         images.setdefault(class_name, []).append(member)
-    if not held_out:
-        holdout = Holdout.choose(images, VAL_FRACTION if val_fraction is None else val_fraction, seed)
-    elif dataset.split == "train":  # a class may have been added
-        holdout = Holdout.choose(images, **held_out)
-    else:
-        holdout = Holdout(**held_out)
-    held = np.array([holdout.holds(*stratum) for stratum in strata])
+    kind = Fold if "folds" in choice else Holdout
+    is_repeated = "limits" in choice and dataset.split != "train"  # to train, a class may have been added
+    part = kind(**choice) if is_repeated else kind.choose(images, **choice)
+    held = np.array([part.holds(*stratum) for stratum in strata])
     dataset.restrict(held if dataset.split == "val" else ~held)
     if not len(dataset):
-        raise ValueError(
-            f"val_fraction={holdout.fraction:g} leaves no image of {place} for the split {dataset.split!r}."
-        )
+        raise ValueError(f"{part} leaves no image of {place} for the split {dataset.split!r}.")
     number, total = int(held.sum()), len(held)
     division = (
-        f"{total - number:,} images to train, {number:,} held out to validate (val_fraction={holdout.fraction:g}, "
-        f"seed={holdout.seed})"
+        f"{total - number:,} images to train, {number:,} held out to validate ({part})"
         if number < total
         else f"all {total:,} images are used to validate"
     )
     classes = f"{counted(dataset.class_names)}, {listed(map(repr, dataset.class_names))}"
-    dataset.remarks.append(f"{place} ({classes}) is not divided into train and val: {division}")
-    dataset.held_out = asdict(holdout)
+    what = f"is divided into {part.folds} folds" if isinstance(part, Fold) else "is not divided into train and val"
+    dataset.remarks.append(f"{place} ({classes}) {what}: {division}")
+    dataset.held_out = asdict(part)

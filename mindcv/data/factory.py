@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from mindcv.arguments import IMAGE_RESIZE, SEED
+from mindcv.arguments import FOLD, IMAGE_RESIZE, SEED
 from mindcv.data.cifar import Cifar10, Cifar100
 from mindcv.data.dataset import ArrayDataset, Dataset, check_split
+from mindcv.data.division import divide
 from mindcv.data.mnist import Mnist
 from mindcv.data.own import OwnDataset
 from mindcv.folders import EVAL_SPLITS, is_collection, splits_in
@@ -103,6 +104,8 @@ def create_dataset(
     class_names: Sequence[str] | None = None,
     owner: str = "the training split",
     val_fraction: float | None = None,
+    folds: int | None = None,
+    fold: int = FOLD.default,
     held_out: dict[str, Any] | None = None,
     is_multi_label: bool | None = None,
 ) -> Dataset:
@@ -127,6 +130,9 @@ def create_dataset(
         owner: whose classes `class_names` are, for messages.
         val_fraction: share of each class held out for the split "val", where there are no splits; None means 0.2. If
             given, the split train is divided too if it is the only one.
+        folds: divide the training split of any data set into this many parts. Then `split` is the training split, all
+            but one of them, or "val", that one.
+        fold: its number, from 0.
         held_out: attribute of the training split, or of the run whose weights are evaluated: repeats that division
             of the images, even if some were added.
         is_multi_label: whether the training split, or the run whose weights are evaluated, has several labels per
@@ -140,6 +146,13 @@ def create_dataset(
     """
     root = Path(os.path.expanduser(root))
     split = default_splits(name)[0] if split is None else split
+    choice = held_out if held_out and "folds" in held_out else None
+    if folds is not None:
+        choice = choice or {"folds": folds, "fold": fold, "seed": seed}
+    part, place = split, root
+    if choice:
+        split = default_splits(name)[0]
+        check_split(name, part, (split, "val"))
     if name == "synthetic":
         size = 256 if num_samples is None else num_samples
         classes = 10 if num_classes is None else num_classes
@@ -155,11 +168,15 @@ def create_dataset(
             split,
             download,
             may_lack_images=class_names is not None,
-            val_fraction=val_fraction,
+            val_fraction=None if choice else val_fraction,
             seed=seed,
-            held_out=held_out,
+            held_out=None if choice else held_out,
+            whole=choice is not None,
             hint=_folder_hint(name),
         )
+    if choice:
+        dataset.split = part
+        divide(dataset, place, choice)
     if is_multi_label is not None:
         dataset.allow_several_labels(owner, wanted=is_multi_label)
     if class_names is not None:

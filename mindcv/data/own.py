@@ -11,6 +11,7 @@ from mindcv.data.csv_list import read_list
 from mindcv.data.dataset import Dataset, check_split
 from mindcv.data.division import divide
 from mindcv.data.folder import read_folders
+from mindcv.data.holdout import VAL_FRACTION
 from mindcv.data.tar import read_tar
 from mindcv.folders import (
     describe_content,
@@ -36,6 +37,7 @@ class OwnDataset(Dataset):
             `VAL_FRACTION`; if given, also of the split train if it is the only one.
         seed: of that choice.
         held_out: an earlier choice to repeat, the attribute `held_out` of a data set.
+        whole: do not divide an undivided place.
         hint: added to the message if there is no such place.
     """
 
@@ -52,6 +54,7 @@ class OwnDataset(Dataset):
         val_fraction: float | None = None,
         seed: int = 42,
         held_out: Mapping[str, Any] | None = None,
+        whole: bool = False,
         hint: str = "",
     ) -> None:
         if download:
@@ -67,7 +70,9 @@ class OwnDataset(Dataset):
         super().__init__(name, split, self._images.class_names, self._images.labels, encoded=True, channels=3)
         self.remarks += self._images.remarks
         if not is_divided:
-            divide(self, path, val_fraction, seed, held_out)
+            if not whole:
+                fraction = VAL_FRACTION if val_fraction is None else val_fraction
+                divide(self, path, held_out or {"fraction": fraction, "seed": seed})
             return
         if path.is_dir() and (unused := split_files(path.parent, split)):
             self.remarks.append(f"{unused[0]} is not used: the folder {path} has class folders")

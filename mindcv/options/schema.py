@@ -68,6 +68,10 @@ class Data:
     val_fraction: float | None = option(
         legal.VAL_FRACTION, "share to hold out of data without train and val; none: 0.2", fixed=_DIVISION
     )
+    folds: int | None = option(
+        legal.FOLDS, "divide the training split into this many parts for cross-validation", fixed=_DIVISION
+    )
+    fold: int = option(legal.FOLD, "number of the part to hold out and validate on, from 0", fixed=_DIVISION)
     num_samples: int | None = option(legal.NUM_SAMPLES, "use only this many examples of each split")
     batch_size: int = option(legal.BATCH_SIZE, "examples per batch", **_COMPUTING)
     shuffle: bool = option(True, "shuffle the training examples in every epoch", scripts=("train",))
