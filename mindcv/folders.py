@@ -21,7 +21,7 @@ _LEFT_BY_TOOLS = {
 # Names of evaluation splits, in order of preference.
 EVAL_SPLITS = ("val", "valid", "validation", "test")
 # Files that hold or list labelled images: train.csv, val.tar, ...
-FILE_KINDS = {".csv": "list of images", ".tar": "archive"}
+FILE_KINDS = {".csv": "list of images", ".tar": "archive", ".mindrecord": "MindRecord file"}
 _IMAGENET = "ILSVRC2012_img_train.tar"  # an archive of one archive per class; that of val has no classes
 # Files of the data sets with their own layouts, of their archives and their pickled versions.
 _KNOWN = {

@@ -1,12 +1,13 @@
 """Labelled images of one's own in one place, before they are divided into splits."""
 
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from mindcv.data.image_file import UNCHECKED, read_unless_checked
+from mindcv.data.image_file import UNCHECKED, file_stamp, image_named, read_unless_checked, to_decodable
 
 
 class Collection(ABC):
@@ -71,6 +72,58 @@ class FileCollection(Collection):
         return self._members[position]
 
 
+class PackedCollection(Collection):
+    """Images in one file, each read by its offset, from any number of threads.
+
+    Args:
+        spans: (N, 2) int64, offset and size of each image in the file.
+        stamp: of the file when `spans` was made, from `stamp_of`.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        class_names: Sequence[str],
+        labels: np.ndarray,
+        spans: np.ndarray,
+        stamp: int,
+        remarks: Sequence[str] = (),
+    ) -> None:
+        super().__init__(path, class_names, labels, remarks)
+        self._spans, self._stamp = spans, stamp
+        self._is_checked = np.zeros(len(spans), bool)
+
+    def read(self, position: int) -> np.ndarray:
+        with image_named(self.where(position)):
+            content = self._content(position)
+            if self._is_checked[position]:
+                return content
+            content, self._is_checked[position] = to_decodable(content)
+            return content
+
+    def _content(self, position: int) -> np.ndarray:
+        offset, size = map(int, self._spans[position])
+        if file_stamp(self.path) != self._stamp:
+            raise ValueError(f"{self.path.name} has changed since it was opened")
+        with self.path.open("rb", buffering=0) as file:
+            content = os.pread(file.fileno(), size, offset)
+        if not content or len(content) < size:
+            raise ValueError("it is cut off" if size else "the file is empty")
+        return np.frombuffer(content, np.uint8)
+
+
+def stamp_of(path: Path) -> int:
+    """Return the stamp of a file that holds images.
+
+    Raises:
+        ValueError: if it is empty.
+    """
+    try:
+        return file_stamp(path)
+    except ValueError as error:
+        raise ValueError(f"{path} holds no images: {error}.") from None
+
+
 def number_classes(
     names: Sequence[str], in_order: Callable[[set[str]], list[str]] = sorted
 ) -> tuple[list[str], np.ndarray]:
@@ -78,3 +131,9 @@ def number_classes(
     different = in_order(set(names))
     numbers = {name: number for number, name in enumerate(different)}
     return different, np.array([numbers[name] for name in names], np.int32)
+
+
+def by_value(names: set[str]) -> list[str]:
+    """Sort class names as text, or by value if all are decimal numbers."""
+    are_numbers = all(name.isascii() and name.isdigit() for name in names)
+    return sorted(names, key=lambda name: (int(name) if are_numbers else 0, name))

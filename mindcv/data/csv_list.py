@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mindcv.data.collection import FileCollection, number_classes
+from mindcv.data.collection import FileCollection, by_value, number_classes
 from mindcv.files import listed
 
 _SEPARATOR = ";"  # between the labels in a cell
@@ -58,7 +58,7 @@ def read_list(path: Path) -> FileCollection:
             f"{path}, line {lines[missing[0]]}: there is no file {missing[0]}{more}. Paths are relative to "
             f"{path.parent}."
         )
-    class_names, numbers = number_classes([label for own in labels for label in own], _in_order)
+    class_names, numbers = number_classes([label for own in labels for label in own], by_value)
     if is_multi_label:
         numbers = _rows_of_labels(numbers, [len(own) for own in labels], len(class_names))
     remarks = [f"{path}: {len(without):,} of {len(lines):,} images have no label"] * bool(without)
@@ -70,12 +70,6 @@ def _rows_of_labels(numbers: np.ndarray, counts: Sequence[int], classes: int) ->
     rows = np.zeros((len(counts), classes), bool)
     rows[np.repeat(np.arange(len(counts)), counts), numbers] = True
     return rows
-
-
-def _in_order(names: set[str]) -> list[str]:
-    """Sort class names as text, or by value if all are decimal numbers."""
-    are_numbers = all(name.isascii() and name.isdigit() for name in names)
-    return sorted(names, key=lambda name: (int(name) if are_numbers else 0, name))
 
 
 def _rows(path: Path) -> Iterator[tuple[int, str, list[str]]]:

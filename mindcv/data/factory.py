@@ -113,9 +113,9 @@ def create_dataset(
 
     Args:
         name: one of `list_datasets()`. Any other name means one's own images: `root/split/class/image`, an archive
-            `root/split.tar` of `class/image`, or a list `root/split.csv` with the columns `image,label` (several
-            labels per image: see `read_list`); or, to be divided into the splits "train" and "val",
-            `root/class/image`, or such an archive or list `root` itself.
+            `root/split.tar` of `class/image`, a list `root/split.csv` with the columns `image,label` (several labels
+            per image: see `read_list`), or `root/split.mindrecord` (`read_records`); or, to be divided into the splits
+            "train" and "val", `root/class/image`, or such a file `root` itself.
         root: the data set's folder, or the folder that contains it or its archive; `digits` and `synthetic` need none.
         split: the split; None means the data set's training split (see `default_splits`).
         download: fetch missing files (cifar10, cifar100, mnist).

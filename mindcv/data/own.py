@@ -12,6 +12,7 @@ from mindcv.data.dataset import Dataset, check_split
 from mindcv.data.division import divide
 from mindcv.data.folder import read_folders
 from mindcv.data.holdout import VAL_FRACTION
+from mindcv.data.mind_record import read_records
 from mindcv.data.tar import read_tar
 from mindcv.folders import (
     describe_content,
@@ -28,8 +29,9 @@ from mindcv.folders import (
 class OwnDataset(Dataset):
     """Images of `root/split` or of one place to be divided, or the same below `root/name`.
 
-    Place: a folder with class folders (`read_folders`), a list `root/split.csv` (`read_list`), or an archive
-    `root/split.tar` (`read_tar`); `root` may be such a file itself, which is divided.
+    Place: a folder with class folders (`read_folders`), a list `root/split.csv` (`read_list`), an archive
+    `root/split.tar` (`read_tar`), or a MindRecord file `root/split.mindrecord` (`read_records`); `root` may be such a
+    file itself, which is divided.
 
     Args:
         may_lack_images: whether a class may be without images.
@@ -95,7 +97,7 @@ class OwnDataset(Dataset):
 def _open(path: Path, may_lack_images: bool) -> Collection:
     if path.is_dir():
         return read_folders(path, may_lack_images=may_lack_images)
-    return {".csv": read_list, ".tar": read_tar}[path.suffix.lower()](path)
+    return {".csv": read_list, ".tar": read_tar, ".mindrecord": read_records}[path.suffix.lower()](path)
 
 
 def _find(name: str, root: Path, split: str, may_divide: bool, hint: str) -> tuple[Path, bool]:
@@ -131,6 +133,6 @@ def _expected(root: Path, split: str) -> str:
     return (
         f"Expected one folder per class:\n  {root}/{split}/<class>/<image>.jpg\n"
         f"or, to be divided into train and val:\n  {root}/<class>/<image>.jpg\n"
-        f"or a list with the columns image,label, or an archive of class folders:\n"
-        f"  {root}/{split}.csv\n  {root}/{split}.tar\n"
+        f"or a list with the columns image,label, an archive of class folders, or a MindRecord file:\n"
+        f"  {root}/{split}.csv\n  {root}/{split}.tar\n  {root}/{split}.mindrecord\n"
     )

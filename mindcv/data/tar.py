@@ -3,14 +3,13 @@
 import os
 import tarfile
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import takewhile
 from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from mindcv.data.collection import Collection, number_classes
-from mindcv.data.image_file import file_stamp, image_named, to_decodable
+from mindcv.data.collection import PackedCollection, number_classes, stamp_of
 from mindcv.folders import IMAGE_SUFFIXES, describe_passed_over, is_image, is_of_user, suffix_of
 
 _LARGEST_HEADER = 1 << 20  # bytes; `tarfile` allocates whatever a header claims
@@ -18,40 +17,19 @@ _LARGEST_HEADER = 1 << 20  # bytes; `tarfile` allocates whatever a header claims
 _BROKEN = (tarfile.TarError, ValueError, EOFError, OverflowError, RecursionError)
 
 
-class TarCollection(Collection):
-    """Images in an uncompressed tar archive, each read by its offset, from any number of threads.
+class TarCollection(PackedCollection):
+    """Images in an uncompressed tar archive.
 
     Args:
-        members: the names of the images, `class/**/image`.
-        spans: (N, 2) int64, offset and size of each image in the archive.
-        stamp: of the archive when it was indexed.
+        names: the parts of the name of each image, `class/**/image`.
+        spans: see `PackedCollection`.
     """
 
     def __init__(
-        self, path: Path, members: list[tuple[str, ...]], spans: np.ndarray, stamp: int, remarks: list[str]
+        self, path: Path, names: Sequence[tuple[str, ...]], spans: np.ndarray, stamp: int, remarks: Sequence[str]
     ) -> None:
-        super().__init__(path, *number_classes([folder for folder, *_ in members]), remarks)
-        self._members = ["/".join(rest) for _, *rest in members]
-        self._spans, self._stamp = spans, stamp
-        self._is_checked = np.zeros(len(members), bool)
-
-    def read(self, position: int) -> np.ndarray:
-        with image_named(self.where(position)):
-            content = self._content(position)
-            if self._is_checked[position]:
-                return content
-            content, self._is_checked[position] = to_decodable(content)
-            return content
-
-    def _content(self, position: int) -> np.ndarray:
-        offset, size = map(int, self._spans[position])
-        if file_stamp(self.path) != self._stamp:
-            raise ValueError("the archive has changed since it was opened")
-        with self.path.open("rb", buffering=0) as file:
-            content = os.pread(file.fileno(), size, offset)
-        if not content or len(content) < size:
-            raise ValueError("it is cut off" if size else "the file is empty")
-        return np.frombuffer(content, np.uint8)
+        super().__init__(path, *number_classes([folder for folder, *_ in names]), spans, stamp, remarks)
+        self._members = ["/".join(rest) for _, *rest in names]
 
     def where(self, position: int) -> str:
         return f"{self.path}/{self.class_names[self.labels[position]]}/{self._members[position]}"
@@ -71,10 +49,7 @@ def read_tar(path: Path) -> TarCollection:
         ValueError: if the archive is compressed, broken or cut off, or has no class folders with images.
     """
     passed_over: Counter[str] = Counter()
-    try:
-        stamp = file_stamp(path)
-    except ValueError as error:
-        raise ValueError(f"{path} is no archive: {error}.") from None
+    stamp = stamp_of(path)
     with path.open("rb", buffering=0) as file:
         found = dict(_index(_Part(file.fileno(), 0, os.fstat(file.fileno()).st_size), path, (), passed_over))
     outside = [name for name in found if len(name) == 1]

@@ -60,7 +60,9 @@ class Data:
         "digits", "digits, cifar10, cifar100, mnist, imagenet, or any name for your own images", fixed=_CLASSES
     )
     data_dir: str = option(
-        "./data", "folder with the data set: class folders, train.csv or train.tar; or such a file", is_path=True
+        "./data",
+        "folder with the data set: class folders, train.csv, .tar, .mindrecord; or such a file",
+        is_path=True,
     )
     dataset_download: bool = option(False, "download the data set into data_dir if it is missing", **_COMMAND)
     train_split: str | None = option(None, "split to train on; none: the data set's own", scripts=("train",))
