@@ -50,24 +50,23 @@ def read_records(path: Path) -> RecordCollection:
     header = _header(path)
     try:
         (fields,) = [(schema["schema"], schema["blob_fields"]) for schema in header["schema"]]
-        parts, start, page_size = header["shard_addresses"], int(header["header_size"]), int(header["page_size"])
-        found = list(fields[0])
+        start, page_size = int(header["header_size"]), int(header["page_size"])
+        parts, found = len(header["shard_addresses"]), list(fields[0])
     except (KeyError, TypeError, ValueError):
         raise ValueError(f"{path} has a header that MindSpore 2.10 does not write. {_WRITE}") from None
-    if len(parts) != 1:
-        raise ValueError(f"{path} is one of {len(parts)} parts; only files in one part are read. {_WRITE}")
+    if parts != 1:
+        raise ValueError(f"{path} is one of {parts} parts; only files in one part are read. {_WRITE}")
     if fields[1] != [_IMAGE] or _LABEL not in fields[0]:
-        raise ValueError(
-            f"{path} must have a field label, and image as its only bytes; it has {listed(found)}. {_WRITE}"
-        )
+        expected = "a field label, and image as its only bytes"
+        raise ValueError(f"{path} must have {expected}; it has {listed(found)}. {_WRITE}")
     rows = _rows(path.with_name(path.name + ".db"), path)
     try:
-        places = np.array([row[:3] for row in rows], np.int64)
+        pages, begins, ends = np.array([row[:3] for row in rows], np.int64).T
+        offsets = start + page_size * pages + begins + _LENGTH
     except (TypeError, ValueError, OverflowError):
         raise ValueError(f"{path}.db is broken: an offset is not a number. Get both files again.") from None
-    offsets = start + page_size * places[:, 0] + places[:, 1] + _LENGTH
-    sizes = places[:, 2] - places[:, 1] - _LENGTH
-    if (offsets < 0).any() or (sizes < 0).any() or (offsets + sizes > os.path.getsize(path)).any():
+    sizes = ends - begins - _LENGTH
+    if min(offsets.min(), sizes.min()) < 0 or (offsets + sizes).max() > os.path.getsize(path):
         raise ValueError(f"{path} and {path}.db do not belong together, or {path} is cut off. Get both files again.")
     labels = number_classes([str(row[3]) for row in rows], by_value)
     return RecordCollection(path, *labels, np.stack([offsets, sizes], axis=1), stamp)
@@ -95,10 +94,8 @@ def _rows(index: Path, path: Path) -> list[tuple[Any, ...]]:
             columns = [column for _, column, *_ in database.execute("PRAGMA table_info(INDEXES)")]
             if f"{_LABEL}_0" not in columns:
                 raise ValueError(f"{path} has no index of the field label. {_WRITE}")
-            query = (
-                f"SELECT PAGE_ID_BLOB, PAGE_OFFSET_BLOB, PAGE_OFFSET_BLOB_END, {_LABEL}_0 FROM INDEXES ORDER BY ROW_ID"
-            )
-            rows = database.execute(query).fetchall()
+            place = "PAGE_ID_BLOB, PAGE_OFFSET_BLOB, PAGE_OFFSET_BLOB_END"
+            rows = database.execute(f"SELECT {place}, {_LABEL}_0 FROM INDEXES ORDER BY ROW_ID").fetchall()
     except sqlite3.Error as error:
         raise ValueError(f"{index} is no index of a MindRecord file ({error}): get both files again.") from None
     if not rows:
