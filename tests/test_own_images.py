@@ -1,8 +1,12 @@
-"""One's own images in a list: every script that reads a data set takes them as it takes folders."""
+"""One's own images in a file: every script that reads a data set takes them as it takes folders."""
+
+import tarfile
 
 import fixtures_data
 import pytest
+from mindspore.mindrecord import FileWriter
 from script_runs import fails, small_run
+from tiers import slow
 
 import train
 import validate
@@ -25,15 +29,38 @@ def birds(tmp_path, monkeypatch):
     return tmp_path / "birds"
 
 
-def test_a_list_trains_and_its_checkpoint_validates_on_the_held_out_images(birds, tiny_model, capsys):
-    train.main(line("--data_dir=birds/all.csv"))
+def pack(birds, kind) -> str:
+    """Write the images of `birds/all.csv` as a file of this kind; return its path."""
+    path = f"birds/all.{kind}"
+    if kind == "tar":
+        with tarfile.open(path, "w") as tar:
+            tar.add("birds/wren", "wren")
+            tar.add("birds/tit", "tit")
+    if kind == "mindrecord":
+        writer = FileWriter(path)
+        writer.add_schema({"image": {"type": "bytes"}, "label": {"type": "string"}})
+        paths = sorted(birds.glob("*/*.png"))
+        writer.write_raw_data([{"image": file.read_bytes(), "label": file.parent.name} for file in paths])
+        writer.commit()
+    return path
+
+
+@pytest.mark.parametrize(
+    ("kind", "named"),
+    [("csv", "list of images"), slow("tar", "archive"), slow("mindrecord", "MindRecord file")],
+)
+def test_a_file_trains_and_its_checkpoint_validates_on_the_held_out_images(kind, named, birds, tiny_model, capsys):
+    path = pack(birds, kind)
+    train.main(line(f"--data_dir={path}", "--sampler=balanced"))
     told = capsys.readouterr().out
-    assert "no --dataset given: the list of images birds/all.csv (dataset 'all')" in told
+    assert f"no --dataset given: the {named} {path} (dataset 'all')" in told
     assert "32 images to train, 8 held out to validate" in told
     checkpoint = read_checkpoint("out/tiny_sknet-last.ckpt")
     assert checkpoint.info["class_names"] == ["tit", "wren"]
     result = validate.main(["--ckpt_path=out/tiny_sknet-last.ckpt", "--seed=7"])
     assert (result.num_examples, result.top1) == (8, checkpoint.info["metrics"]["top1"])
+    train.main(line("--epoch_size=2", "--resume"))
+    assert read_checkpoint("out/tiny_sknet-last.ckpt").info["epoch"] == 2
 
 
 def test_check_data_reads_a_list_and_reports_an_unknown_class(birds, monkeypatch, capsys):

@@ -1,5 +1,6 @@
 """Labelled images in a tar archive, read where they are: nothing is unpacked."""
 
+import io
 import os
 import tarfile
 from collections import Counter
@@ -76,7 +77,7 @@ def _index(
         folder: of the class, within the archive of a class.
     """
     try:
-        with tarfile.open(fileobj=part, mode="r:") as tar:
+        with _Archive(fileobj=part) as tar:
             while member := tar.next():
                 tar.members.clear()  # a million headers would stay in memory
                 if member.isdir():
@@ -108,7 +109,11 @@ def _index(
         ) from None
 
 
-class _Part:
+class _Archive(tarfile.TarFile):
+    members: list[tarfile.TarInfo]  # those read so far
+
+
+class _Part(io.BufferedIOBase):
     """A part of an open file as `tarfile` reads it, in small pieces only."""
 
     def __init__(self, descriptor: int, start: int, size: int) -> None:
@@ -118,13 +123,14 @@ class _Part:
     def tell(self) -> int:
         return self._position
 
-    def seek(self, position: int) -> int:
+    def seek(self, position: int, whence: int = os.SEEK_SET, /) -> int:
+        assert whence == os.SEEK_SET
         self._position = position
         return position
 
-    def read(self, count: int) -> bytes:
-        if not 0 <= count <= _LARGEST_HEADER:
-            raise tarfile.ReadError(f"a header claims {count:,} bytes")
+    def read(self, count: int | None = -1, /) -> bytes:
+        if count is None or not 0 <= count <= _LARGEST_HEADER:
+            raise tarfile.ReadError(f"a header claims {count} bytes")
         content = os.pread(self.descriptor, max(min(count, self.size - self._position), 0), self.start + self._position)
         self._position += len(content)
         return content
