@@ -2,6 +2,7 @@
 
 import csv
 import os
+import reprlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -39,7 +40,7 @@ def read_list(path: Path) -> FileCollection:
         if file in lines:
             raise ValueError(f"{path}, line {number}: {image} is in line {lines[file]} already; list it once.")
         if len(set(own)) < len(own):
-            raise ValueError(f"{path}, line {number}: {image} has a label twice: {listed(map(repr, own))}.")
+            raise ValueError(f"{path}, line {number}: {image} has a label twice: {listed(map(reprlib.repr, own))}.")
         is_multi_label = is_multi_label or len(cells) > 1 or _SEPARATOR in cells[0]
         lines[file] = number
         members.append(image)
@@ -81,12 +82,12 @@ def _rows(path: Path) -> Iterator[tuple[int, str, list[str]]]:
             if [cell.lower() for cell in header] != ["image", *["label"] * max(len(header) - 1, 1)]:
                 raise ValueError(
                     f"{path}, line 1: the header must be image,label (several labels per image: image,label,label); "
-                    f"found {listed(map(repr, header), none='nothing')}."
+                    f"found {listed(map(reprlib.repr, header), none='nothing')}."
                 )
             for row in filter(None, reader):
                 if len(row) != len(header):
                     expected = f"{len(header)} cells are expected, {','.join(header)}"
-                    raise ValueError(f"{path}, line {reader.line_num}: {expected}; got {row}.")
+                    raise ValueError(f"{path}, line {reader.line_num}: {expected}; got {reprlib.repr(row)}.")
                 image, *cells = [cell.strip() for cell in row]
                 yield reader.line_num, image, cells
     except UnicodeDecodeError as error:

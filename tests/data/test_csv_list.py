@@ -3,8 +3,12 @@
 import fixtures_data
 import numpy as np
 import pytest
+from fuzzing import fuzz, refusal
+from hypothesis import given
+from hypothesis import strategies as st
 
 from mindcv.data import UnknownClassError, create_dataset, default_splits
+from mindcv.data.csv_list import read_list
 from mindcv.folders import data_set_in
 
 
@@ -190,3 +194,20 @@ def test_several_labels_come_in_batches_and_an_unreadable_image_has_none(listed)
     ((images, labels),) = fixtures_data.open_loader(dataset, is_training=False, **options).epoch(0)
     assert images.shape == (3, 3, 8, 8) and labels.dtype == np.float32
     assert labels.tolist() == [[1, 1, 0], [-1, -1, -1], [1, 0, 0]]
+
+
+@fuzz(150)
+@given(
+    header=st.sampled_from(["image,label", "image,label,label", "image", "", "image,label,x"]),
+    cells=st.lists(st.text(st.sampled_from('aä,;"\n\r\0 /.'), max_size=12), max_size=6),
+    noise=st.none() | st.binary(max_size=9),
+)
+def test_any_text_is_a_list_or_an_error(tmp_path_factory, header, cells, noise):
+    path = tmp_path_factory.mktemp("fuzz") / "train.csv"
+    (path.parent / "a").touch()
+    path.write_bytes("\n".join([header, *cells]).encode() + (noise or b""))
+    images, message = refusal(lambda: read_list(path))
+    if message is not None:
+        assert str(path) in message
+        return
+    assert all(images.where(position) == str(path.parent / "a") for position in range(len(images.labels)))

@@ -165,7 +165,7 @@ MEMBERS = (
 )
 
 
-@fuzz(300)
+@fuzz(150)
 @given(
     layout=st.sampled_from([tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT]),
     cut=st.none() | st.integers(1, 9000),
