@@ -173,6 +173,7 @@ def describe_run(
         "folder": os.getcwd(),
         "class_names": list(loader.dataset.class_names),
         "held_out": loader.dataset.held_out,
+        "is_multi_label": loader.dataset.is_multi_label,
         "versions": {
             "mindcv": __version__,
             "mindspore": mindspore.__version__,

@@ -23,11 +23,13 @@ def build_dataset(config: Config, *, is_training: bool, **known: Any) -> Dataset
     """The training or the validation split.
 
     Args:
-        known: from an earlier split or a checkpoint: class_names, owner, held_out, val_fraction.
+        known: from an earlier split or a checkpoint: class_names, owner, is_multi_label, held_out, val_fraction.
     """
     data = config.data
-    asked = data.train_split if is_training else data.val_split
-    usual = default_splits(data.dataset, data.data_dir)[not is_training]
+    in_folds = data.folds is not None or "folds" in (known.get("held_out") or {})
+    asked = None if in_folds else data.train_split if is_training else data.val_split
+    places = ("train", "val") if in_folds else default_splits(data.dataset, data.data_dir)
+    usual = places[not is_training]
     dataset = create_dataset(
         data.dataset,
         data.data_dir,
@@ -37,10 +39,12 @@ def build_dataset(config: Config, *, is_training: bool, **known: Any) -> Dataset
         config.runtime.seed,
         image_size=config.image.image_resize,
         num_classes=config.model.num_classes,
+        folds=data.folds,
+        fold=data.fold,
         **{"val_fraction": data.val_fraction, **known},
     )
-    if not asked and usual != default_splits(data.dataset)[not is_training]:
-        dataset.remarks.append(f"{data.data_dir} has no folder 'val': validating on {usual!r}")
+    if not asked and not in_folds and usual != default_splits(data.dataset)[not is_training]:
+        dataset.remarks.append(f"{data.data_dir} has no split 'val': validating on {usual!r}")
     return dataset
 
 
@@ -71,12 +75,18 @@ def build_training_loader(config: Config, weights: Checkpoint | None, *, resumes
     if notice:
         say(notice)
     drop = data.drop_remainder and not notice
-    return _build_loader(config, dataset, is_training=True, shuffle=data.shuffle, drop_remainder=drop)
+    return _build_loader(
+        config, dataset, is_training=True, shuffle=data.shuffle, sampler=data.sampler, drop_remainder=drop
+    )
 
 
 def build_validation_loader(config: Config, training: Dataset) -> Loader:
     """The loader of the validation split during training: in order, every example, with the training's classes."""
-    known = {"class_names": training.class_names, "held_out": training.held_out}
+    known = {
+        "class_names": training.class_names,
+        "is_multi_label": training.is_multi_label,
+        "held_out": training.held_out,
+    }
     return _build_loader(config, build_dataset(config, is_training=False, **known), is_training=False)
 
 
@@ -86,7 +96,8 @@ def build_measuring_loader(config: Config, weights: Checkpoint) -> Loader:
     data = config.data
     root = Path(data.data_dir).expanduser()
     is_undivided = data.dataset not in BUILT_IN and find_undivided(root, data.dataset, only_train=False)
-    if is_undivided and not known and data.val_fraction is None and data.val_split in (None, "val"):
+    shares = (data.val_fraction, data.folds)
+    if is_undivided and not known and shares == (None, None) and data.val_split in (None, "val"):
         known = {"val_fraction": 1.0}  # as far as is known, none of these images was trained on
     dataset = build_dataset(config, is_training=False, **_classes(weights), **known)
     _compare_division(dataset, weights)
@@ -106,7 +117,7 @@ def open_to_check(config: Config, weights: Checkpoint | None) -> tuple[list[Data
         except UnknownClassError as error:
             problems.append(str(error))
             dataset = build_dataset(config, is_training=is_training, **division)
-        classes = classes or {"class_names": dataset.class_names}
+        classes = classes or {"class_names": dataset.class_names, "is_multi_label": dataset.is_multi_label}
         division = {"held_out": dataset.held_out}
         datasets.append(dataset)
     return datasets, problems
@@ -150,27 +161,44 @@ def _classes(weights: Checkpoint | None) -> dict[str, Any]:
     """The classes of weights, for `build_dataset`; {} if the weights do not name them."""
     if weights is None or not weights.info.get("class_names"):
         return {}
-    return {"class_names": weights.info["class_names"], "owner": weights.info.get("weights", str(weights.path))}
+    return {
+        "class_names": weights.info["class_names"],
+        "is_multi_label": weights.info.get("is_multi_label", False),
+        "owner": weights.info.get("weights", str(weights.path)),
+    }
 
 
 def _division(config: Config, weights: Checkpoint | None) -> dict[str, Any]:
-    """How the weights' run divided a folder, for `build_dataset`; {} if it did not, or another share is wanted now."""
+    """How the weights' run divided its images, for `build_dataset`; {} if it did not, or another part is wanted now."""
     held_out = weights.info.get("held_out") if weights else None
-    asked = config.data.val_fraction if config.sources["val_fraction"] == COMMAND_LINE else None
-    return {"held_out": held_out} if held_out and asked in (None, held_out["fraction"]) else {}
+    if not held_out:
+        return {}
+    options = {"val_fraction": "fraction", "folds": "folds", "fold": "fold"}
+    asked = {key: getattr(config.data, name) for name, key in options.items() if config.sources[name] == COMMAND_LINE}
+    if asked.get("fraction", 0) is None:  # none is no share that differs
+        del asked["fraction"]
+    return {"held_out": held_out} if all(held_out.get(key) == value for key, value in asked.items()) else {}
 
 
 def _compare_division(dataset: Dataset, weights: Checkpoint) -> None:
-    """Add a remark if the folder is divided differently from the weights' run."""
-    ours, theirs = dataset.held_out, weights.info.get("held_out")
-    if ours and theirs and any(ours[key] != theirs[key] for key in ("fraction", "seed")):
+    """Add a remark if the images are divided differently from the weights' run."""
+    ours, theirs = (
+        {key: value for key, value in (held_out or {}).items() if key != "limits"}
+        for held_out in (dataset.held_out, weights.info.get("held_out"))
+    )
+    if ours and theirs and ours != theirs:
+        said = ", ".join(f"{'val_' * (key == 'fraction')}{key}={value:g}" for key, value in theirs.items())
         dataset.remarks.append(
-            f"these weights may have been trained on some of the images to validate: their run held out others "
-            f"(val_fraction={theirs['fraction']:g}, seed={theirs['seed']})"
+            f"these weights may have been trained on some of the images to validate: their run held out others ({said})"
         )
 
 
 def _build_loader(config: Config, dataset: Dataset, *, is_training: bool, **options: Any) -> Loader:
+    if dataset.is_multi_label:
+        raise ValueError(
+            f"data set {dataset.name!r} has several labels per image: it can be checked (--check_data) and read by "
+            "Python code, but not yet be trained or validated on. Give each image one label."
+        )
     data, augment = config.data, asdict(config.augment)
     of_batches = {key: augment.pop(key) for key in inspect.signature(create_batch_transforms).parameters}
     transforms = create_transforms(

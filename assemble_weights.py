@@ -100,7 +100,7 @@ def saved_config(checkpoint: Checkpoint) -> dict[str, Any]:
     meant = os.path.normpath(os.path.join(checkpoint.info.get("folder", "."), given))
     if not given or os.path.abspath(given) == os.path.abspath(meant):
         return saved
-    if os.path.isdir(meant) or not os.path.isdir(given):
+    if os.path.exists(meant) or not os.path.exists(given):
         return {**saved, "data_dir": meant}
     say(f"{checkpoint.path}: its data_dir {meant} is gone; using {os.path.abspath(given)}")
     return saved

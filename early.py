@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 
 from config import COMMAND_LINE, Config
-from mindcv.folders import BUILT_IN
+from mindcv.folders import BUILT_IN, is_collection, splits_in
 from mindcv.model_names import model_names
 from mindcv.nearest import did_you_mean
 from mindcv.paths import (
@@ -92,7 +92,7 @@ def _check_weights(config: Config) -> None:
 
 
 def check_data_dir(config: Config) -> None:
-    """Check that the data set's folder exists, if it needs one that is not to be downloaded.
+    """Check that the data set's folder or file exists, if it needs one that is not to be downloaded.
 
     Raises:
         ValueError: if it does not.
@@ -102,11 +102,14 @@ def check_data_dir(config: Config) -> None:
     if not asked or config.data.dataset_download:
         return
     if os.path.isdir(folder):
-        held = any(os.path.isdir(os.path.join(folder, inner)) for inner in (name, "train", "val"))
+        inner = any(os.path.isdir(os.path.join(folder, inner)) for inner in (name, "train", "val"))
+        held = inner or bool(splits_in(folder))
         if sources["data_dir"] == "default" and not held and name not in BUILT_IN:
             hint = did_you_mean(name, BUILT_IN)
             if hint:
                 raise ValueError(f"dataset={name}: {folder} holds no folder of that name, and none called train.{hint}")
+        return
+    if name not in BUILT_IN and is_collection(folder):
         return
     if os.path.exists(folder):
         where = os.path.dirname(os.path.abspath(folder))
@@ -117,6 +120,6 @@ def check_data_dir(config: Config) -> None:
     if name in BUILT_IN:
         raise ValueError(f"{message} Put {name} there, or get it with --dataset_download.")
     raise ValueError(
-        f"{message} Data set {name!r} is read as image folders:{did_you_mean(name, BUILT_IN)}\n"
-        f"  {folder}/train/<class>/<image>.jpg"
+        f"{message} Data set {name!r} is one's own images:{did_you_mean(name, BUILT_IN)}\n"
+        f"  {folder}/train/<class>/<image>.jpg, or train.tar, or a list with the columns image,label: train.csv"
     )

@@ -18,8 +18,11 @@ _LEFT_BY_TOOLS = {
     *("thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r", "__macosx", "@eadir", "#recycle", "$recycle.bin"),
     *("lost+found", "system volume information", "__pycache__"),
 }
-# Folders of evaluation splits, in order of preference.
+# Names of evaluation splits, in order of preference.
 EVAL_SPLITS = ("val", "valid", "validation", "test")
+# Files that hold or list labelled images: train.csv, val.tar, ...
+FILE_KINDS = {".csv": "list of images", ".tar": "archive", ".mindrecord": "MindRecord file"}
+_IMAGENET = "ILSVRC2012_img_train.tar"  # an archive of one archive per class; that of val has no classes
 # Files of the data sets with their own layouts, of their archives and their pickled versions.
 _KNOWN = {
     "cifar10": (*("data_batch_1*", "test_batch*"), "cifar-10-batches-*/*_batch*", "cifar-10-*.tar.gz"),
@@ -105,27 +108,58 @@ def has_folders(folder: str | os.PathLike[str]) -> bool:
     return any(entry.is_dir() for entry in entries_of(folder))
 
 
+def split_in(folder: str | os.PathLike[str], split: str) -> Path | None:
+    """Return what holds a split: the folder `split` with class folders, or a file such as `split.csv`; None if nothing.
+
+    Raises:
+        ValueError: if there is no such folder, but several files.
+    """
+    if _is_split_folder(Path(folder, split)):
+        return Path(folder, split)
+    files = split_files(folder, split)
+    if len(files) > 1:
+        raise ValueError(f"{folder} holds {' and '.join(file.name for file in files)}: leave one of them there.")
+    return files[0] if files else None
+
+
+def _is_split_folder(path: str | os.PathLike[str]) -> bool:
+    return os.path.isdir(path) and has_folders(path)
+
+
+def split_files(folder: str | os.PathLike[str], split: str) -> list[Path]:
+    """Return the files in `folder` that hold or list the images of a split."""
+    paths = [Path(folder, split + suffix) for suffix in FILE_KINDS] + [Path(folder, _IMAGENET)] * (split == "train")
+    return [path for path in paths if os.path.isfile(path)]
+
+
+def is_collection(path: str | os.PathLike[str]) -> bool:
+    """Return whether a path is a file that by its name holds or lists labelled images."""
+    return Path(path).suffix.lower() in FILE_KINDS and os.path.isfile(path)
+
+
 def splits_in(folder: str | os.PathLike[str]) -> list[str]:
-    """Return which of train, val, valid, validation and test in `folder` are folders with class folders."""
-    paths = {name: os.path.join(folder, name) for name in ("train", *EVAL_SPLITS)}
-    return [name for name, path in paths.items() if os.path.isdir(path) and has_folders(path)]
+    """Return which of train, val, valid, validation and test are in `folder`: class folders or files."""
+    names = ("train", *EVAL_SPLITS)
+    return [name for name in names if _is_split_folder(os.path.join(folder, name)) or split_files(folder, name)]
 
 
 def find_undivided(root: Path, name: str, *, only_train: bool) -> Path | None:
-    """Return the folder with the class folders of a data set without splits: `root/name` or `root`.
+    """Return the file of a data set without splits, `root`, or the folder with its class folders: `root/name`, `root`.
 
     Args:
-        only_train: whether a folder `train` counts as undivided if it is the only split.
+        only_train: whether a folder or file `train` counts as undivided if it is the only split.
     Returns:
         None if there is none. There must be two or more class folders with images; neighbouring data sets are not
         classes.
     """
+    if is_collection(root):
+        return root
     for folder in (root / name, root):
         if not folder.is_dir():
             continue
         splits = splits_in(folder)
         if splits == ["train"] and only_train:
-            return folder / "train"
+            return split_in(folder, "train")
         inner = [entry for entry in entries_of(folder) if entry.is_dir()]
         if splits or any(_is_no_class(entry) for entry in inner):
             continue
@@ -142,11 +176,13 @@ def _is_no_class(folder: os.DirEntry) -> bool:
 
 
 def data_set_in(folder: str) -> tuple[str, str]:
-    """Return the name of the data set in a folder, and a description in words.
+    """Return the name of the data set in a folder or file, and a description in words.
 
-    A known layout has its own name; image folders are named after their folder. No file is opened.
+    A known layout has its own name; other images are named after their folder or file. No file is opened.
     """
     root = Path(folder).expanduser()
+    if is_collection(root):
+        return root.stem + "_images" * (root.stem in BUILT_IN), f"the {FILE_KINDS[root.suffix.lower()]} {folder}"
     try:
         inner = [entry.name for entry in entries_of(root) if entry.is_dir() and splits_in(entry.path)]
         known = [] if splits_in(root) else _known_in(root)
@@ -155,7 +191,16 @@ def data_set_in(folder: str) -> tuple[str, str]:
     if len(known) == 1 and not inner:
         return known[0], f"{known[0]}, which {folder} holds"
     name = inner[0] if len(inner) == 1 and not known else os.path.basename(os.path.abspath(root)) or "images"
-    return name + "_images" * (name in BUILT_IN), f"the image folders in {folder}"
+    return name + "_images" * (name in BUILT_IN), f"{_kind_in(root, name)} in {folder}"
+
+
+def _kind_in(root: Path, name: str) -> str:
+    """Return in words what `split_in` finds for the split train."""
+    for folder in (root, root / name):
+        files = split_files(folder, "train")
+        if files and not _is_split_folder(folder / "train"):
+            return f"the {FILE_KINDS[files[0].suffix]} {files[0].name}"
+    return "the image folders"
 
 
 def describe_known(root: Path) -> str:

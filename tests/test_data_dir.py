@@ -205,7 +205,7 @@ def test_a_folder_test_replaces_a_missing_val_and_is_reported(tmp_path, monkeypa
     for split in ("train", "test"):
         fixtures_data.write_image_folder(tmp_path / "flowers", split, ["rose", "tulip"], 8)
     train.main(line())
-    assert "flowers has no folder 'val': validating on 'test'" in capsys.readouterr().out
+    assert "flowers has no split 'val': validating on 'test'" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

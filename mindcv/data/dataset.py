@@ -11,6 +11,9 @@ from mindcv.arguments import NUM_SAMPLES
 from mindcv.files import listed
 from mindcv.nearest import did_you_mean
 
+# Of one example: a class number, or (K,) float32 with several labels per image
+Label = np.int32 | np.ndarray
+
 
 class UnknownClassError(ValueError):
     """A split has a class that is not among the given class names."""
@@ -25,7 +28,9 @@ class Dataset(ABC):
         class_names: one name per class; label k means `class_names[k]`.
         encoded: whether examples are the bytes of image files rather than pixels.
         channels: channels of the pixels (1 or 3); encoded images decode to 3.
-        labels: (N,) int32, the label of every example.
+        labels: (N,) int32, the label of every example; with several labels per image (N, K) float32, 1 for each class
+            that the image has and 0 for the others.
+        is_multi_label: whether images have several labels.
         held_out: how a folder was divided, needed to open the matching split (see `create_dataset`); else None.
         shuffle, num_parallel_workers: what `create_loader` does unless it is told otherwise; None: its defaults.
         remarks: sentences for the user about what was found and what was passed over.
@@ -46,10 +51,11 @@ class Dataset(ABC):
         self.shuffle: bool | None = None
         self.num_parallel_workers: int | None = None
         self.remarks: list[str] = []
-        self._all_labels = np.asarray(labels, np.int32)
-        self._kept = np.arange(len(labels))  # positions in the whole split; fewer after keep()
+        self.is_multi_label = labels.ndim == 2
+        self._all_labels = labels.astype(bool if self.is_multi_label else np.int32)
+        self._kept = np.arange(len(labels))  # positions in the whole split; fewer after restrict() and keep()
         wrong = np.flatnonzero((self._all_labels < 0) | (self._all_labels >= len(self.class_names)))
-        if len(wrong):
+        if len(wrong) and not self.is_multi_label:
             raise ValueError(
                 f"label {self._all_labels[wrong[0]]} in {self._describe(int(wrong[0]))}: data set {name!r} has "
                 f"{len(self.class_names)} classes, so labels go from 0 to {len(self.class_names) - 1}."
@@ -62,8 +68,21 @@ class Dataset(ABC):
             ValueError: if `num_samples` is below 1.
         """
         NUM_SAMPLES.check(num_samples)
-        shuffled = np.random.default_rng(seed).permutation(len(self._all_labels))
-        self._kept = np.sort(shuffled[:num_samples])
+        shuffled = np.random.default_rng(seed).permutation(len(self._kept))
+        self._kept = self._kept[np.sort(shuffled[:num_samples])]
+
+    def restrict(self, chosen: np.ndarray) -> None:
+        """Keep the examples for which `chosen`, (N,) bool, is true."""
+        self._kept = self._kept[chosen]
+
+    def stratum(self, index: int) -> tuple[str, str]:
+        """Return the class of example `index`, and its name within the class: what a division depends on.
+
+        With several labels per image there is one class, "".
+        """
+        position = int(self._kept[index])
+        name = "" if self.is_multi_label else self.class_names[self._all_labels[position]]
+        return name, self._member(position)
 
     def has_exactly(self, class_names: Sequence[str]) -> bool:
         """Whether the classes have exactly these names, in any order."""
@@ -87,12 +106,35 @@ class Dataset(ABC):
                 f"{listed(map(repr, unknown))}.{hint}\nThe {counted(class_names)} of {owner}: "
                 f"{listed(map(repr, class_names))}. Each class of the data set must be one of them."
             )
-        self._all_labels = np.asarray(numbers, np.int32)[self._all_labels]
+        if self.is_multi_label:
+            rows = np.zeros((len(self._all_labels), len(class_names)), bool)
+            rows[:, np.array(numbers, int)] = self._all_labels
+            self._all_labels = rows
+        else:
+            self._all_labels = np.asarray(numbers, np.int32)[self._all_labels]
         self.class_names = tuple(class_names)
+
+    def allow_several_labels(self, owner: str, *, wanted: bool) -> None:
+        """Give every image a row of labels, as the training split has, even if each has only one here.
+
+        Args:
+            owner: whose kind of labels is `wanted`, for the message.
+        Raises:
+            ValueError: if images have several labels, though one is wanted.
+        """
+        if self.is_multi_label and not wanted:
+            raise ValueError(
+                f"split {self.split!r} of data set {self.name!r} has several labels per image; an image of {owner} has "
+                "one."
+            )
+        if wanted and not self.is_multi_label:
+            self._all_labels = np.eye(len(self.class_names), dtype=bool)[self._all_labels]
+            self.is_multi_label = True
 
     def remark_on_missing_classes(self) -> None:
         """Add to `remarks` the classes without examples."""
-        counts = np.bincount(self.labels, minlength=len(self.class_names))
+        labels = self.labels
+        counts = labels.sum(0) if self.is_multi_label else np.bincount(labels, minlength=len(self.class_names))
         missing = [name for name, count in zip(self.class_names, counts, strict=True) if not count]
         if missing:
             self.remarks.append(
@@ -109,22 +151,25 @@ class Dataset(ABC):
 
     @property
     def labels(self) -> np.ndarray:
-        return self._all_labels[self._kept]
+        labels = self._all_labels[self._kept]
+        return labels.astype(np.float32) if self.is_multi_label else labels
 
     def __len__(self) -> int:
         return len(self._kept)
 
-    def __getitem__(self, index: int) -> tuple[np.ndarray, np.int32]:
+    def __getitem__(self, index: int) -> tuple[np.ndarray, Label]:
         """Return example `index`: (image, label).
 
-        The image is (H, W, channels) uint8, or the 1-D uint8 bytes of a file if `encoded`; the label is an int32.
+        The image is (H, W, channels) uint8, or the 1-D uint8 bytes of a file if `encoded`; the label is an int32, with
+        several labels per image (K,) float32.
 
         Raises:
             IndexError: past the last example.
             ValueError: if the image cannot be read; the message contains its path.
         """
         position = int(self._kept[index])
-        return self._image(position), self._all_labels[position]
+        label = self._all_labels[position]
+        return self._image(position), label.astype(np.float32) if self.is_multi_label else label
 
     def where(self, index: int) -> str:
         """Return where example `index` is stored: its path, or its file and record number."""
@@ -135,6 +180,10 @@ class Dataset(ABC):
 
     @abstractmethod
     def _describe(self, position: int) -> str: ...
+
+    def _member(self, position: int) -> str:
+        """Return a name that does not depend on where the data set is stored."""
+        return str(position)
 
 
 class ArrayDataset(Dataset):

@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 
 from mindcv.arguments import BAD_IMAGE_LIMIT, ON_BAD_IMAGE
-from mindcv.data.dataset import Dataset
+from mindcv.data.dataset import Dataset, Label
 from mindcv.data.image_file import BadImageError, why_not_decoded
 
 NO_LABEL = -1  # of the grey image that replaces a bad one in evaluation
@@ -29,8 +29,8 @@ class ExampleReader:
         policy: "stop": the first bad image ends the run. "skip": it is replaced.
         limit: with "skip", more bad images than this end the run.
         replace: the replacement with "skip". True, for training: the next good example of the epoch's order, which
-            wraps around. False: a grey image with the label `NO_LABEL`, which evaluation leaves out. Both depend only
-            on the order and on which images are bad.
+            wraps around. False: a grey image with the label `NO_LABEL` (with several labels per image a row of it),
+            which evaluation leaves out. Both depend only on the order and on which images are bad.
 
     Raises:
         ValueError: for an unknown policy or a limit below 1.
@@ -43,7 +43,7 @@ class ExampleReader:
         self._dataset, self._policy, self._limit, self._replace = dataset, policy, limit, replace
         self._lock = threading.Lock()  # several threads of MindData read examples
 
-    def read(self, order: np.ndarray, place: int) -> tuple[np.ndarray, np.int32]:
+    def read(self, order: np.ndarray, place: int) -> tuple[np.ndarray, Label]:
         """Return the example (image, label) at `place` of an epoch's order, or its replacement.
 
         Raises:
@@ -57,7 +57,9 @@ class ExampleReader:
             self.add(position, reason)
         if self._replace:
             raise ValueError(f"not one of the images can be read. {self._listed()}")
-        return _grey_image(self._dataset), np.int32(NO_LABEL)
+        classes = len(self._dataset.class_names)
+        label = np.full(classes, NO_LABEL, np.float32) if self._dataset.is_multi_label else np.int32(NO_LABEL)
+        return _grey_image(self._dataset), label
 
     def found(self) -> dict[str, str]:
         """Return location -> reason of the bad images, in the order found."""
@@ -147,7 +149,7 @@ class Rows:
     def __len__(self) -> int:
         return len(self._places)
 
-    def __getitem__(self, index: int) -> tuple[np.ndarray, np.int32]:
+    def __getitem__(self, index: int) -> tuple[np.ndarray, Label]:
         try:
             return self._read(index) if self._pool is None else self._read_ahead(self._pool, index)
         except Exception as error:
@@ -159,10 +161,10 @@ class Rows:
         if self._pool is not None:
             self._pool.shutdown(cancel_futures=True)
 
-    def _read(self, index: int) -> tuple[np.ndarray, np.int32]:
+    def _read(self, index: int) -> tuple[np.ndarray, Label]:
         return self._examples.read(self._order, self._places[index])
 
-    def _read_ahead(self, pool: ThreadPoolExecutor, index: int) -> tuple[np.ndarray, np.int32]:
+    def _read_ahead(self, pool: ThreadPoolExecutor, index: int) -> tuple[np.ndarray, Label]:
         assert index == self._submitted - len(self._coming), "rows are requested in order"
         stop = min(index + self._ahead, len(self))
         self._coming.extend(pool.submit(self._read, each) for each in range(self._submitted, stop))

@@ -1,4 +1,4 @@
-"""Data sets by name; any name that is not built in means image folders."""
+"""Data sets by name; any name that is not built in means one's own images."""
 
 import os
 from collections.abc import Callable, Sequence
@@ -7,12 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from mindcv.arguments import IMAGE_RESIZE, SEED
+from mindcv.arguments import FOLD, IMAGE_RESIZE, SEED
 from mindcv.data.cifar import Cifar10, Cifar100
 from mindcv.data.dataset import ArrayDataset, Dataset, check_split
-from mindcv.data.folder import FolderDataset
+from mindcv.data.division import divide
 from mindcv.data.mnist import Mnist
-from mindcv.folders import EVAL_SPLITS, data_set_in, splits_in
+from mindcv.data.own import OwnDataset
+from mindcv.folders import EVAL_SPLITS, data_set_in, is_collection, splits_in
 from mindcv.keywords import also_called
 from mindcv.nearest import did_you_mean
 from mindcv.registry import Registry
@@ -72,7 +73,7 @@ class Synthetic(Dataset):
 
 
 def list_datasets() -> list[str]:
-    """Return the names of the built-in data sets, sorted; any other name means image folders."""
+    """Return the names of the built-in data sets, sorted; any other name means one's own images."""
     return DATASETS.names()
 
 
@@ -80,7 +81,7 @@ def default_splits(name: str, root: str | os.PathLike | None = None) -> tuple[st
     """Return the default training and evaluation splits of data set `name`.
 
     Args:
-        root: of image folders; without a folder `val`, the evaluation split is `valid`, `validation` or `test`.
+        root: of one's own images; without a split `val`, the evaluation split is `valid`, `validation` or `test`.
     """
     if name in DATASETS.names():
         entry = DATASETS.get(name)
@@ -88,7 +89,7 @@ def default_splits(name: str, root: str | os.PathLike | None = None) -> tuple[st
         return kind.train_split, kind.eval_split
     folders = [] if root is None else [Path(root).expanduser(), Path(root).expanduser() / name]
     found = [split for folder in folders for split in splits_in(folder) if split in EVAL_SPLITS]
-    return FolderDataset.train_split, next(iter(found), FolderDataset.eval_split)
+    return OwnDataset.train_split, next(iter(found), OwnDataset.eval_split)
 
 
 @also_called(
@@ -112,16 +113,21 @@ def create_dataset(
     class_names: Sequence[str] | None = None,
     owner: str = "the training split",
     val_fraction: float | None = None,
+    folds: int | None = None,
+    fold: int = FOLD.default,
     held_out: dict[str, Any] | None = None,
     shuffle: bool | None = None,
     num_parallel_workers: int | None = None,
+    is_multi_label: bool | None = None,
 ) -> Dataset:
     """Open one split of a data set.
 
     Args:
-        name: one of `list_datasets()`; None or "": the data set in `root`, as for the scripts, or the
-            digits without `root`. Any other name means image folders: `root/split/class/image`, or
-            `root/class/image`, which is divided into the splits "train" and "val".
+        name: one of `list_datasets()`; None or "": the data set in `root`, as for the scripts, or the digits without
+            `root`. Any other name means one's own images: `root/split/class/image`, an archive `root/split.tar` of
+            `class/image`, a list `root/split.csv` with the columns `image,label` (several labels per image: see
+            `read_list`), or `root/split.mindrecord` (`read_records`); or, to be divided into the splits "train" and
+            "val", `root/class/image`, or such a file `root` itself.
         root: the data set's folder, or the folder that contains it or its archive; None: ./data. `digits` and
             `synthetic` need none.
         split: the split; None means the data set's training split (see `default_splits`).
@@ -135,12 +141,17 @@ def create_dataset(
         class_names: number the classes by these names, those of a training split or of a checkpoint. Names without
             examples become a remark. None numbers the split's own classes.
         owner: whose classes `class_names` are, for messages.
-        val_fraction: share of each class of `root/class/image` held out for the split "val"; None means 0.2. If
-            given, `root/train` is divided too if it is the only split.
+        val_fraction: share of each class held out for the split "val", where there are no splits; None means 0.2. If
+            given, the split train is divided too if it is the only one.
+        folds: divide the training split of any data set into this many parts. Then `split` is the training split, all
+            but one of them, or "val", that one.
+        fold: its number, from 0.
         held_out: attribute of the training split, or of the run whose weights are evaluated: repeats that division
             of the images, even if some were added.
         shuffle, num_parallel_workers: what `create_loader` does unless it is told otherwise. A `Loader` has its own
             arguments for them.
+        is_multi_label: whether the training split, or the run whose weights are evaluated, has several labels per
+            image. None takes the split as it is.
 
     Returns:
         The split; `remarks` lists what was passed over and which classes have no example.
@@ -152,26 +163,39 @@ def create_dataset(
         name = "digits" if root is None else data_set_in(os.fspath(root))[0]
     root = Path(os.path.expanduser("./data" if root is None else root))
     split = default_splits(name)[0] if split is None else split
+    choice = held_out if held_out and "folds" in held_out else None
+    if folds is not None:
+        choice = choice or {"folds": folds, "fold": fold, "seed": seed}
+    part, place = split, root
+    if choice:
+        split = default_splits(name)[0]
+        check_split(name, part, (split, "val"))
     if name == "synthetic":
         size = 256 if num_samples is None else num_samples
         classes = 10 if num_classes is None else num_classes
         dataset: Dataset = Synthetic(root, split, download, image_size, classes, size)
-    elif name != "digits" and root.exists() and not root.is_dir():
+    elif name != "digits" and root.exists() and not root.is_dir() and (name in DATASETS or not is_collection(root)):
         raise ValueError(f"data_dir must be a folder; {root} is a file. Give the folder that holds it: {root.parent}")
     elif name in DATASETS.names():
         dataset = DATASETS.get(name)(root, split, download)
     else:
-        dataset = FolderDataset(
+        dataset = OwnDataset(
             name,
             root,
             split,
             download,
             may_lack_images=class_names is not None,
-            val_fraction=val_fraction,
+            val_fraction=None if choice else val_fraction,
             seed=seed,
-            held_out=held_out,
+            held_out=None if choice else held_out,
+            whole=choice is not None,
             hint=_folder_hint(name),
         )
+    if choice:
+        dataset.split = part
+        divide(dataset, place, choice)
+    if is_multi_label is not None:
+        dataset.allow_several_labels(owner, wanted=is_multi_label)
     if class_names is not None:
         dataset.label_by(class_names, owner)
     if num_classes is not None and num_classes < len(dataset.class_names):

@@ -5,6 +5,8 @@ import os
 import re
 import stat
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
@@ -71,22 +73,41 @@ def read_unless_checked(path: str | os.PathLike, stamp: int) -> tuple[np.ndarray
     Returns:
         The content, and a number that changes with the file; `UNCHECKED` for a file that has to be converted.
     """
-    with named_in_errors(path):
+    with image_named(os.fspath(path)):
+        new_stamp = file_stamp(path)
+        content = np.fromfile(path, np.uint8)
+        if stamp == new_stamp:
+            return content, stamp
+        decodable, is_unchanged = to_decodable(content)
+        return decodable, new_stamp if is_unchanged else UNCHECKED
+
+
+def to_decodable(content: np.ndarray) -> tuple[np.ndarray, bool]:
+    """Check an image file's bytes, 1-D uint8, and convert them if necessary, as `read_image_file` does.
+
+    Call it within `image_named`: a broken file can cause almost any error.
+
+    Returns:
+        The bytes for the C++ decoder, and whether they are those that were given.
+    """
+    with Image.open(io.BytesIO(content.data), formats=_FORMATS) as image:
+        _check_pixels(image)
+        if image.format in _NATIVE_FORMATS and image.mode != "CMYK":
+            _check_native(content, image)
+            return content, True
+        bitmap = io.BytesIO()
+        _to_rgb(image).save(bitmap, "BMP")
+        return np.frombuffer(bitmap.getbuffer(), np.uint8), False
+
+
+@contextmanager
+def image_named(where: str) -> Iterator[None]:
+    """Turn an error within into a BadImageError for the image stored at `where`, unless it is the machine's."""
+    with named_in_errors(where):
         try:
-            new_stamp = _check_file(path)
-            content = np.fromfile(path, np.uint8)
-            if stamp == new_stamp:
-                return content, stamp
-            with Image.open(io.BytesIO(content.data), formats=_FORMATS) as image:
-                _check_pixels(image)
-                if image.format in _NATIVE_FORMATS and image.mode != "CMYK":
-                    _check_native(content, image)
-                    return content, new_stamp
-                bitmap = io.BytesIO()
-                _to_rgb(image).save(bitmap, "BMP")
-                return np.frombuffer(bitmap.getbuffer(), np.uint8), UNCHECKED
+            yield
         except Exception as error:  # Pillow raises almost anything for a broken file
-            raise BadImageError(os.fspath(path), reason_of(error)) from None
+            raise BadImageError(where, reason_of(error)) from None
 
 
 def reason_of(error: Exception) -> str:
@@ -122,8 +143,13 @@ def why_not_decoded(content: np.ndarray, refusal: RuntimeError) -> str:
         return reason_of(error)
 
 
-def _check_file(path: str | os.PathLike) -> int:
-    """Return the file's stamp, from its ctime: unlike the mtime, no program can set it."""
+def file_stamp(path: str | os.PathLike) -> int:
+    """Return a number that changes with a file, from its ctime: unlike the mtime, no program can set it.
+
+    Raises:
+        OSError: if there is no such file.
+        ValueError: if it is empty or not a regular file.
+    """
     status = os.stat(path)
     if not stat.S_ISREG(status.st_mode):  # reading a pipe would block
         raise ValueError("it is a folder" if stat.S_ISDIR(status.st_mode) else "it is not a regular file")

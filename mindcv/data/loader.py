@@ -5,11 +5,12 @@ from collections.abc import Generator, Sequence
 
 import numpy as np
 
-from mindcv.arguments import BAD_IMAGE_LIMIT, BATCH_SIZE, ON_BAD_IMAGE, SEED
+from mindcv.arguments import BAD_IMAGE_LIMIT, BATCH_SIZE, ON_BAD_IMAGE, SAMPLER, SEED
 from mindcv.data.as_dataset import AsDataset
 from mindcv.data.dataset import Dataset
 from mindcv.data.examples import ExampleReader
 from mindcv.data.pipeline import Segment
+from mindcv.data.sampling import balanced_order
 from mindcv.data.threads import count_workers
 from mindcv.data.transforms import BatchTransform, ImageTransform
 from mindcv.distributed import ALONE, World
@@ -38,6 +39,8 @@ class Loader(AsDataset):
             by a grey image with the label -1, which `mindcv.engine.evaluate` leaves out.
         batch_size: examples per batch.
         shuffle: whether to shuffle each epoch; None: as `is_training`.
+        sampler: of shuffled epochs. "uniform": each example once. "balanced": as many examples, of which each class
+            gives equally many on average (`balanced_order`).
         drop_remainder: leave out the last examples that do not fill a batch, so that every shard has the same number
             of batches. Otherwise the last batch is short. None: as `is_training`.
         num_parallel_workers: threads; None means one per core, at most 8.
@@ -49,7 +52,8 @@ class Loader(AsDataset):
         bad_image_limit: with "skip", more bad images than this end the run.
 
     Raises:
-        ValueError: if a number is out of range, or `drop_remainder` leaves no batch.
+        ValueError: if a number is out of range, `drop_remainder` leaves no batch, or examples that have several labels
+            are to be balanced.
     """
 
     def __init__(
@@ -60,6 +64,7 @@ class Loader(AsDataset):
         is_training: bool,
         batch_size: int = BATCH_SIZE.default,
         shuffle: bool | None = None,
+        sampler: str = SAMPLER.default,
         drop_remainder: bool | None = None,
         num_parallel_workers: int | None = None,
         seed: int = SEED.default,
@@ -76,9 +81,13 @@ class Loader(AsDataset):
             )
         BATCH_SIZE.check(batch_size)
         SEED.check(seed)
+        SAMPLER.check(sampler)
+        if sampler == "balanced" and dataset.is_multi_label:
+            raise ValueError(f"sampler='balanced' needs one label per image; data set {dataset.name!r} has several.")
         self.dataset, self.batch_size, self.num_parallel_workers = dataset, batch_size, num_parallel_workers
         self._transforms, self._batch_transforms = list(transforms), list(batch_transforms)
         self._shuffle = is_training if shuffle is None else shuffle
+        self._is_balanced = sampler == "balanced"
         self._seed, self._world = seed, world
         self._examples = ExampleReader(dataset, on_bad_image, bad_image_limit, replace=is_training)
 
@@ -101,7 +110,11 @@ class Loader(AsDataset):
     def order(self, epoch: int) -> np.ndarray:
         """Return the (num_examples,) positions in the data set of epoch `epoch` of this shard."""
         count = len(self.dataset)
-        order = np.random.default_rng((self._seed, epoch)).permutation(count) if self._shuffle else np.arange(count)
+        rng = np.random.default_rng((self._seed, epoch))
+        if self._shuffle and self._is_balanced:
+            order = balanced_order(self.dataset.labels, rng)
+        else:
+            order = rng.permutation(count) if self._shuffle else np.arange(count)
         return order[self._world.rank :: self._world.size][: self.num_examples]
 
     @property
@@ -118,8 +131,8 @@ class Loader(AsDataset):
         return self._examples.found()
 
     def epoch(self, epoch: int, start: int = 0) -> Generator[tuple[np.ndarray, np.ndarray], None, None]:
-        """Yield the batches of one epoch: images (B, C, H, W) float32 and labels (B,) int32, or the result of the
-        batch transforms.
+        """Yield the batches of one epoch: images (B, C, H, W) float32 and labels (B,) int32, with several labels
+        per image (B, K) float32; or the result of the batch transforms.
 
         Args:
             epoch: its number.

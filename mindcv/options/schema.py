@@ -59,20 +59,31 @@ class Data:
     """Data"""
 
     dataset: str = option(
-        "digits", "digits, cifar10, cifar100, mnist, imagenet, or your own: a folder per class", fixed=_CLASSES
+        "digits", "digits, cifar10, cifar100, mnist, imagenet, or any name for your own images", fixed=_CLASSES
     )
-    data_dir: str = option("./data", "folder that holds the data set", is_path=True)
+    data_dir: str = option(
+        "./data",
+        "folder with the data set: class folders, train.csv, .tar, .mindrecord; or such a file",
+        is_path=True,
+    )
     dataset_download: bool = option(False, "download the data set into data_dir if it is missing", **_COMMAND)
     train_split: str | None = option(None, "split to train on; none: the data set's own", scripts=("train",))
     val_split: str | None = option(None, "split to validate on; none: the data set's own")
     val_fraction: float | None = option(
-        legal.VAL_FRACTION, "share to hold out of a folder without train/ and val/; none: 0.2", fixed=_DIVISION
+        legal.VAL_FRACTION, "share to hold out of data without train and val; none: 0.2", fixed=_DIVISION
     )
+    folds: int | None = option(
+        legal.FOLDS, "divide the training split into this many parts for cross-validation", fixed=_DIVISION
+    )
+    fold: int = option(legal.FOLD, "number of the part to hold out and validate on, from 0", fixed=_DIVISION)
     num_samples: int | None = option(legal.NUM_SAMPLES, "use only this many examples of each split")
     batch_size: int = option(legal.BATCH_SIZE, "examples per batch", **_COMPUTING)
     val_batch_size: int | None = option(None, "examples per batch of validation; none: batch_size", minimum=1)
     val_image_resize: int | None = option(None, "height and width to validate at; none: image_resize", minimum=1)
     shuffle: bool = option(True, "shuffle the training examples in every epoch", scripts=("train",))
+    sampler: str = option(
+        legal.SAMPLER, "uniform: each example once per epoch; balanced: each class equally often", scripts=("train",)
+    )
     drop_remainder: bool = option(True, "drop the last, smaller training batch", scripts=("train",))
     num_parallel_workers: int | None = option(
         legal.NUM_PARALLEL_WORKERS, "data threads; none: one per core, at most 8", **_COMPUTING, **_FREE

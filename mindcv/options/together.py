@@ -191,6 +191,9 @@ IDLE_WHEN: tuple[tuple[str, str, Callable[..., bool]], ...] = (
     ("dataset_download", "dataset", lambda name: name == "digits"),  # for synthetic it is an error
     ("data_dir", "dataset", lambda name: name in ("digits", "synthetic")),
     ("val_fraction", "dataset", lambda name: name in BUILT_IN),
+    ("sampler", "shuffle", operator.not_),
+    ("fold", "folds", lambda folds: folds is None),
+    ("val_fraction train_split val_split", "folds", lambda folds: folds is not None),
     ("on_bad_image bad_image_limit", "dataset", lambda name: name in BUILT_IN),
     ("bad_image_limit", "on_bad_image", lambda policy: policy == "stop"),
     (_NOT_CHECKING, "check_data", bool),
