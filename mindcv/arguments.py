@@ -121,7 +121,7 @@ LABEL_SMOOTHING = Argument("label_smoothing", 0.0, minimum=0, below=1)
 # Optimizer
 WEIGHT_DECAY = Argument("weight_decay", 1e-4, minimum=0)  # the scripts' default; that of `create_optimizer` is 0
 MOMENTUM = Argument("momentum", 0.9, minimum=0, below=1)
-WEIGHT_DECAY_FILTER = Argument("weight_decay_filter", "disable", choices=("disable", "norm_and_bias"))
+WEIGHT_DECAY_FILTER = Argument("weight_decay_filter", "disable", choices=("disable", "norm_and_bias", "auto"))
 BETAS = Argument("betas", (0.9, 0.999), above=0, below=1, sizes=(2,))
 EPS = Argument("eps", 1e-8, above=0)
 LAYER_DECAY = Argument("layer_decay", None, above=0, maximum=1)
