@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mindcv.folders import BUILT_IN
-from mindcv.optim.factory import OPTIMIZERS, check_nesterov, takes_nesterov
+from mindcv.optim.factory import OPTIMIZERS, check_optimizer, takes_betas, takes_nesterov
 from mindcv.options.command_line import COMMAND_LINE
 from mindcv.options.option import Option, shorten, show
 from mindcv.options.schema import Data
@@ -21,7 +21,11 @@ from mindcv.registry import Registry
 from mindcv.scheduler.factory import SCHEDULERS, check_schedule, first_drop
 
 # Options whose values belong to one value of another option.
-_OWNED = {"dataset": "num_classes train_split val_split data_dir", "scheduler": "decay_epochs"}
+_OWNED = {
+    "dataset": "num_classes train_split val_split data_dir",
+    "scheduler": "decay_epochs",
+    "opt": "betas eps",
+}
 # A shortened warmup is one part in this many of the training.
 _WARMUP_SHARE = 10
 
@@ -156,7 +160,9 @@ def _settle_optimizer(layers: Layers) -> None:
     if layers["use_nesterov"] and not takes_nesterov(layers["opt"], layers["momentum"]):
         usable = "use_nesterov" in OPTIMIZERS.options(layers["opt"])
         layers.gives_way("use_nesterov", False, "momentum" if usable else "opt")
-    check_nesterov(layers.values, layers.said)
+    if not takes_betas(layers["opt"], layers["betas"]):
+        layers.gives_way("betas", None, "opt")
+    check_optimizer(layers.values, layers.said)
 
 
 def small_batch_notice(data: Data, source: str, num_images: int) -> str:
@@ -201,7 +207,7 @@ IDLE_WHEN: tuple[tuple[str, str, Callable[[Any], bool]], ...] = (
     ("re_scale re_ratio re_value", "re_prob", lambda probability: probability == 0),
     ("layer_decay", "freeze", lambda depth: depth == "backbone"),
     *_unused("opt", OPTIMIZERS),
-    ("weight_decay_filter", "weight_decay", lambda decay: decay == 0),
+    ("weight_decay_filter trust_coeff", "weight_decay", lambda decay: decay == 0),
     ("warmup_factor", "warmup_epochs", lambda epochs: epochs == 0),
     *_unused("scheduler", SCHEDULERS),
     ("val_interval", "val_while_train", operator.not_),

@@ -25,6 +25,7 @@ COUNTED = {
     *("mode", "device_target", "seed", "in_channels"),
     *("model", "drop_rate", "drop_path_rate", "freeze", "freeze_bn", "fold_bn", "loss", "label_smoothing"),
     *("opt", "momentum", "weight_decay", "weight_decay_filter", "use_nesterov", "betas", "eps"),
+    *("rmsprop_rho", "trust_coeff"),
     *("layer_decay", "head_lr_scale", "clip_grad", "clip_value", "gradient_accumulation_steps", "recompute"),
 }
 
