@@ -43,7 +43,7 @@ class Argument:
         if self.choices and value not in self.choices:
             hint = did_you_mean(str(value), list(map(str, self.choices)))
             raise ValueError(f"{self.name} must be {' or '.join(map(repr, self.choices))}; got {value!r}.{hint}")
-        is_sequence = isinstance(self.default, tuple)
+        is_sequence = isinstance(self.default, tuple) or (self.default is None and bool(self.sizes))
         if not self.choices and (isinstance(value, tuple | list) != is_sequence or not self.in_range(value)):
             what = self.sequence_of("numbers") if is_sequence else "a number"
             raise ValueError(f"{self.name} must be {what}{self.interval}; got {value!r}.")
@@ -133,9 +133,11 @@ ASL_CLIP = Argument("asl_clip", 0.05, minimum=0, below=1)
 # Optimizer
 WEIGHT_DECAY = Argument("weight_decay", 1e-4, minimum=0)  # the scripts' default; that of `create_optimizer` is 0
 MOMENTUM = Argument("momentum", 0.9, minimum=0, below=1)
-WEIGHT_DECAY_FILTER = Argument("weight_decay_filter", "disable", choices=("disable", "norm_and_bias"))
-BETAS = Argument("betas", (0.9, 0.999), above=0, below=1, sizes=(2,))
-EPS = Argument("eps", 1e-8, above=0)
+WEIGHT_DECAY_FILTER = Argument("weight_decay_filter", "disable", choices=("disable", "norm_and_bias", "auto"))
+BETAS = Argument("betas", None, above=0, below=1, sizes=(2, 3))  # None, here and for eps: the optimizer's own
+EPS = Argument("eps", None, above=0)
+RMSPROP_RHO = Argument("rmsprop_rho", 0.9, above=0, below=1)
+TRUST_COEFF = Argument("trust_coeff", 0.001, above=0)
 LAYER_DECAY = Argument("layer_decay", None, above=0, maximum=1)
 HEAD_LR_SCALE = Argument("head_lr_scale", 1.0, above=0)
 

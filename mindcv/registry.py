@@ -58,8 +58,16 @@ class Registry(Generic[Entry]):
 
     def options(self, name: str) -> tuple[str, ...]:
         """The options that an entry uses: its keyword-only parameters."""
+        return tuple(self._keywords(name))
+
+    def default(self, name: str, option: str) -> Any:
+        """An entry's own default of an option that it uses; None if it has none."""
+        default = self._keywords(name)[option].default
+        return None if default is inspect.Parameter.empty else default
+
+    def _keywords(self, name: str) -> dict[str, inspect.Parameter]:
         parameters = inspect.signature(self.get(name)).parameters.values()
-        return tuple(parameter.name for parameter in parameters if parameter.kind is parameter.KEYWORD_ONLY)
+        return {parameter.name: parameter for parameter in parameters if parameter.kind is parameter.KEYWORD_ONLY}
 
     def users(self, option: str) -> list[str]:
         """Names of the entries that use an option, in the order of registration."""

@@ -84,6 +84,28 @@ def test_what_cannot_change_a_result_is_remarked_unless_it_is_off(key, recipe):
     assert train(CIFAR, f"--{key}").notices == (f"command line: {key} has no effect here: {reason}",)
 
 
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (  # EfficientNet, MnasNet, NASNet
+            "opt: 'rmsprop'\nmomentum: 0.9\nweight_decay: 1e-5\nuse_nesterov: False\neps: 1e-3\n",
+            {"opt": "rmsprop", "momentum": 0.9, "eps": 1e-3, "use_nesterov": False},
+        ),
+        ("opt: 'lion'\nweight_decay: 0.15\nuse_nesterov: False\n", {"opt": "lion", "betas": None}),  # CoaT
+        ("opt: 'AdamW'\nweight_decay: 0.05\n", {"opt": "adamw", "eps": None}),
+        (  # BiT, MobileNet, ShuffleNet
+            "opt: 'SGD'\nweight_decay_filter: 'auto'\nmomentum: 0.9\nweight_decay: 4e-5\n",
+            {"opt": "sgd", "weight_decay_filter": "auto"},
+        ),
+    ],
+    ids=["rmsprop", "lion", "adamw", "auto"],
+)
+def test_the_optimizers_of_mindcvs_recipes_are_read_without_a_remark(text, expected, recipe):
+    cfg = train("-c", recipe(text))
+    assert vars(cfg.optim).items() >= expected.items()
+    assert not cfg.notices
+
+
 @pytest.mark.parametrize("key", config.UNAVAILABLE)
 def test_an_unsupported_feature_is_accepted_if_off_and_named_otherwise(key, recipe):
     off_values, _ = config.UNAVAILABLE[key]

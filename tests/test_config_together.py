@@ -64,6 +64,15 @@ def test_another_schedule_does_not_inherit_the_recipes_decay_epochs(recipe):
     assert train("-c", path, "--scheduler=step_decay", "--decay_epochs=30").schedule.decay_epochs == 30
 
 
+def test_another_optimizer_does_not_inherit_the_recipes_betas_and_eps(recipe):
+    path = recipe("dataset: cifar10\nopt: lion\nbetas: [0.9, 0.95]\neps: 0.001\n")
+    cfg = train("-c", path, "--opt=adan")
+    assert (cfg.optim.betas, cfg.optim.eps) == (None, None)
+    assert f"betas=0.9,0.95 ({path}), eps=0.001 ({path}) give way to opt=adan (command line)" in cfg.notices
+    cfg = train("-c", recipe("dataset: cifar10\nbetas: [0.9, 0.95]\n"), "--opt=adan")  # of no optimizer in particular
+    assert cfg.optim.betas is None and any("betas=none" in line for line in cfg.notices)
+
+
 def test_a_folder_of_another_data_set_is_kept_with_a_remark(recipe):
     cfg = train("-c", recipe("dataset: imagenet\ndata_dir: all\n"), "--dataset=flowers")
     assert cfg.data.data_dir == "all"
@@ -191,6 +200,11 @@ def test_outside_training_the_sizes_of_validation_are_the_only_ones(recipe):
         ("train", ["--on_bad_image=skip"], "on_bad_image has no effect with dataset=cifar10"),
         ("train", ["--color_jitter=0.1", "--auto_augment=randaug"], "color_jitter has no effect with auto_augment"),
         ("train", ["--weight_decay_filter=norm_and_bias", "--weight_decay=0"], "no effect with weight_decay=0.0"),
+        (
+            "train",
+            ["--opt=lars", "--trust_coeff=0.1", "--weight_decay=0"],
+            "trust_coeff has no effect with weight_decay",
+        ),
         ("train", ["--layer_decay=0.9", "--freeze=backbone"], "layer_decay has no effect with freeze=backbone"),
         ("train", ["--ckpt_path=a.ckpt", "--resume"], "ckpt_path has no effect with resume=true"),
         ("train", ["--pretrained", "--resume=run"], "pretrained has no effect with resume=run"),

@@ -1,6 +1,6 @@
 """Parameter groups: weight decay and learning rate of every parameter."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Protocol, runtime_checkable
 
 from mindspore import Parameter, nn
@@ -16,6 +16,13 @@ class HasDepth(Protocol):
     def depth_groups(self) -> list[list[str]]: ...
 
     def trainable_params(self) -> list[Parameter]: ...
+
+
+_is_spared: dict[str, Callable[[Parameter], bool]] = {
+    "disable": lambda param: False,
+    "norm_and_bias": lambda param: param.ndim <= 1,
+    "auto": lambda param: param.name.split(".")[-1] in ("gamma", "beta"),
+}
 
 
 def create_param_groups(
@@ -36,7 +43,8 @@ def create_param_groups(
         model_or_params: a Cell, or parameters; those with `requires_grad` False are left out.
         weight_decay: factor for the decayed parameters; 0 for the others.
         weight_decay_filter: "disable": decay everything. "norm_and_bias": exempt parameters of at most one dimension,
-            which are the biases and the scales and shifts of normalisation layers.
+            which are the biases and the scales and shifts of normalisation layers. "auto": exempt the latter only,
+            by their names; that is MindSpore's rule for ungrouped parameters, which MindCV's recipes mean.
         lr: the learning rate, or a list with one for each update, of parameters whose scale is 1.
         layer_decay: in (0, 1]; the learning rate of each depth group is this times that of the group after it. The
             scale is 1 in the classifier, which is the last group. None: the same for all.
@@ -64,8 +72,7 @@ def create_param_groups(
 
     members: dict[tuple[float, float], list[Parameter]] = {}
     for param in params:
-        is_spared = weight_decay_filter == "norm_and_bias" and param.ndim <= 1
-        decay = 0.0 if is_spared else float(weight_decay)
+        decay = 0.0 if _is_spared[weight_decay_filter](param) else float(weight_decay)
         members.setdefault((scales.get(param.name, 1.0), decay), []).append(param)
     groups: list[dict] = []
     for scale, decay in sorted(members, reverse=True):

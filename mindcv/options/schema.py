@@ -12,7 +12,7 @@ from typing import Any, Literal
 from mindcv import arguments as legal
 from mindcv.loss.factory import LOSSES
 from mindcv.optim.factory import OPTIMIZERS
-from mindcv.options.option import option
+from mindcv.options.option import option, show
 from mindcv.scheduler.factory import SCHEDULERS
 
 SCRIPTS = ("train", "validate", "infer", "export", "convert")
@@ -203,9 +203,17 @@ class Loss:
     asl_clip: float = option(legal.ASL_CLIP, "asl_multi_label: subtracted from the probability of labels of 0")
 
 
-_MOMENTUM, _NESTEROV, _BETAS, _EPS = (
-    ", ".join(OPTIMIZERS.users(key)) for key in ("momentum", "use_nesterov", "betas", "eps")
-)
+def _used(key: str) -> str:
+    """The optimizers that use an option, with their own defaults where these differ."""
+    users: dict[Any, list[str]] = {}
+    for name in OPTIMIZERS.users(key):
+        users.setdefault(OPTIMIZERS.default(name, key), []).append(name)
+    if len(users) == 1:
+        return ", ".join(*users.values())
+    return "; ".join(f"{', '.join(names)}: {show(default)}" for default, names in users.items())
+
+
+_FILTER = "parameters without weight decay; auto: those of norms"
 _STATE = "the saved state is that optimizer's"
 
 
@@ -214,12 +222,14 @@ class Optim:
     """Optimizer"""
 
     opt: str = option("momentum", "optimizer", choices=tuple(OPTIMIZERS), fixed=_STATE)
-    momentum: float = option(legal.MOMENTUM, f"momentum of {_MOMENTUM}")
+    momentum: float = option(legal.MOMENTUM, f"momentum ({_used('momentum')})")
     weight_decay: float = option(legal.WEIGHT_DECAY, "weight decay")
-    weight_decay_filter: str = option(legal.WEIGHT_DECAY_FILTER, "parameters without weight decay")
-    use_nesterov: bool = option(False, f"Nesterov's momentum ({_NESTEROV})", fixed=_STATE)
-    betas: tuple[float, ...] = option(legal.BETAS, f"averaging rates of {_BETAS}")
-    eps: float = option(legal.EPS, f"term in the denominator of {_EPS}")
+    weight_decay_filter: str = option(legal.WEIGHT_DECAY_FILTER, _FILTER)
+    use_nesterov: bool = option(False, f"Nesterov's momentum ({_used('use_nesterov')})", fixed=_STATE)
+    betas: tuple[float, ...] | None = option(legal.BETAS, f"averaging rates (none is {_used('betas')})")
+    eps: float | None = option(legal.EPS, f"term in the denominator (none is {_used('eps')})")
+    rmsprop_rho: float = option(legal.RMSPROP_RHO, f"averaging rate of squares ({_used('rmsprop_rho')})")
+    trust_coeff: float = option(legal.TRUST_COEFF, f"a step's share of the weights' norm ({_used('trust_coeff')})")
     layer_decay: float | None = option(legal.LAYER_DECAY, "learning rate's factor from each block to the one before")
     head_lr_scale: float = option(legal.HEAD_LR_SCALE, "factor of the classifier's learning rate")
 

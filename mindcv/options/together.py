@@ -13,7 +13,7 @@ from typing import Any
 
 from mindcv.folders import BUILT_IN
 from mindcv.loss.factory import LOSSES
-from mindcv.optim.factory import OPTIMIZERS, check_nesterov, takes_nesterov
+from mindcv.optim.factory import OPTIMIZERS, check_optimizer, takes_betas, takes_nesterov
 from mindcv.options.command_line import COMMAND_LINE
 from mindcv.options.option import Option, shorten, show
 from mindcv.options.schedule_together import remarks_on_the_schedule, settle_lr, settle_schedule
@@ -23,7 +23,11 @@ from mindcv.registry import Registry
 from mindcv.scheduler.factory import SCHEDULERS
 
 # Options whose values belong to one value of another option.
-_OWNED = {"dataset": "num_classes train_split val_split data_dir", "scheduler": "decay_epochs decay_rate"}
+_OWNED = {
+    "dataset": "num_classes train_split val_split data_dir",
+    "scheduler": "decay_epochs decay_rate",
+    "opt": "betas eps",
+}
 
 
 @dataclass
@@ -153,7 +157,9 @@ def _settle_optimizer(layers: Layers) -> None:
     if layers["use_nesterov"] and not takes_nesterov(layers["opt"], layers["momentum"]):
         usable = "use_nesterov" in OPTIMIZERS.options(layers["opt"])
         layers.gives_way("use_nesterov", False, "momentum" if usable else "opt")
-    check_nesterov(layers.values, layers.said)
+    if not takes_betas(layers["opt"], layers["betas"]):
+        layers.gives_way("betas", None, "opt")
+    check_optimizer(layers.values, layers.said)
 
 
 def small_batch_notice(data: Data, source: str, num_images: int) -> str:
@@ -205,7 +211,7 @@ IDLE_WHEN: tuple[tuple[str, str, Callable[..., bool]], ...] = (
     *_unused("loss", LOSSES),
     ("bce_sum", "reduction", lambda reduction: reduction == "sum"),
     *_unused("opt", OPTIMIZERS),
-    ("weight_decay_filter", "weight_decay", lambda decay: decay == 0),
+    ("weight_decay_filter trust_coeff", "weight_decay", lambda decay: decay == 0),
     ("lr_base_size lr_base_scale", "lr_base", lambda lr: lr is None),
     ("warmup_factor", "warmup_epochs warmup_steps", lambda epochs, steps: not epochs and not steps),
     ("cycle_decay", "num_cycles", lambda cycles: cycles == 1),

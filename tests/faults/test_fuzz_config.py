@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 import config
 from config import OPTIONS, SCRIPTS, load_config
+from mindcv.optim.factory import takes_betas
 from mindcv.options.option import FALSE, NONE, TRUE
 
 ROOT = Path(config.__file__).parent
@@ -172,6 +173,8 @@ def legal_settings(draw, prog="train"):
         values.pop("resume_opt", None)  # with ckpt_path it would mean a resume
         if values.get("opt", "momentum") not in ("sgd", "momentum") or values.get("momentum", 0.9) == 0:
             values.pop("use_nesterov", None)
+        if not takes_betas(values.get("opt", "momentum"), values.get("betas")):
+            values.pop("betas")
     values.setdefault("dataset", "cifar10")  # not digits, for which there is a preset
     return {key: value for key, value in values.items() if prog in OPTIONS[key].scripts}
 

@@ -24,6 +24,12 @@ def test_disable_decays_every_trainable_parameter_in_one_group():
     assert names(order["order_params"]) == names(net.trainable_params())
 
 
+def test_auto_exempts_the_parameters_of_norms_but_not_biases():
+    decayed, spared, _ = create_param_groups(network(), 0.1, "auto", lr=0.5)
+    assert (decayed["weight_decay"], names(decayed["params"])) == (0.1, ["0.weight", "0.bias", "3.weight", "3.bias"])
+    assert (spared["weight_decay"], names(spared["params"])) == (0.0, ["1.gamma", "1.beta"])
+
+
 def test_norm_and_bias_exempts_one_dimensional_parameters_and_keeps_the_order():
     net = network()
     decayed, spared, order = create_param_groups(net, 0.1, "norm_and_bias", lr=0.5)
