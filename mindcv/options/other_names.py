@@ -39,5 +39,8 @@ OTHER_NAMES = {
     "drop_path": "drop_path_rate",
     "aa": "auto_augment",
     "reprob": "re_prob",
+    "remode": "re_value",
+    "recount": "re_count",
+    "mixup_prob": "cutmix_prob",
     "device": "device_target",
 }
