@@ -66,7 +66,8 @@ def build_training_loader(config: Config, weights: Checkpoint | None, *, resumes
     if notice:
         say(notice)
     drop = data.drop_remainder and not notice
-    return _build_loader(config, dataset, is_training=True, shuffle=data.shuffle, drop_remainder=drop)
+    order = {"shuffle": data.shuffle, "aug_repeats": data.aug_repeats, "drop_remainder": drop}
+    return _build_loader(config, dataset, is_training=True, **order)
 
 
 def build_validation_loader(config: Config, training: Dataset) -> Loader:

@@ -15,7 +15,7 @@ import train
 from mindcv.checkpoint import CheckpointStore, read_checkpoint
 from mindcv.engine import trainer as trainer_module
 
-DROPS = ["--drop_rate=0.2", "--drop_path_rate=0.2", "--re_prob=0.5"]
+DROPS = ["--drop_rate=0.2", "--drop_path_rate=0.2", "--re_prob=0.5", "--mixup=0.8", "--cutmix=1.0", "--aug_repeats=2"]
 
 
 ONE_EPOCH = ["--epoch_size=1", "--warmup_epochs=0"]

@@ -5,7 +5,7 @@ from collections.abc import Generator, Sequence
 
 import numpy as np
 
-from mindcv.arguments import BAD_IMAGE_LIMIT, BATCH_SIZE, ON_BAD_IMAGE, SEED
+from mindcv.arguments import AUG_REPEATS, BAD_IMAGE_LIMIT, BATCH_SIZE, ON_BAD_IMAGE, SEED
 from mindcv.data.dataset import Dataset
 from mindcv.data.examples import ExampleReader
 from mindcv.data.pipeline import Segment
@@ -35,6 +35,9 @@ class Loader:
             by a grey image with the label -1, which `mindcv.engine.evaluate` leaves out.
         batch_size: examples per batch.
         shuffle: whether to shuffle each epoch; None: as `is_training`.
+        aug_repeats: repeated augmentation: how often an epoch has each of its examples, one after another, so that
+            shards have different augmentations of it. The epoch keeps its length and has the first examples of the
+            permutation only. 0 or 1: off. Source: Hoffer et al. 2020, "Augment Your Batch"; as in timm and MindCV.
         drop_remainder: leave out the last examples that do not fill a batch, so that every shard has the same number
             of batches. Otherwise the last batch is short. None: as `is_training`.
         num_parallel_workers: threads; None means one per core, at most 8.
@@ -58,6 +61,7 @@ class Loader:
         batch_size: int = BATCH_SIZE.default,
         shuffle: bool | None = None,
         drop_remainder: bool | None = None,
+        aug_repeats: int = AUG_REPEATS.default,
         num_parallel_workers: int | None = None,
         seed: int = SEED.default,
         world: World = ALONE,
@@ -77,6 +81,13 @@ class Loader:
         self._transforms, self._batch_transforms = list(transforms), list(batch_transforms)
         self._shuffle = is_training if shuffle is None else shuffle
         self._seed, self._world = seed, world
+        AUG_REPEATS.check(aug_repeats)
+        self._repeats = max(aug_repeats, 1)
+        if self._repeats > 1 and not self._shuffle:
+            raise ValueError(
+                f"aug_repeats={aug_repeats} without shuffle would leave out the same examples in every epoch: an epoch "
+                f"has one in {aug_repeats} of them. Turn shuffle on, or set aug_repeats to 0."
+            )
         self._examples = ExampleReader(dataset, on_bad_image, bad_image_limit, replace=is_training)
 
         if is_training if drop_remainder is None else drop_remainder:
@@ -100,6 +111,7 @@ class Loader:
         count = len(self.dataset)
         order = np.random.default_rng((self._seed, epoch)).permutation(count) if self._shuffle else np.arange(count)
         return order[self._world.rank :: self._world.size][: self.num_examples]
+        order = order.repeat(self._repeats)[:count]
 
     @property
     def smallest_batch(self) -> int:

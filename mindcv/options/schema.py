@@ -69,6 +69,9 @@ class Data:
     num_samples: int | None = option(legal.NUM_SAMPLES, "use only this many examples of each split")
     batch_size: int = option(legal.BATCH_SIZE, "examples per batch", **_COMPUTING)
     shuffle: bool = option(True, "shuffle the training examples in every epoch", scripts=("train",))
+    aug_repeats: int = option(
+        legal.AUG_REPEATS, "times that an epoch repeats each of its examples, of which it has fewer", scripts=("train",)
+    )
     drop_remainder: bool = option(True, "drop the last, smaller training batch", scripts=("train",))
     num_parallel_workers: int | None = option(
         legal.NUM_PARALLEL_WORKERS, "data threads; none: one per core, at most 8", **_COMPUTING, **_FREE

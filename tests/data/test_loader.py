@@ -71,6 +71,20 @@ def test_order_comes_from_seed_and_epoch_alone():
     assert labels_of(numbered_loader(50, 8, shuffle=False)) == list(range(50))
 
 
+def test_repeated_augmentation_keeps_the_length_and_spreads_repeats_over_shards():
+    options = {"seed": 7, "aug_repeats": 3}
+    expected = np.random.default_rng((7, 2)).permutation(50)[:17].repeat(3)[:50].tolist()
+    loader = numbered_loader(50, 8, **options)
+    assert (len(loader), loader.num_examples) == (7, 50)
+    assert labels_of(loader, 2) == expected
+    assert [label for _, labels in loader.epoch(2, start=3) for label in labels.tolist()] == expected[24:]
+    shards = [labels_of(numbered_loader(51, 8, world=World(rank, 3), **options)) for rank in range(3)]
+    assert shards[0] == shards[1] == shards[2] and len({*shards[0]}) == 17
+    assert labels_of(numbered_loader(50, 8, seed=7, aug_repeats=1)) == labels_of(numbered_loader(50, 8, seed=7))
+    with pytest.raises(ValueError, match="aug_repeats=3 without shuffle would leave out"):
+        numbered_loader(50, 8, shuffle=False, aug_repeats=3)
+
+
 @pytest.mark.parametrize("workers", [1, CORES])
 def test_same_seed_epoch_and_workers_give_the_same_bits(workers):
     dataset = create_dataset("digits", num_samples=150)
