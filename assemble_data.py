@@ -137,7 +137,8 @@ def _compare_division(dataset: Dataset, weights: Checkpoint) -> None:
 
 def _build_loader(config: Config, dataset: Dataset, *, is_training: bool, **options: Any) -> Loader:
     data, augment = config.data, asdict(config.augment)
-    of_batches = {key: augment.pop(key) for key in inspect.signature(create_batch_transforms).parameters}
+    known = inspect.signature(create_batch_transforms).parameters
+    of_batches = {key: augment.pop(key) for key in known if key in augment}
     transforms = create_transforms(
         is_training=is_training,
         encoded=dataset.encoded,
@@ -145,10 +146,11 @@ def _build_loader(config: Config, dataset: Dataset, *, is_training: bool, **opti
         **vars(config.image),
         **augment,
     )
+    if is_training:
+        options["batch_transforms"] = create_batch_transforms(**of_batches, num_classes=len(dataset.class_names))
     return Loader(
         dataset,
         transforms,
-        batch_transforms=create_batch_transforms(**of_batches) if is_training else (),
         is_training=is_training,
         batch_size=data.batch_size,
         num_parallel_workers=data.num_parallel_workers,

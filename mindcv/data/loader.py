@@ -10,7 +10,7 @@ from mindcv.data.dataset import Dataset
 from mindcv.data.examples import ExampleReader
 from mindcv.data.pipeline import Segment
 from mindcv.data.threads import count_workers
-from mindcv.data.transforms import BatchTransform, ImageTransform
+from mindcv.data.transforms import BatchTransforms, ImageTransform
 from mindcv.distributed import ALONE, World
 
 # Batches per pipeline; each pipeline has its own seed. An epoch that starts inside a segment prepares the segment's
@@ -43,13 +43,14 @@ class Loader:
         num_parallel_workers: threads; None means one per core, at most 8.
         seed: of the order and the augmentation.
         world: the processes; this loader gives every `size`-th example of the order, from `rank` on.
-        batch_transforms: operations (images, labels, random generator) -> (images, labels) on finished batches, from
-            `create_batch_transforms`.
+        batch_transforms: number of an epoch -> operations (images, labels, random generator) -> (images, labels) on
+            its finished batches, from `create_batch_transforms`.
         on_bad_image: "stop" or "skip".
         bad_image_limit: with "skip", more bad images than this end the run.
 
     Raises:
-        ValueError: if a number is out of range, or `drop_remainder` leaves no batch.
+        ValueError: if a number is out of range, `drop_remainder` leaves no batch, or examples are to be repeated
+            without shuffling.
     """
 
     def __init__(
@@ -60,12 +61,12 @@ class Loader:
         is_training: bool,
         batch_size: int = BATCH_SIZE.default,
         shuffle: bool | None = None,
-        drop_remainder: bool | None = None,
         aug_repeats: int = AUG_REPEATS.default,
+        drop_remainder: bool | None = None,
         num_parallel_workers: int | None = None,
         seed: int = SEED.default,
         world: World = ALONE,
-        batch_transforms: Sequence[BatchTransform] = (),
+        batch_transforms: BatchTransforms = lambda epoch: (),
         on_bad_image: str = ON_BAD_IMAGE.default,
         bad_image_limit: int = BAD_IMAGE_LIMIT.default,
     ) -> None:
@@ -78,9 +79,8 @@ class Loader:
         BATCH_SIZE.check(batch_size)
         SEED.check(seed)
         self.dataset, self.batch_size, self.num_parallel_workers = dataset, batch_size, num_parallel_workers
-        self._transforms, self._batch_transforms = list(transforms), list(batch_transforms)
+        self._transforms, self._batch_transforms = list(transforms), batch_transforms
         self._shuffle = is_training if shuffle is None else shuffle
-        self._seed, self._world = seed, world
         AUG_REPEATS.check(aug_repeats)
         self._repeats = max(aug_repeats, 1)
         if self._repeats > 1 and not self._shuffle:
@@ -88,6 +88,7 @@ class Loader:
                 f"aug_repeats={aug_repeats} without shuffle would leave out the same examples in every epoch: an epoch "
                 f"has one in {aug_repeats} of them. Turn shuffle on, or set aug_repeats to 0."
             )
+        self._seed, self._world = seed, world
         self._examples = ExampleReader(dataset, on_bad_image, bad_image_limit, replace=is_training)
 
         if is_training if drop_remainder is None else drop_remainder:
@@ -110,8 +111,8 @@ class Loader:
         """Return the (num_examples,) positions in the data set of epoch `epoch` of this shard."""
         count = len(self.dataset)
         order = np.random.default_rng((self._seed, epoch)).permutation(count) if self._shuffle else np.arange(count)
-        return order[self._world.rank :: self._world.size][: self.num_examples]
         order = order.repeat(self._repeats)[:count]
+        return order[self._world.rank :: self._world.size][: self.num_examples]
 
     @property
     def smallest_batch(self) -> int:
@@ -144,14 +145,14 @@ class Loader:
         return self._epoch(epoch, start)
 
     def _epoch(self, epoch: int, start: int) -> Generator[tuple[np.ndarray, np.ndarray], None, None]:
-        order = self.order(epoch)
+        order, batch_transforms = self.order(epoch), self._batch_transforms(epoch)
         while start < len(self):
             segment = self._segment(epoch, order, start // SEGMENT)
             try:
                 for index in range(start, segment.batches.stop):
                     images, labels = segment.batch(index)
                     rng = np.random.default_rng((self._seed, epoch, self._world.rank, index))
-                    for transform in self._batch_transforms:
+                    for transform in batch_transforms:
                         images, labels = transform(images, labels, rng)
                     yield images, labels
             finally:  # ends MindData's threads, also when the caller leaves the loop

@@ -10,10 +10,12 @@ from mindspore.dataset.vision import ConvertMode, Inter
 from mindcv import arguments as legal
 from mindcv.data.auto_augment import create_auto_augment
 from mindcv.data.erasing import RandomErasing
+from mindcv.data.mixup import Mixing, SoftLabels
 
 ImageTransform = Callable[[np.ndarray], np.ndarray]
 # (B, C, H, W) images, (B,) or (B, K) labels and a random generator -> images, labels
 BatchTransform = Callable[[np.ndarray, np.ndarray, np.random.Generator], tuple[np.ndarray, np.ndarray]]
+BatchTransforms = Callable[[int], Sequence[BatchTransform]]  # number of an epoch, from 1 -> its operations, in order
 
 # Bicubic is Pillow's, bit-identical, with antialiasing, as timm's published weights expect. OpenCV's differs by 4 grey
 # levels on average at 500 -> 341 pixels and is 13 % faster in training.
@@ -117,16 +119,47 @@ def create_batch_transforms(
     re_scale: Sequence[float] = legal.RE_SCALE.default,
     re_ratio: Sequence[float] = legal.RE_RATIO.default,
     re_value: int | str = legal.RE_VALUE.default,
-) -> list[BatchTransform]:
-    """Return the training operations on a finished batch, in the order in which they are applied.
+    re_count: Sequence[int] = legal.RE_COUNT.default,
+    re_max_attempts: int = legal.RE_MAX_ATTEMPTS.default,
+    mixup: float = legal.MIXUP.default,
+    cutmix: float = legal.CUTMIX.default,
+    cutmix_minmax: Sequence[float] | None = legal.CUTMIX_MINMAX.default,
+    cutmix_prob: float = legal.CUTMIX_PROB.default,
+    mixup_switch_prob: float = legal.MIXUP_SWITCH_PROB.default,
+    mixup_mode: str = legal.MIXUP_MODE.default,
+    mixup_off_epoch: int = legal.MIXUP_OFF_EPOCH.default,
+    num_classes: int | None = None,
+) -> BatchTransforms:
+    """Return the training operations on a finished batch, by epoch: random erasing, then mixing, as in MindCV.
 
     MindData has these in Python only, where its threads share one random state. Here the loader seeds them per batch,
     so that they give the same result for any number of workers.
 
     Args:
-        re_prob, re_scale, re_ratio, re_value: see `RandomErasing`.
+        re_prob, re_scale, re_ratio, re_value, re_count, re_max_attempts: see `RandomErasing`.
+        mixup, cutmix, cutmix_minmax: see `Mixing`; with all three off, labels stay as they are.
+        cutmix_prob: probability of mixing, by either (MindCV's name; timm's is mixup_prob).
+        mixup_switch_prob, mixup_mode: see `Mixing`.
+        mixup_off_epoch: the last epoch with mixing; 0: all. After it, labels are still (B, K) float32, so that a
+            compiled training step stays usable.
+        num_classes: K, needed for mixing.
+
+    Raises:
+        ValueError: if an argument is out of range, or `num_classes` is missing.
     """
-    return [RandomErasing(re_prob, re_scale, re_ratio, re_value)] if re_prob else []
+    legal.MIXUP_OFF_EPOCH.check(mixup_off_epoch)
+    always: list[BatchTransform] = []
+    if re_prob:
+        always.append(RandomErasing(re_prob, re_scale, re_ratio, re_value, re_count, re_max_attempts))
+    if not (mixup or cutmix or cutmix_minmax):
+        return lambda epoch: always
+    if num_classes is None:
+        raise ValueError("mixing gives labels (B, K) and needs num_classes, the number of classes K.")
+    always.append(SoftLabels(num_classes))
+    mixing = Mixing(
+        *(mixup, cutmix, cutmix_minmax), probability=cutmix_prob, switch_probability=mixup_switch_prob, mode=mixup_mode
+    )
+    return lambda epoch: always if 0 < mixup_off_epoch < epoch else [*always, mixing]
 
 
 def normalization(

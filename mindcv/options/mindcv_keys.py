@@ -28,7 +28,6 @@ WITHOUT_EFFECT = {
     "dataset_sink_mode": "data is always fed batch by batch",
     "loss_scale": "training in float32 needs no loss scale",
     "loss_scale_type": "training in float32 needs no loss scale",
-    "cutmix_prob": "mixup and cutmix are not available",
     "ema_decay": "ema is not available",
 }
 

@@ -104,6 +104,7 @@ class Image:
 
 
 _AUTO = "instead of color_jitter: randaug, randaug-m9-n2 (strength 0..10, operations), trivialaug, autoaug"
+_ERASED = "erased pixels: 0, random (normal, each value) or rand (normal, one per rectangle and channel)"
 _JITTER = "strength, or brightness, contrast, saturation (, hue); none: off"
 
 
@@ -122,8 +123,19 @@ class Augment:
     )
     re_prob: float = option(legal.RE_PROB, "probability of random erasing")
     re_scale: tuple[float, ...] = option(legal.RE_SCALE, "erased area / area of the image")
-    re_ratio: tuple[float, ...] = option(legal.RE_RATIO, "width / height of the erased area")
-    re_value: int | str = option(legal.RE_VALUE, "value of erased pixels")
+    re_ratio: tuple[float, ...] = option(legal.RE_RATIO, "height / width of the erased area")
+    re_value: int | str = option(legal.RE_VALUE, _ERASED, aliases={"const": "0", "pixel": "random"})
+    re_count: tuple[int, ...] = option(legal.RE_COUNT, "most erased rectangles in an image, or fewest and most")
+    re_max_attempts: int = option(legal.RE_MAX_ATTEMPTS, "rectangles tried until one fits into the image")
+    mixup: float = option(legal.MIXUP, "mixup: alpha of the Beta distribution of the mixing weight; 0: off")
+    cutmix: float = option(legal.CUTMIX, "CutMix: alpha of the Beta distribution of the mixing weight; 0: off")
+    cutmix_minmax: tuple[float, ...] | None = option(
+        legal.CUTMIX_MINMAX, "CutMix with boxes whose sides are these fractions of the image's, instead of cutmix"
+    )
+    cutmix_prob: float = option(legal.CUTMIX_PROB, "probability of mixing, by mixup or CutMix")
+    mixup_switch_prob: float = option(legal.MIXUP_SWITCH_PROB, "probability of CutMix where mixup is on as well")
+    mixup_mode: str = option(legal.MIXUP_MODE, "what has a mixing weight of its own: a batch, a pair or an image")
+    mixup_off_epoch: int = option(legal.MIXUP_OFF_EPOCH, "the last epoch with mixing; 0: all epochs mix")
 
 
 _WEIGHTS = "use these weights: .ckpt (also MindCV's), .safetensors, .pth, .onnx, .mindir"

@@ -186,8 +186,8 @@ def _unused(governor: str, entries: Registry) -> list[tuple[str, str, Callable[[
     return [(key, governor, is_idle(key)) for key in keys]
 
 
-# Options that have no effect for some values of another one: keys, the other one, whether its value is such.
-IDLE_WHEN: tuple[tuple[str, str, Callable[[Any], bool]], ...] = (
+# Options that have no effect for some values of others: keys, the others, whether their values are such.
+IDLE_WHEN: tuple[tuple[str, str, Callable[..., bool]], ...] = (
     ("compile_cache", "mode", lambda mode: mode == 1),
     ("dataset_download", "dataset", lambda name: name == "digits"),  # for synthetic it is an error
     ("data_dir", "dataset", lambda name: name in ("digits", "synthetic")),
@@ -198,7 +198,12 @@ IDLE_WHEN: tuple[tuple[str, str, Callable[[Any], bool]], ...] = (
     ("fold_bn", "ckpt_path", is_exported),
     ("scale ratio", "random_crop_padding", lambda padding: padding is not None),
     ("color_jitter", "auto_augment", lambda policy: policy is not None),
-    ("re_scale re_ratio re_value", "re_prob", lambda probability: probability == 0),
+    ("re_scale re_ratio re_value re_count re_max_attempts", "re_prob", lambda probability: probability == 0),
+    ("cutmix_prob mixup_mode mixup_off_epoch", "mixup cutmix cutmix_minmax", lambda *amounts: not any(amounts)),
+    ("mixup_switch_prob", "cutmix cutmix_minmax", lambda *amounts: not any(amounts)),
+    ("mixup_switch_prob", "mixup", operator.not_),
+    ("cutmix", "cutmix_minmax", lambda sides: sides is not None),
+    ("mixup cutmix cutmix_minmax", "cutmix_prob", lambda probability: probability == 0),
     ("layer_decay", "freeze", lambda depth: depth == "backbone"),
     *_unused("opt", OPTIMIZERS),
     ("weight_decay_filter", "weight_decay", lambda decay: decay == 0),
@@ -225,10 +230,11 @@ def remarks(layers: Layers, options: Mapping[str, Option], prog: str, recipes: C
         recipes: the sources that are recipes.
     """
     idle = {
-        key: f"{governor}={shorten(show(layers[governor]))}"
-        for keys, governor, is_idle in reversed(IDLE_WHEN)
+        key: ", ".join(f"{governor}={shorten(show(layers[governor]))}" for governor in governors.split())
+        for keys, governors, is_idle in reversed(IDLE_WHEN)
         for key in keys.split()
-        if prog in options[key].scripts and prog in options[governor].scripts and is_idle(layers[governor])
+        if all(prog in options[name].scripts for name in (key, *governors.split()))
+        and is_idle(*(layers[governor] for governor in governors.split()))
     }
     lines = [f"{key} has no effect with {why}" for key, why in idle.items() if layers.sources[key] == COMMAND_LINE]
     lines += [

@@ -92,7 +92,8 @@ def test_same_seed_epoch_and_workers_give_the_same_bits(workers):
     def epoch(number, seed=0):
         loader = fixtures_data.open_loader(
             dataset, is_training=True, image_resize=16, batch_size=32, seed=seed, num_parallel_workers=workers,
-            re_prob=0.5, re_value="random", color_jitter=(0.4, 0.4, 0.4, 0.1), vflip=0.5,
+            re_prob=0.5, re_value="random", color_jitter=(0.4, 0.4, 0.4, 0.1), vflip=0.5, mixup=0.8, cutmix=1.0,
+            mixup_mode="elem", num_classes=10,
         )  # fmt: skip
         return list(loader.epoch(number))
 
@@ -150,7 +151,7 @@ def test_batch_transforms_are_applied_in_order_and_seeded_per_batch():
     def double(images, labels, rng):
         return images * 2, np.eye(16, dtype=np.float32)[labels]  # a transform may change the labels
 
-    loader = numbered_loader(16, 8, batch_transforms=[add_one, double])
+    loader = numbered_loader(16, 8, batch_transforms=lambda epoch: [add_one, double])
     for images, labels in loader.epoch(0):
         assert labels.shape == (8, 16) and shows(images / 2 - 1, labels.argmax(1))
     assert len(set(draws)) == 2
