@@ -1,6 +1,8 @@
 """Data sets and loaders from a configuration, with the classes and the division of a run or its weights."""
 
+import contextlib
 import inspect
+import itertools
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -9,9 +11,12 @@ from config import COMMAND_LINE, Config
 from mindcv.checkpoint import Checkpoint, check_fits
 from mindcv.console import say
 from mindcv.data import Dataset, Loader, UnknownClassError, create_dataset, default_splits
-from mindcv.data.transforms import create_batch_transforms, create_transforms
+from mindcv.data.transforms import create_batch_transforms, create_transforms, normalization
 from mindcv.folders import BUILT_IN, find_undivided
 from mindcv.options.together import small_batch_notice
+from mindcv.report import write_contact_sheet
+
+_BATCHES_SHOWN = 8  # by show_augment
 
 
 def build_dataset(config: Config, *, is_training: bool, **known: Any) -> Dataset:
@@ -103,6 +108,24 @@ def open_to_check(config: Config, weights: Checkpoint | None) -> tuple[list[Data
         division = {"held_out": dataset.held_out}
         datasets.append(dataset)
     return datasets, problems
+
+
+def show_augment(config: Config, loader: Loader) -> str:
+    """Draw the first batches of epoch 1, the very ones of a training, as a PNG; returns what was written."""
+    batches = min(len(loader), _BATCHES_SHOWN)
+    mean, std = normalization(config.image.mean, config.image.std, config.image.in_channels)
+    path = config.train.show_augment
+    with contextlib.closing(loader.epoch(1)) as epoch:
+        write_contact_sheet(
+            path,
+            itertools.islice(epoch, batches),
+            loader.dataset.class_names,
+            mean=mean,
+            std=std,
+            title=f"{config.data.dataset}, epoch 1, the first images of each batch of {config.data.batch_size}",
+            rows=_BATCHES_SHOWN // batches,
+        )
+    return f"written to {path}: images of the first {batches} of {len(loader)} training batches"
 
 
 def say_remarks(*datasets: Dataset) -> None:

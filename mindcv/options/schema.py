@@ -224,6 +224,7 @@ class Schedule:
 
 
 _RESUME = "continue the run in ckpt_save_dir; auto: if there is one; or continue from this file or folder"
+_SHOW_AUGMENT = "draw the first training batches as the network sees them into this PNG, and end"
 _LOG_INTERVAL = "steps between progress lines; none: about one a minute, if no bar is shown"
 
 
@@ -249,6 +250,7 @@ class Train:
     clip_value: float = option(15.0, "largest global norm of the gradient", above=0)
     gradient_accumulation_steps: int = option(1, "batches whose gradients make one update", minimum=1)
     recompute: bool = option(False, "recompute activations in the backward pass: less memory, more time")
+    show_augment: str = option("", _SHOW_AUGMENT, is_path=True, **_COMMAND)
     resume: bool | str = option(False, _RESUME, is_path=True, **_COMMAND)
     resume_opt: bool = option(False, "MindCV's spelling: with ckpt_path, what resume does with that file", **_COMMAND)
     on_nan: Literal["stop", "skip", "rollback"] = option(

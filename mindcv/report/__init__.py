@@ -1,6 +1,7 @@
 """Results for people and other programs."""
 
 from mindcv.report.bad_images import BadImagesFile, format_bad_images, write_bad_images
+from mindcv.report.contact_sheet import write_contact_sheet
 from mindcv.report.predictions import check_predictions_path, format_predictions, write_predictions
 from mindcv.report.run import complete, finished, interrupted
 
@@ -13,5 +14,6 @@ __all__ = [
     "format_predictions",
     "interrupted",
     "write_bad_images",
+    "write_contact_sheet",
     "write_predictions",
 ]
