@@ -147,7 +147,7 @@ def _build_loader(config: Config, dataset: Dataset, *, is_training: bool, **opti
     return Loader(
         dataset,
         transforms,
-        batch_transforms=create_batch_transforms(**of_batches) if is_training else (),
+        batch_transforms=create_batch_transforms(**of_batches) if is_training and not augment["no_aug"] else (),
         is_training=is_training,
         batch_size=data.batch_size,
         num_parallel_workers=data.num_parallel_workers,

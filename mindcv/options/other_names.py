@@ -38,6 +38,11 @@ OTHER_NAMES = {
     "drop": "drop_rate",
     "drop_path": "drop_path_rate",
     "aa": "auto_augment",
+    "noaug": "no_aug",
+    "jitter": "color_jitter",
+    "gray_prob": "grayscale_prob",
+    "grayscale": "grayscale_prob",
+    "blur_prob": "gaussian_blur_prob",
     "reprob": "re_prob",
     "device": "device_target",
 }
