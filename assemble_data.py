@@ -169,7 +169,7 @@ def _build_loader(config: Config, dataset: Dataset, *, is_training: bool, **opti
         **vars(config.image),
         **augment,
     )
-    if is_training:
+    if is_training and not config.augment.no_aug:
         options["batch_transforms"] = create_batch_transforms(**of_batches, num_classes=len(dataset.class_names))
     return Loader(
         dataset,

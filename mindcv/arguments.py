@@ -99,8 +99,13 @@ RATIO = Argument("ratio", (0.75, 1.3333333), **_ASPECTS)  # in float32 not quite
 HFLIP = Argument("hflip", 0.5, **_PROBABILITY)
 VFLIP = Argument("vflip", 0.0, **_PROBABILITY)
 COLOR_JITTER = Argument("color_jitter", 0.4, minimum=0, sizes=(3, 4))
+COLOR_JITTER_PROB = Argument("color_jitter_prob", None, **_PROBABILITY)
+GRAYSCALE_PROB = Argument("grayscale_prob", 0.0, **_PROBABILITY)
+GAUSSIAN_BLUR_PROB = Argument("gaussian_blur_prob", 0.0, **_PROBABILITY)
 AUTO_AUGMENT = Argument("auto_augment", None)
 RANDOM_CROP_PADDING = Argument("random_crop_padding", None, minimum=0)
+TRAIN_INTERPOLATION = Argument("train_interpolation", None, choices=(None, "bilinear", "bicubic", "nearest", "random"))
+NO_AUG = Argument("no_aug", False)
 RE_PROB = Argument("re_prob", 0.0, **_PROBABILITY)
 RE_SCALE = Argument("re_scale", (0.02, 0.33), **_SHARES)
 RE_RATIO = Argument("re_ratio", (0.3, 3.3), **_ASPECTS)
@@ -115,6 +120,12 @@ MIXUP_SWITCH_PROB = Argument("mixup_switch_prob", 0.5, **_PROBABILITY)
 MIXUP_MODE = Argument("mixup_mode", "batch", choices=("batch", "pair", "elem"))
 MIXUP_OFF_EPOCH = Argument("mixup_off_epoch", 0, minimum=0)
 AUG_REPEATS = Argument("aug_repeats", 0, minimum=0)
+
+
+def keeps_color_jitter(auto_augment: str) -> bool:
+    """Whether a policy of automatic augmentation leaves colour jitter on: 3-Augment, of which it is a part."""
+    return "3a" in auto_augment
+
 
 # Data set and loader
 NUM_SAMPLES = Argument("num_samples", None, minimum=1)

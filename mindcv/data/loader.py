@@ -9,6 +9,7 @@ from mindcv.arguments import AUG_REPEATS, BAD_IMAGE_LIMIT, BATCH_SIZE, ON_BAD_IM
 from mindcv.data.dataset import Dataset
 from mindcv.data.examples import ExampleReader
 from mindcv.data.pipeline import Segment
+from mindcv.data.random_stage import RandomStage
 from mindcv.data.threads import count_workers
 from mindcv.data.transforms import BatchTransforms, ImageTransform
 from mindcv.distributed import ALONE, World
@@ -22,8 +23,9 @@ class Loader:
     """The batches of any epoch of a data set.
 
     Order: epoch e of seed s is a permutation drawn from (s, e) alone, independent of the number of workers, of earlier
-    epochs and of other random numbers; without `shuffle` it is the data set's order. Augmentation is seeded by
-    (seed, epoch, rank, batch // SEGMENT) and repeats exactly for the same number of workers.
+    epochs and of other random numbers; without `shuffle` it is the data set's order. MindData's augmentation is seeded
+    by (seed, epoch, rank, batch // SEGMENT) and repeats exactly for the same number of workers; a `RandomStage` by
+    (seed, epoch, rank, place in the order), for any number.
 
     A bad image, one that cannot be read or decoded, ends the run or is skipped. Skipping is reproducible and does not
     change the number of batches: see `ExampleReader`.
@@ -56,7 +58,7 @@ class Loader:
     def __init__(
         self,
         dataset: Dataset,
-        transforms: Sequence[ImageTransform],
+        transforms: Sequence[ImageTransform | RandomStage],
         *,
         is_training: bool,
         batch_size: int = BATCH_SIZE.default,
@@ -172,4 +174,5 @@ class Loader:
             readers=readers,
             workers=self.num_parallel_workers,
             seed=int(np.random.SeedSequence(entropy).generate_state(1)[0]),
+            stream=(self._seed, epoch, self._world.rank),
         )

@@ -103,7 +103,10 @@ class Image:
     crop_pct: float = option(legal.CROP_PCT, "validation: side of the centre crop / resized shorter side")
 
 
-_AUTO = "instead of color_jitter: randaug, randaug-m9-n2 (strength 0..10, operations), trivialaug, autoaug"
+_AUTO = (
+    "instead of color_jitter: randaug, rand, autoaug, original, v0, trivialaug, augmix or 3a, with parts as timm's and "
+    "MindCV's: randaug-m9-n2-mstd0.5-inc1 (strength 0..10, operations, deviation of the strength)"
+)
 _ERASED = "erased pixels: 0, random (normal, each value) or rand (normal, one per rectangle and channel)"
 _JITTER = "strength, or brightness, contrast, saturation (, hue); none: off"
 
@@ -117,10 +120,17 @@ class Augment:
     hflip: float = option(legal.HFLIP, "probability of a horizontal flip")
     vflip: float = option(legal.VFLIP, "probability of a vertical flip")
     color_jitter: float | tuple[float, ...] | None = option(legal.COLOR_JITTER, _JITTER)
+    color_jitter_prob: float | None = option(legal.COLOR_JITTER_PROB, "probability of color_jitter; none: every image")
+    grayscale_prob: float = option(legal.GRAYSCALE_PROB, "probability of making an image grey")
+    gaussian_blur_prob: float = option(legal.GAUSSIAN_BLUR_PROB, "probability of a blur of 0.1 to 2 pixels")
     auto_augment: str | None = option(legal.AUTO_AUGMENT, _AUTO)
     random_crop_padding: int | None = option(
         legal.RANDOM_CROP_PADDING, "replaces scale and ratio: pixels to pad before the crop"
     )
+    train_interpolation: str | None = option(
+        legal.TRAIN_INTERPOLATION, "resizing filter; random: bilinear or bicubic for each image; none: interpolation"
+    )
+    no_aug: bool = option(legal.NO_AUG, "resize and crop the middle; nothing else of this section")
     re_prob: float = option(legal.RE_PROB, "probability of random erasing")
     re_scale: tuple[float, ...] = option(legal.RE_SCALE, "erased area / area of the image")
     re_ratio: tuple[float, ...] = option(legal.RE_RATIO, "height / width of the erased area")
