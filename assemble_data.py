@@ -16,7 +16,7 @@ from mindcv.folders import BUILT_IN, find_undivided
 from mindcv.options.together import small_batch_notice
 from mindcv.report import write_contact_sheet
 
-_BATCHES_SHOWN = 8  # by show_augment
+_ROWS_SHOWN = 8  # by show_augment: of batches, or of their views
 
 
 def build_dataset(config: Config, *, is_training: bool, **known: Any) -> Dataset:
@@ -112,7 +112,8 @@ def open_to_check(config: Config, weights: Checkpoint | None) -> tuple[list[Data
 
 def show_augment(config: Config, loader: Loader) -> str:
     """Draw the first batches of epoch 1, the very ones of a training, as a PNG; returns what was written."""
-    batches = min(len(loader), _BATCHES_SHOWN)
+    views = max(config.augment.aug_splits, 1)
+    batches = min(len(loader), max(_ROWS_SHOWN // views, 1))
     mean, std = normalization(config.image.mean, config.image.std, config.image.in_channels)
     path = config.train.show_augment
     with contextlib.closing(loader.epoch(1)) as epoch:
@@ -123,7 +124,8 @@ def show_augment(config: Config, loader: Loader) -> str:
             mean=mean,
             std=std,
             title=f"{config.data.dataset}, epoch 1, the first images of each batch of {config.data.batch_size}",
-            rows=_BATCHES_SHOWN // batches,
+            rows=max(_ROWS_SHOWN // (batches * views), 1),
+            splits=views,
         )
     return f"written to {path}: images of the first {batches} of {len(loader)} training batches"
 
@@ -169,6 +171,8 @@ def _build_loader(config: Config, dataset: Dataset, *, is_training: bool, **opti
         **vars(config.image),
         **augment,
     )
+    if is_training:
+        options["aug_splits"] = config.augment.aug_splits
     if is_training and not config.augment.no_aug:
         options["batch_transforms"] = create_batch_transforms(**of_batches, num_classes=len(dataset.class_names))
     return Loader(

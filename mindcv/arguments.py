@@ -119,6 +119,7 @@ CUTMIX_PROB = Argument("cutmix_prob", 1.0, **_PROBABILITY)
 MIXUP_SWITCH_PROB = Argument("mixup_switch_prob", 0.5, **_PROBABILITY)
 MIXUP_MODE = Argument("mixup_mode", "batch", choices=("batch", "pair", "elem"))
 MIXUP_OFF_EPOCH = Argument("mixup_off_epoch", 0, minimum=0)
+AUG_SPLITS = Argument("aug_splits", 0, minimum=0)
 AUG_REPEATS = Argument("aug_repeats", 0, minimum=0)
 
 

@@ -5,7 +5,7 @@ from collections.abc import Generator, Sequence
 
 import numpy as np
 
-from mindcv.arguments import AUG_REPEATS, BAD_IMAGE_LIMIT, BATCH_SIZE, ON_BAD_IMAGE, SEED
+from mindcv.arguments import AUG_REPEATS, AUG_SPLITS, BAD_IMAGE_LIMIT, BATCH_SIZE, ON_BAD_IMAGE, SEED
 from mindcv.data.dataset import Dataset
 from mindcv.data.examples import ExampleReader
 from mindcv.data.pipeline import Segment
@@ -40,6 +40,10 @@ class Loader:
         aug_repeats: repeated augmentation: how often an epoch has each of its examples, one after another, so that
             shards have different augmentations of it. The epoch keeps its length and has the first examples of the
             permutation only. 0 or 1: off. Source: Hoffer et al. 2020, "Augment Your Batch"; as in timm and MindCV.
+        aug_splits: augmentation splits: how many views of each example a batch has: the batch_size first views, which
+            the random stages of `transforms` for views leave alone, then as many second ones, and so on. Views share
+            crop and flip; labels are repeated. 0 or 1: one view, with those stages. Source: Hendrycks et al. 2020,
+            "AugMix", section 3; as in timm and MindCV.
         drop_remainder: leave out the last examples that do not fill a batch, so that every shard has the same number
             of batches. Otherwise the last batch is short. None: as `is_training`.
         num_parallel_workers: threads; None means one per core, at most 8.
@@ -51,8 +55,8 @@ class Loader:
         bad_image_limit: with "skip", more bad images than this end the run.
 
     Raises:
-        ValueError: if a number is out of range, `drop_remainder` leaves no batch, or examples are to be repeated
-            without shuffling.
+        ValueError: if a number is out of range, `drop_remainder` leaves no batch, examples are to be repeated without
+            shuffling, or views would not differ.
     """
 
     def __init__(
@@ -64,6 +68,7 @@ class Loader:
         batch_size: int = BATCH_SIZE.default,
         shuffle: bool | None = None,
         aug_repeats: int = AUG_REPEATS.default,
+        aug_splits: int = AUG_SPLITS.default,
         drop_remainder: bool | None = None,
         num_parallel_workers: int | None = None,
         seed: int = SEED.default,
@@ -89,6 +94,13 @@ class Loader:
             raise ValueError(
                 f"aug_repeats={aug_repeats} without shuffle would leave out the same examples in every epoch: an epoch "
                 f"has one in {aug_repeats} of them. Turn shuffle on, or set aug_repeats to 0."
+            )
+        AUG_SPLITS.check(aug_splits)
+        self._views = max(aug_splits, 1)
+        if self._views > 1 and not any(isinstance(step, RandomStage) and step.of_views for step in transforms):
+            raise ValueError(
+                f"aug_splits={aug_splits} gives several views of an image, but nothing would make them differ: set "
+                "auto_augment, color_jitter_prob, grayscale_prob or gaussian_blur_prob, or aug_splits to 0."
             )
         self._seed, self._world = seed, world
         self._examples = ExampleReader(dataset, on_bad_image, bad_image_limit, replace=is_training)
@@ -131,7 +143,7 @@ class Loader:
 
     def epoch(self, epoch: int, start: int = 0) -> Generator[tuple[np.ndarray, np.ndarray], None, None]:
         """Yield the batches of one epoch: images (B, C, H, W) float32 and labels (B,) int32, or the result of the
-        batch transforms.
+        batch transforms; with `aug_splits`, B is that times as large.
 
         Args:
             epoch: its number.
@@ -175,4 +187,5 @@ class Loader:
             workers=self.num_parallel_workers,
             seed=int(np.random.SeedSequence(entropy).generate_state(1)[0]),
             stream=(self._seed, epoch, self._world.rank),
+            views=self._views,
         )

@@ -17,7 +17,7 @@ PREFETCH = 4
 
 
 class Segment:
-    """Consecutive batches of an epoch, in order: images (B, C, H, W) and labels (B,).
+    """Consecutive batches of an epoch, in order: images (views * B, C, H, W) and labels (views * B,).
 
     Random numbers of MindData's transforms depend on the seed, on all earlier examples of the segment and on the number
     of workers. So if the decoder fails at an image to be skipped, the segment restarts with its replacement. Those of a
@@ -33,8 +33,9 @@ class Segment:
         workers: threads that apply the transforms.
         seed: of MindData's transforms.
         stream: what the random numbers of each `RandomStage` depend on, besides the example's place.
-        views: of each example; images are (views * B, C, H, W), first all of view 0. View 0 is without the stages for
-            views (`RandomStage.of_views`), each other one draws them anew. With 1 the only view is augmented.
+        views: of each example; a batch is first all of view 0, then all of view 1, and so on. View 0 is without the
+            stages for views (`RandomStage.of_views`), each other one draws them anew. With 1 the only view is
+            augmented.
     """
 
     def __init__(
@@ -134,7 +135,7 @@ class Segment:
     def _take(self) -> tuple[np.ndarray, np.ndarray]:
         *views, labels = next(self._iterator)
         self._next += 1
-        return views[0] if len(views) == 1 else np.concatenate(views), labels
+        return (views[0], labels) if len(views) == 1 else (np.concatenate(views), np.concatenate([labels] * len(views)))
 
     def _handle_failure(self, error: RuntimeError) -> None:
         """Record the image at which MindData failed; raise the error if there is none, or if it ends the run."""

@@ -174,6 +174,7 @@ def create_batch_transforms(
     mixup_switch_prob: float = legal.MIXUP_SWITCH_PROB.default,
     mixup_mode: str = legal.MIXUP_MODE.default,
     mixup_off_epoch: int = legal.MIXUP_OFF_EPOCH.default,
+    aug_splits: int = legal.AUG_SPLITS.default,
     num_classes: int | None = None,
 ) -> BatchTransforms:
     """Return the training operations on a finished batch, by epoch: random erasing, then mixing, as in MindCV.
@@ -188,6 +189,7 @@ def create_batch_transforms(
         mixup_switch_prob, mixup_mode: see `Mixing`.
         mixup_off_epoch: the last epoch with mixing; 0: all. After it, labels are still (B, K) float32, so that a
             compiled training step stays usable.
+        aug_splits: the `Loader`'s: views of an example are erased independently and mixed alike.
         num_classes: K, needed for mixing.
 
     Raises:
@@ -203,7 +205,11 @@ def create_batch_transforms(
         raise ValueError("mixing gives labels (B, K) and needs num_classes, the number of classes K.")
     always.append(SoftLabels(num_classes))
     mixing = Mixing(
-        *(mixup, cutmix, cutmix_minmax), probability=cutmix_prob, switch_probability=mixup_switch_prob, mode=mixup_mode
+        *(mixup, cutmix, cutmix_minmax),
+        probability=cutmix_prob,
+        switch_probability=mixup_switch_prob,
+        mode=mixup_mode,
+        splits=max(aug_splits, 1),
     )
     return lambda epoch: always if 0 < mixup_off_epoch < epoch else [*always, mixing]
 

@@ -13,7 +13,6 @@ UNAVAILABLE: dict[str, tuple[tuple[Any, ...], str]] = {
     "val_amp_level": (("O0",), "validation runs in float32"),
     "amp_cast_list": ((None,), "training runs in float32"),
     "drop_overflow_update": ((False,), "training runs in float32"),
-    "aug_splits": ((0,), "no augmentation splits"),
     "ema": ((False,), "no moving average of the weights"),
     "ckpt_save_policy": (("latest_k",), "the newest keep_checkpoint_max are kept, and the best one"),
     "lr_epoch_stair": ((False,), "the learning rate changes at every update"),

@@ -107,6 +107,7 @@ _AUTO = (
     "instead of color_jitter: randaug, rand, autoaug, original, v0, trivialaug, augmix or 3a, with parts as timm's and "
     "MindCV's: randaug-m9-n2-mstd0.5-inc1 (strength 0..10, operations, deviation of the strength)"
 )
+_SPLITS = "views of each example in a batch, the first without auto_augment; 0 or 1: one view, with it"
 _ERASED = "erased pixels: 0, random (normal, each value) or rand (normal, one per rectangle and channel)"
 _JITTER = "strength, or brightness, contrast, saturation (, hue); none: off"
 
@@ -137,6 +138,7 @@ class Augment:
     re_value: int | str = option(legal.RE_VALUE, _ERASED, aliases={"const": "0", "pixel": "random"})
     re_count: tuple[int, ...] = option(legal.RE_COUNT, "most erased rectangles in an image, or fewest and most")
     re_max_attempts: int = option(legal.RE_MAX_ATTEMPTS, "rectangles tried until one fits into the image")
+    aug_splits: int = option(legal.AUG_SPLITS, _SPLITS, in_graph=True)
     mixup: float = option(legal.MIXUP, "mixup: alpha of the Beta distribution of the mixing weight; 0: off")
     cutmix: float = option(legal.CUTMIX, "CutMix: alpha of the Beta distribution of the mixing weight; 0: off")
     cutmix_minmax: tuple[float, ...] | None = option(

@@ -26,6 +26,7 @@ COUNTED = {
     *("model", "drop_rate", "drop_path_rate", "freeze", "freeze_bn", "fold_bn", "loss", "label_smoothing"),
     *("opt", "momentum", "weight_decay", "weight_decay_filter", "use_nesterov", "betas", "eps"),
     *("layer_decay", "head_lr_scale", "clip_grad", "clip_value", "gradient_accumulation_steps", "recompute"),
+    "aug_splits",
 }
 
 

@@ -85,6 +85,29 @@ def test_repeated_augmentation_keeps_the_length_and_spreads_repeats_over_shards(
         numbered_loader(50, 8, shuffle=False, aug_repeats=3)
 
 
+def test_augmentation_splits_give_the_views_of_a_batch_one_after_another():
+    dataset = create_dataset("digits", num_samples=21)
+    options = {"is_training": True, "image_resize": 16, "batch_size": 8, "drop_remainder": False, "hflip": 0.5}
+    policy = {"auto_augment": "randaug-m9-n2-mstd0.5", **options}
+
+    def batches(start=0, **options):
+        return list(fixtures_data.open_loader(dataset, **options).epoch(1, start))
+
+    split = batches(aug_splits=3, **policy)
+    plain = batches(color_jitter=None, **options)  # the same crops and flips
+    for (images, labels), (clean, classes) in zip(split, plain, strict=True):
+        assert (labels == np.tile(classes, 3)).all()
+        first, second, third = np.split(images, 3)
+        assert (first == clean).all()
+        assert (second != clean).any() and (third != clean).any() and (second != third).any()
+    assert [len(labels) for _, labels in split] == [24, 24, 15]
+    for (images, labels), (same, classes) in zip(batches(1, aug_splits=3, **policy), split[1:], strict=True):
+        assert (images == same).all() and (labels == classes).all()
+    assert (batches(aug_splits=1, **policy)[0][0] == batches(**policy)[0][0]).all()
+    with pytest.raises(ValueError, match=r"aug_splits=2 gives several views .* nothing would make them differ"):
+        batches(aug_splits=2, **options)
+
+
 @pytest.mark.parametrize("workers", [1, CORES])
 def test_same_seed_epoch_and_workers_give_the_same_bits(workers):
     dataset = create_dataset("digits", num_samples=150)
