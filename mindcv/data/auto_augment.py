@@ -290,7 +290,7 @@ def _read(policy: str, family: str, parts: Sequence[str], legal: Mapping[str, _P
         value = text[len(key) :] if key else ""
         if key is None or (key != "t" and not legal[key].low <= float(value) <= legal[key].high):
             word = re.split("[^a-z]", text)[0]
-            wrong = "is out of range" if word in legal else "is unknown"
+            wrong = "is not legal" if word in legal else "is unknown"
             raise ValueError(f"auto_augment {policy!r}: {text!r} {wrong}. Legal after {family}: {meanings}.")
         if key in settings:
             raise ValueError(f"auto_augment {policy!r} has two parts {key!r}.")

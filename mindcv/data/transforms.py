@@ -122,22 +122,23 @@ def create_transforms(
         chosen = train_interpolation or interpolation
         geometry = _random_geometry(image_resize, chosen, scale, ratio, random_crop_padding, encoded, channels)
         geometry += _flips(hflip, vflip)
-        strengths = _jitter_strengths(color_jitter, in_channels)
         if auto_augment is None and color_jitter_prob is None and not grayscale_prob and not gaussian_blur_prob:
+            strengths = _jitter_strengths(color_jitter, in_channels)
             if any(strengths):
                 color_steps, channels = [*_to_rgb(channels), _color_adjustment(*strengths)], 3
         else:
+            colours = min(channels, in_channels)  # 1: what is seen is grey
+            strengths = _jitter_strengths(color_jitter, colours)
             operations: list[ImageOperation] = []
             if auto_augment is not None:
                 fill = normalization(mean, std, in_channels)[0]
-                if not channels == in_channels == 3:
-                    fill = (sum(fill) / len(fill),) * channels  # grey images stay grey
+                fill = fill if colours == 3 else (sum(fill) / len(fill),) * channels
                 colour = tuple(min(max(round(value), 0), 255) for value in fill)
                 operations.append(create_auto_augment(auto_augment, Canvas(_PILLOW_FILTERS[chosen], colour)))
             if any(strengths) and (auto_augment is None or legal.keeps_color_jitter(auto_augment)):
                 jitter = ColorJitter(*strengths)
                 operations.append(jitter if color_jitter_prob is None else Sometimes(color_jitter_prob, jitter))
-            if grayscale_prob and in_channels == 3:
+            if grayscale_prob and colours == 3:
                 operations.append(Sometimes(grayscale_prob, to_grey))
             if gaussian_blur_prob:
                 operations.append(Sometimes(gaussian_blur_prob, blur))
