@@ -99,7 +99,7 @@ PATHS = [name for name, o in OPTIONS.items() if o.is_path]
 
 
 def test_the_options_that_are_paths():
-    assert PATHS == ["data_dir", "ckpt_path", "ckpt_save_dir", "resume", "images", "output", "average"]
+    assert PATHS == ["data_dir", "ckpt_path", "ckpt_save_dir", "show_augment", "resume", "images", "output", "average"]
 
 
 @pytest.fixture

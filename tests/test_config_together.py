@@ -54,6 +54,25 @@ def test_a_recipe_gives_way_to_the_command_line_with_a_notice(argv, key, value, 
     assert any(notice.format(path) in line for line in cfg.notices), cfg.notices
 
 
+@pytest.mark.parametrize(
+    ("argv", "remarks"),
+    [
+        (["--mixup_mode=elem"], ["mixup_mode has no effect with mixup=0.0, cutmix=0.0, cutmix_minmax=none"]),
+        (["--mixup=0.2", "--mixup_mode=elem", "--cutmix_prob=0.5"], []),
+        (
+            ["--mixup=0.2", "--mixup_switch_prob=0.1"],
+            ["mixup_switch_prob has no effect with cutmix=0.0, cutmix_minmax=none"],
+        ),
+        (["--cutmix=1", "--mixup_switch_prob=0.1"], ["mixup_switch_prob has no effect with mixup=0.0"]),
+        (["--mixup=1", "--cutmix_minmax=0.2,0.8", "--mixup_switch_prob=0.1"], []),
+        (["--cutmix=1", "--cutmix_minmax=0.2,0.8"], ["cutmix has no effect with cutmix_minmax=0.2,0.8"]),
+        (["--re_count=2"], ["re_count has no effect with re_prob=0.0"]),
+    ],
+)
+def test_options_of_mixing_and_erasing_without_effect_are_named(argv, remarks):
+    assert list(train(CIFAR, *argv).notices) == remarks
+
+
 def test_another_schedule_does_not_inherit_the_recipes_decay_epochs(recipe):
     path = recipe("scheduler: cosine_decay\ndecay_epochs: 85\nwarmup_epochs: 5\n")
     with pytest.raises(ValueError, match="needs decay_epochs"):
