@@ -110,8 +110,10 @@ def open_to_check(config: Config, weights: Checkpoint | None) -> tuple[list[Data
     return datasets, problems
 
 
-def show_augment(config: Config, loader: Loader) -> str:
-    """Draw the first batches of epoch 1, the very ones of a training, as a PNG; returns what was written."""
+def show_augment(config: Config, weights: Checkpoint | None, *, resumes: bool) -> None:
+    """Draw the first batches of epoch 1, the very ones of the training, as a PNG; see `build_training_loader`."""
+    loader = build_training_loader(config, weights, resumes=resumes)
+    say_remarks(loader.dataset)
     views = max(config.augment.aug_splits, 1)
     batches = min(len(loader), max(_ROWS_SHOWN // views, 1))
     mean, std = normalization(config.image.mean, config.image.std, config.image.in_channels)
@@ -127,7 +129,7 @@ def show_augment(config: Config, loader: Loader) -> str:
             rows=max(_ROWS_SHOWN // (batches * views), 1),
             splits=views,
         )
-    return f"written to {path}: images of the first {batches} of {len(loader)} training batches"
+    say(f"written to {path}: images of the first {batches} of {len(loader)} training batches")
 
 
 def say_remarks(*datasets: Dataset) -> None:

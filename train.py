@@ -23,13 +23,15 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     # MindSpore takes seconds to import; --help and a mistyped flag should not wait for it.
     from assemble import build_store
+    from assemble_data import show_augment
     from assemble_weights import weights_to_start
     from mindcv.report import complete
     from resume import find_run
 
     config, run = find_run(config)
     if config.train.show_augment:
-        return _show_augment(*((config, run) if run else weights_to_start(config)), resumes=run is not None)
+        show_augment(*((config, run) if run else weights_to_start(config)), resumes=run is not None)
+        return 0
     store = build_store(config)
     store.check_writable()
     if run and run.info["epoch"] >= config.train.epoch_size:
@@ -41,16 +43,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         if lock.took_over:
             say(lock.took_over)
         return _train(config, weights, run, store)
-
-
-def _show_augment(config: Config, weights: Checkpoint | None, *, resumes: bool) -> int:
-    """Draw what the training would see; returns the exit code."""
-    from assemble_data import build_training_loader, say_remarks, show_augment
-
-    loader = build_training_loader(config, weights, resumes=resumes)
-    say_remarks(loader.dataset)
-    say(show_augment(config, loader))
-    return 0
 
 
 def _train(config: Config, weights: Checkpoint | None, run: Checkpoint | None, store: CheckpointStore) -> int:
