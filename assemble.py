@@ -18,11 +18,12 @@ from config import COMMAND_LINE, OPTIONS, Config
 from mindcv.checkpoint import Checkpoint, CheckpointStore, check_fits
 from mindcv.console import say
 from mindcv.data import Loader
-from mindcv.engine import RunLength, TrainStep
+from mindcv.engine import Clip, RunLength, TrainStep, WeightAverage, create_loss_scale
 from mindcv.export import ExportedNetwork
 from mindcv.loss import create_loss
-from mindcv.models import build_model, prepare_for_inference, recompute_blocks
+from mindcv.models import build_model, prepare_for_inference, recompute_blocks, set_precision
 from mindcv.optim import create_optimizer
+from mindcv.runtime import on_cpu
 from mindcv.scheduler import create_scheduler
 from mindcv.version import __version__
 from mindcv.weights.download import cache_folder
@@ -50,11 +51,11 @@ def build_store(config: Config) -> CheckpointStore:
 
 def fit_to_epoch(config: Config, batches: int) -> Config:
     """Limit the accumulation steps to the batches of an epoch, unless they are set on the command line."""
-    wanted, source = config.train.gradient_accumulation_steps, config.sources["gradient_accumulation_steps"]
+    wanted, source = config.step.gradient_accumulation_steps, config.sources["gradient_accumulation_steps"]
     if wanted <= batches or source == COMMAND_LINE:
         return config
     say(f"gradient_accumulation_steps={wanted} ({source}) gives way to the {batches} batches of an epoch")
-    return replace(config, train=replace(config.train, gradient_accumulation_steps=batches))
+    return replace(config, step=replace(config.step, gradient_accumulation_steps=batches))
 
 
 def build_step(config: Config, network: nn.Cell, length: RunLength) -> tuple[TrainStep, list[float]]:
@@ -63,18 +64,29 @@ def build_step(config: Config, network: nn.Cell, length: RunLength) -> tuple[Tra
     Raises:
         ValueError: if an option of the loss, optimizer, schedule or recomputing is illegal.
     """
-    options = config.train
+    options = config.step
     learning_rates = create_scheduler(
         **vars(config.schedule), epochs=length.epochs, updates_per_epoch=length.updates_per_epoch
     )
+    _set_precision(config, network)
     if options.recompute:
         recompute_blocks(network)
+    optimizer = create_optimizer(network, **vars(config.optim), lr=learning_rates)
+    clip = Clip(options.clip_mode, options.clip_value, optimizer.parameters, exempt=network.depth_groups()[-1])
     step = TrainStep(
         network,
         create_loss(**vars(config.loss)),
-        create_optimizer(network, **vars(config.optim), lr=learning_rates),
-        clip_norm=options.clip_value if options.clip_grad else None,
+        optimizer,
+        clip=clip if options.clip_grad else None,
         accumulate_steps=length.accumulate_steps,
+        loss_scale=create_loss_scale(
+            options.loss_scale_type,
+            options.loss_scale,
+            options.amp_level,
+            options.amp_dtype,
+            skips_overflow=options.drop_overflow_update,
+        ),
+        average=WeightAverage(network, options.ema_decay, options.ema_warmup) if options.ema else None,
     )
     return step, learning_rates
 
@@ -98,6 +110,8 @@ def build_to_train(config: Config, class_names: Sequence[str], weights: Checkpoi
         in_channels=config.image.in_channels,
         drop_rate=model.drop_rate,
         drop_path_rate=model.drop_path_rate,
+        drop_block_rate=model.drop_block_rate,
+        device_forms=not _is_mixed(config),
     )
     if weights:
         its_classes = weights.info.get("class_names")
@@ -164,10 +178,25 @@ def build_to_run(
 
 def build_to_infer(config: Config, weights: Checkpoint, class_names: Sequence[str] | None = None) -> nn.Cell:
     """`build_to_run`, made faster: must not be saved, exported or trained. An exported network is unchanged."""
-    network = build_to_run(config, weights, class_names)
+    network = build_to_run(config, weights, class_names, device_forms=not _is_mixed(config))
     if isinstance(network, ExportedNetwork):
         return network
-    return prepare_for_inference(network, fold_bn=config.model.fold_bn)
+    network = prepare_for_inference(network, fold_bn=config.model.fold_bn)
+    _set_precision(config, network)
+    return network
+
+
+def _is_mixed(config: Config) -> bool:
+    """Whether the script computes in mixed precision, which needs the textbook layers."""
+    levels = {config.step.val_amp_level} | ({config.step.amp_level} if config.prog == "train" else set())
+    return levels != {"O0"}
+
+
+def _set_precision(config: Config, network: nn.Cell) -> None:
+    options = config.step
+    if _is_mixed(config) and options.amp_dtype == "bfloat16" and on_cpu():
+        raise ValueError("amp_dtype=bfloat16: MindSpore has no such convolutions on a CPU. Use --amp_dtype=float16.")
+    set_precision(network, options.amp_level, options.val_amp_level, options.amp_dtype)
 
 
 def _check_num_classes(config: Config, class_names: Sequence[str]) -> None:

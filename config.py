@@ -32,6 +32,7 @@ from mindcv.options.schema import (
     Optim,
     Runtime,
     Schedule,
+    Step,
     Train,
 )
 from mindcv.options.together import Layers, remarks, settle
@@ -56,6 +57,7 @@ class Config:
     loss: Loss
     optim: Optim
     schedule: Schedule
+    step: Step
     train: Train
     files: Files
     sources: Mapping[str, str] = field(compare=False, repr=False)  # key -> "default", a YAML, "command line", ...

@@ -77,7 +77,7 @@ def _train(config: Config, weights: Checkpoint | None, run: Checkpoint | None, s
     eval_loader = build_validation_loader(config, train_loader.dataset) if options.val_while_train else None
     say_remarks(*(loader.dataset for loader in (train_loader, eval_loader) if loader))
     config = fit_to_epoch(config, len(train_loader))
-    length = RunLength(options.epoch_size, len(train_loader), config.train.gradient_accumulation_steps)
+    length = RunLength(options.epoch_size, len(train_loader), config.step.gradient_accumulation_steps)
     network = build_to_train(config, train_loader.dataset.class_names, weights)
     frozen = freeze(network, config.model.freeze, config.model.freeze_bn)
     check_batch_norms(network, train_loader.smallest_batch, config.image.image_resize)
@@ -131,9 +131,8 @@ def _train(config: Config, weights: Checkpoint | None, run: Checkpoint | None, s
     if saver.problem:
         raise OSError(f"training is finished, but its last checkpoint is missing: {saver.problem}")
     checkpoint = store.best if progress.best else store.last
-    say(
-        finished(store.folder, checkpoint, best=progress.best, bad_steps=progress.bad_steps, bad_images=len(bad_images))
-    )
+    counts = {"bad_steps": progress.bad_steps, "overflows": progress.overflows, "bad_images": len(bad_images)}
+    say(finished(store.folder, checkpoint, best=progress.best, **counts))
     return 0
 
 

@@ -149,6 +149,16 @@ EPS = Argument("eps", 1e-8, above=0)
 LAYER_DECAY = Argument("layer_decay", None, above=0, maximum=1)
 HEAD_LR_SCALE = Argument("head_lr_scale", 1.0, above=0)
 
+# Training step
+CLIP_MODE = Argument("clip_mode", "norm", choices=("norm", "value", "agc"))
+CLIP_VALUE = Argument("clip_value", 15.0, above=0)
+EMA_DECAY = Argument("ema_decay", 0.9999, above=0, below=1)
+EMA_WARMUP = Argument("ema_warmup", 2000, minimum=0)
+AMP_LEVEL = Argument("amp_level", "O0", choices=("O0", "O1", "O2", "O3", "auto"))
+AMP_DTYPE = Argument("amp_dtype", "float16", choices=("float16", "bfloat16"))
+LOSS_SCALE = Argument("loss_scale", None, minimum=1, maximum=2**24)
+LOSS_SCALE_TYPE = Argument("loss_scale_type", "auto", choices=("auto", "fixed", "dynamic"))
+
 # Learning rate
 LR = Argument("lr", 0.01, above=0)
 MIN_LR = Argument("min_lr", 0.0, minimum=0)

@@ -180,7 +180,7 @@ def test_validate_rejects_training_flags(flag):
 
 
 def test_validate_rejects_illegal_values_and_unsupported_settings_that_affect_it(recipe):
-    for text, message in (("lr: x", "lr: 'x'"), ("lrr: 1", "unknown key"), ("val_amp_level: O2", "not available")):
+    for text, message in (("lr: x", "lr: 'x'"), ("lrr: 1", "unknown key"), ("eval_shuffle: true", "not available")):
         with pytest.raises(ValueError, match=message):
             load_config(["-c", recipe(text)], prog="validate")
 

@@ -16,6 +16,7 @@ from mindcv.checkpoint import CheckpointStore, read_checkpoint
 from mindcv.engine import trainer as trainer_module
 
 DROPS = ["--drop_rate=0.2", "--drop_path_rate=0.2", "--re_prob=0.5", "--mixup=0.8", "--cutmix=1.0", "--aug_repeats=2"]
+STEP = ["--amp_level=O2", "--ema", "--ema_decay=0.8", "--ema_warmup=0", "--clip_grad", "--clip_mode=agc"]
 
 
 ONE_EPOCH = ["--epoch_size=1", "--warmup_epochs=0"]
@@ -68,9 +69,9 @@ def interrupt(monkeypatch):
 
 @pytest.mark.parametrize("mode_flag", full(["--mode=0", "--mode=1"], by_default=["--mode=1"]))
 def test_a_run_interrupted_twice_ends_like_an_uninterrupted_one(tmp_path, tiny_model, interrupt, capsys, mode_flag):
-    assert train.main(small_run(tmp_path / "whole", mode_flag, *DROPS)) == 0
+    assert train.main(small_run(tmp_path / "whole", mode_flag, *DROPS, *STEP)) == 0
     out = tmp_path / "out"
-    line = small_run(out, mode_flag, *DROPS, "--resume=auto")
+    line = small_run(out, mode_flag, *DROPS, *STEP, "--resume=auto")
     interrupt(2, signal.SIGTERM)
     assert train.main(line) == 128 + signal.SIGTERM
     printed = capsys.readouterr()

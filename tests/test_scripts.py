@@ -109,6 +109,38 @@ def test_options_reach_the_training_step_and_the_store(tmp_path, tiny_model):
         assert [row["val_top1"] != "" for row in csv.DictReader(lines)] == [False, True]
 
 
+def test_averages_in_mixed_precision_are_validated_saved_and_measured_again(tmp_path, tiny_model, capsys):
+    options = [
+        "--ema",
+        "--ema_decay=0.5",
+        "--ema_warmup=0",
+        "--amp_level=O2",
+        "--val_amp_level=O1",
+        "--num_samples=150",
+    ]
+    train.main(small_run(tmp_path, *options, "--lr=0.05", "--num_samples=150"))
+    printed = capsys.readouterr().out
+    assert printed.count("% (without EMA ") == 2
+    with (tmp_path / "metrics.csv").open(newline="") as lines:
+        rows = list(csv.DictReader(lines))
+    assert all(0 <= float(row["val_top1_without_ema"]) <= 100 for row in rows)
+    last = read_checkpoint(tmp_path / "tiny_sknet-last.ckpt")
+    trained = {name for name in last.state if name.startswith("trained.")}
+    assert trained == {f"trained.{name}" for name in last.weights}
+    name = "stem.conv.weight"
+    assert not np.array_equal(last.weights[name], last.state[f"trained.{name}"])
+    result = validate.main([f"--ckpt_path={last.path}", "--mode=1"])
+    assert result.top1 == last.info["metrics"]["top1"] == float(rows[-1]["val_top1"])
+    np.testing.assert_allclose(result.loss, last.info["metrics"]["loss"], rtol=1e-3)
+    message = fails(train.main, [f"--resume={tmp_path}", "--epoch_size=3", "--no-ema"], capsys)
+    assert "this run cannot be resumed with another ema (ema true -> false)" in message
+
+
+def test_bfloat16_on_a_cpu_is_an_error(tmp_path, tiny_model, capsys):
+    message = fails(train.main, small_run(tmp_path, "--amp_level=O2", "--amp_dtype=bfloat16"), capsys)
+    assert "amp_dtype=bfloat16: MindSpore has no such convolutions on a CPU. Use --amp_dtype=float16." in message
+
+
 def test_without_validation_there_is_no_best_checkpoint(tmp_path, tiny_model, capsys):
     train.main(small_run(tmp_path, "--val_while_train=false"))
     assert "tiny_sknet-best.ckpt" not in os.listdir(tmp_path)

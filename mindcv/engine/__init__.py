@@ -1,9 +1,12 @@
 """Training and evaluation."""
 
+from mindcv.engine.averaging import WeightAverage
 from mindcv.engine.callbacks import Callback, EpochLog, MetricsFile
+from mindcv.engine.clipping import Clip
 from mindcv.engine.compiling import compiling_shown
 from mindcv.engine.evaluator import Evaluation, Sums, count, evaluate
 from mindcv.engine.interrupt import Interruption
+from mindcv.engine.loss_scale import LossScale, create_loss_scale
 from mindcv.engine.out_of_memory import memory_explained
 from mindcv.engine.predictor import Prediction, Predictions, predict
 from mindcv.engine.run_length import RunLength
@@ -14,10 +17,12 @@ from mindcv.engine.trainer import Trainer
 
 __all__ = [
     "Callback",
+    "Clip",
     "EpochLog",
     "EpochResult",
     "Evaluation",
     "Interruption",
+    "LossScale",
     "MetricsFile",
     "Prediction",
     "Predictions",
@@ -30,8 +35,10 @@ __all__ = [
     "TrainState",
     "TrainStep",
     "Trainer",
+    "WeightAverage",
     "compiling_shown",
     "count",
+    "create_loss_scale",
     "evaluate",
     "memory_explained",
     "predict",

@@ -34,14 +34,14 @@ class EpochLog(Callback):
             f"lr {result.lr:.2g}  {result.images_per_second:.0f} img/s"
         )
         if evaluation:
-            line += (
-                f"  top-1 {evaluation.top1:.2f} %  top-5 {evaluation.top5:.2f} %{'  best' if result.is_best else ''}"
-            )
+            trained = f" (without EMA {result.trained.top1:.2f} %)" if result.trained else ""
+            line += f"  top-1 {evaluation.top1:.2f} %{trained}  top-5 {evaluation.top5:.2f} %"
+            line += "  best" * result.is_best
         console.say(line)
 
 
 class MetricsFile(Callback):
-    """A CSV file with one row per epoch, rewritten atomically; cells are empty for epochs without validation.
+    """A CSV file with one row per epoch, rewritten atomically; cells are empty for what was not validated.
 
     Args:
         path: the file. Its rows of epochs that are not in `history` are removed.
@@ -61,6 +61,7 @@ class MetricsFile(Callback):
         "val_top5",
         "val_loss",
         "val_seconds",
+        "val_top1_without_ema",
     )
 
     def __init__(
@@ -100,4 +101,5 @@ def _row(result: EpochResult) -> tuple[object, ...]:
         result.images_per_second,
         result.data_wait,
         *validated,
+        result.trained.top1 if result.trained else "",
     )

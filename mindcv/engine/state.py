@@ -11,8 +11,6 @@ from mindcv.checkpoint import (
     COUNTER_SUFFIX,
     Checkpoint,
     check_same_arrays,
-    load_exact,
-    network_weights,
     set_arrays,
     weight_parameters,
 )
@@ -20,6 +18,8 @@ from mindcv.engine.evaluator import Evaluation
 from mindcv.engine.run_length import RunLength
 from mindcv.engine.train_step import TrainStep
 from mindcv.runtime import random_state, set_random_state
+
+TRAINED = "trained."  # before the names of the trained weights, where averages are saved as the weights
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,7 @@ class StepReport:
         lr: learning rate of the update to which the batch belongs.
         finite: whether loss, gradients and running statistics were finite; else the step changed nothing.
         updated: whether the optimizer was called.
+        overflow: whether only the loss scale was too large: the step changed nothing, but is no bad one.
     """
 
     epoch: int
@@ -43,6 +44,7 @@ class StepReport:
     lr: float
     finite: bool
     updated: bool
+    overflow: bool = False
 
 
 @dataclass(frozen=True)
@@ -56,9 +58,11 @@ class EpochResult:
         seconds: training time, without evaluation.
         images_per_second: training throughput.
         data_wait: share of `seconds` spent waiting for the data loader, 0 to 1.
-        evaluation: None in epochs that were not validated.
+        evaluation: of the weights that are saved, the averages if there are any; None in epochs that were not
+            validated.
         is_best: the best top-1 so far.
         is_final: the last epoch of the run.
+        trained: evaluation of the trained weights; None if there are no averages.
     """
 
     epoch: int
@@ -70,6 +74,7 @@ class EpochResult:
     evaluation: Evaluation | None
     is_best: bool
     is_final: bool
+    trained: Evaluation | None = None
 
 
 @dataclass
@@ -84,6 +89,7 @@ class Progress:
         seconds: time taken by the current epoch, without the time between an interruption and a resume.
         waited: part of `seconds` spent waiting for data.
         bad_steps: steps of the whole run with a NaN or infinite loss or gradient.
+        overflows: steps of the whole run at which only the loss scale was too large.
         best_epoch: that with the highest top-1, counted from 1; None before the first validation.
         best_top1, best_top5: of that epoch, per cent.
         history: one result per complete epoch.
@@ -96,6 +102,7 @@ class Progress:
     seconds: float = 0.0
     waited: float = 0.0
     bad_steps: int = 0
+    overflows: int = 0
     best_epoch: int | None = None
     best_top1: float | None = None
     best_top5: float | None = None
@@ -108,10 +115,10 @@ class Progress:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "Progress":
         """Return the progress of a description by `to_dict`."""
-        history = [
-            EpochResult(**{**row, "evaluation": Evaluation(**row["evaluation"]) if row["evaluation"] else None})
-            for row in values["history"]
-        ]
+        history = []
+        for row in values["history"]:
+            evaluations = {key: Evaluation(**row[key]) for key in ("evaluation", "trained") if row.get(key)}
+            history.append(EpochResult(**{**row, **evaluations}))
         return cls(**{**values, "history": history})
 
     def end_epoch(self, result: EpochResult) -> None:
@@ -147,6 +154,9 @@ class Progress:
 class TrainState:
     """Everything that changes in a run: weights, optimizer, counters of random layers, random generators.
 
+    The weights are those that are measured and saved; if they are averages, the trained ones are part of the rest,
+    with `TRAINED` before their names.
+
     Args:
         step: has the network and the optimizer.
     """
@@ -156,7 +166,7 @@ class TrainState:
 
     def weights(self) -> dict[str, np.ndarray]:
         """Return a copy of every weight and running statistic."""
-        return network_weights(self.step.network)
+        return {name: parameter.asnumpy().copy() for name, parameter in self.step.measured.items()}
 
     def arrays(self) -> dict[str, np.ndarray]:
         """Return a copy of every other array of the step that changes."""
@@ -181,14 +191,15 @@ class TrainState:
             own = {name: parameter for name, parameter in own.items() if not _is_accumulated(name)}
             arrays = {name: array for name, array in arrays.items() if not _is_accumulated(name)}
         check_same_arrays(own, arrays, "training state", str(checkpoint.path), "run")
-        load_exact(self.step.network, checkpoint.weights, str(checkpoint.path))
+        check_same_arrays(self.step.measured, checkpoint.weights, "weights", str(checkpoint.path), "network")
+        set_arrays(self.step.measured, checkpoint.weights)
         set_arrays(own, arrays)
         set_random_state(checkpoint.info["training"]["random"])
         return progress
 
     def roll_back(self, checkpoint: Checkpoint) -> None:
         """Restore weights and moments from a checkpoint of this run, but keep the current position."""
-        weights = weight_parameters(self.step.network)
+        weights = self.step.measured
         moments = {name: parameter for name, parameter in self._parameters().items() if not _is_position(name)}
         check_same_arrays(weights, checkpoint.weights, "weights", str(checkpoint.path), "network")
         for parameters, arrays in ((weights, checkpoint.weights), (moments, checkpoint.state)):
@@ -203,9 +214,10 @@ class TrainState:
         set_arrays({"global_step": counter}, {"global_step": np.full(counter.shape, updates, np.int32)})
 
     def _parameters(self) -> dict[str, Parameter]:
-        weights = {id(parameter) for parameter in weight_parameters(self.step.network).values()}
-        parameters = {p.name: p for p in self.step.get_parameters() if id(p) not in weights}
-        return {name: p for name, p in parameters.items() if not _is_setting(name)}
+        measured = {id(parameter) for parameter in self.step.measured.values()}
+        trained = {id(parameter) for parameter in weight_parameters(self.step.network).values()}
+        others = [p for p in self.step.get_parameters() if id(p) not in measured and not _is_setting(p.name)]
+        return {TRAINED + p.name if id(p) in trained else p.name: p for p in others}
 
 
 def _is_setting(name: str) -> bool:

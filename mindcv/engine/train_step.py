@@ -3,11 +3,17 @@
 Graph mode compiles `TrainStep` into one graph, Pynative mode runs it line by line.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import NamedTuple
 
 import mindspore as ms
 from mindspore import Parameter, ParameterTuple, Tensor, nn, ops
+
+from mindcv.checkpoint import weight_parameters
+from mindcv.engine.averaging import WeightAverage
+from mindcv.engine.clipping import Clip
+from mindcv.engine.loss_scale import LossScale
 
 _BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 
@@ -42,11 +48,13 @@ class StepResult(NamedTuple):
         loss: () float32.
         finite: () bool, whether loss, gradients and running statistics were finite.
         updated: () bool, whether the optimizer was called.
+        overflow: () bool, whether only the loss scale was too large, which makes it no bad step.
     """
 
     loss: Tensor
     finite: Tensor
     updated: Tensor
+    overflow: Tensor
 
 
 class TrainStep(nn.Cell):
@@ -62,9 +70,12 @@ class TrainStep(nn.Cell):
         network: images -> logits.
         loss: (logits, labels) -> mean loss.
         optimizer: applied to the gradients of its own parameters.
-        clip_norm: largest global L2 norm of the gradients of one update; None does not clip.
-        accumulate_steps: number of calls whose gradients are averaged into one update. Optimizer, learning rate and
-            clipping work on updates: k batches of n give the same as one batch of k * n, except for batch norm.
+        clip: limits the gradients of one update; None does not clip.
+        accumulate_steps: number of calls whose gradients are averaged into one update. Optimizer, learning rate,
+            clipping and average work on updates: k batches of n give the same as one batch of k * n, except for batch
+            norm.
+        loss_scale: for gradients in float16; None scales nothing.
+        average: of the weights after each update; None for none.
     """
 
     def __init__(
@@ -73,15 +84,19 @@ class TrainStep(nn.Cell):
         loss: Callable[[Tensor, Tensor], Tensor],
         optimizer: nn.Optimizer,
         *,
-        clip_norm: float | None = None,
+        clip: Clip | None = None,
         accumulate_steps: int = 1,
+        loss_scale: LossScale | None = None,
+        average: WeightAverage | None = None,
     ) -> None:
         super().__init__(auto_prefix=False)  # wrapping must not rename the network's parameters
         self.network = network
         self.loss = loss
         self.optimizer = optimizer
-        self.clip_norm = clip_norm
+        self.clip = clip
         self.accumulate_steps = accumulate_steps
+        self.loss_scale = loss_scale
+        self.average = average
         self.map = ops.HyperMap()
         self.loss_and_gradients = ms.value_and_grad(self._forward, None, optimizer.parameters)
         norms = [cell for _, cell in network.cells_and_names() if isinstance(cell, _BATCH_NORMS)]
@@ -96,19 +111,35 @@ class TrainStep(nn.Cell):
         """Number of optimizer calls, the position in its list of learning rates."""
         return int(self.optimizer.global_step.asnumpy()[0])
 
+    @property
+    def measured(self) -> dict[str, Parameter]:
+        """The weights that are validated and saved, by the names of the network: the averages, if there are any."""
+        return self.average.parameters() if self.average is not None else weight_parameters(self.network)
+
+    @contextmanager
+    def measuring(self) -> Iterator[None]:
+        """Have the measured weights in the network."""
+        if self.average is not None:
+            with self.average.in_network():
+                yield
+        else:
+            yield
+
     def __call__(self, images: Tensor, labels: Tensor) -> StepResult:
         return StepResult(*super().__call__(images, labels))
 
-    def construct(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def construct(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         before = self._copy_statistics()  # the forward pass overwrites them
         loss, gradients = self.loss_and_gradients(ops.depend(images, before), labels)
-        finite = self._all_finite(loss, gradients)
+        if self.loss_scale is not None:
+            loss, gradients = self.loss_scale.unscale(loss, gradients)
+        finite, overflow = self._check(loss, gradients)
         if self.accumulate_steps == 1:
             if finite:
                 self._update(gradients)
             else:
                 self._restore(before)
-            return loss, finite, finite
+            return loss, finite, finite, overflow
 
         if finite:
             self._accumulate(gradients)
@@ -119,21 +150,34 @@ class TrainStep(nn.Cell):
         if updated:
             self._update(self.sums)
             self._reset_sums()
-        return loss, finite, updated
+        return loss, finite, updated, overflow
 
     def _forward(self, images: Tensor, labels: Tensor) -> Tensor:
-        return self.loss(self.network(images), labels)
+        loss = self.loss(self.network(images), labels)
+        return loss if self.loss_scale is None else self.loss_scale(loss)
 
-    def _all_finite(self, loss: Tensor, gradients: tuple[Tensor, ...]) -> Tensor:
+    def _check(self, loss: Tensor, gradients: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
+        """Whether all numbers are finite, and whether only the loss scale was too large."""
         # A sum is not finite if one of its numbers is not. Sums over rows: one over everything, or isfinite on every
         # number, takes a CPU two to five times as long. HyperMap: a loop takes twice as long to compile.
         sums = self.map(_sum_rows, gradients)
-        return ops.isfinite(ops.concat((loss.reshape((1,)), *sums, *self.statistics))).all()
+        forward = (loss.reshape((1,)), *self.statistics)
+        if self.loss_scale is None:
+            finite = ops.isfinite(ops.concat((*forward, *sums))).all()
+            return finite, ops.zeros_like(finite)
+        forward_is_finite = ops.isfinite(ops.concat(forward)).all()
+        gradients_are_finite = ops.isfinite(ops.concat(sums)).all()
+        finite = ops.logical_and(forward_is_finite, gradients_are_finite)
+        overflow = self.loss_scale.is_overflow(forward_is_finite, gradients_are_finite)
+        self.loss_scale.adjust(finite, overflow)
+        return finite, overflow
 
     def _update(self, gradients: tuple[Tensor, ...]) -> None:
-        if self.clip_norm is not None:
-            gradients = ops.clip_by_global_norm(gradients, self.clip_norm)
+        if self.clip is not None:
+            gradients = self.clip(gradients)
         self.optimizer(gradients)
+        if self.average is not None:
+            self.average(self.optimizer.global_step)
 
     def _accumulate(self, gradients: tuple[Tensor, ...]) -> None:
         self.map(ops.partial(_add, 1.0 / self.accumulate_steps), self.sums, gradients)

@@ -100,12 +100,12 @@ class Trainer:
         self._updates = self.step.updates
         while progress.epoch < epochs and not self.stop():
             epoch = progress.epoch + 1
-            finished = self._train_epoch(loader, progress, length, learning_rates)
-            due = self._is_validated(epoch, epochs)
-            evaluation = self.evaluate() if self.evaluate and due and finished else None
-            if not finished or (due and evaluation is None):
+            if not self._train_epoch(loader, progress, length, learning_rates):
                 break
-            self._evaluation_seconds = evaluation.seconds if evaluation else self._evaluation_seconds
+            due = self._is_validated(epoch, epochs)
+            evaluation, trained = self._validate() if due else (None, None)
+            if due and evaluation is None:
+                break
             result = EpochResult(
                 epoch=epoch,
                 train_loss=progress.loss_sum / progress.counted if progress.counted else math.nan,
@@ -116,6 +116,7 @@ class Trainer:
                 evaluation=evaluation,
                 is_best=evaluation is not None and _is_best(epoch, evaluation.top1, progress),
                 is_final=epoch == epochs,
+                trained=trained,
             )
             progress.end_epoch(result)
             for callback in self.callbacks:
@@ -127,6 +128,17 @@ class Trainer:
         if self.saver and progress.epoch < epochs and (progress.epoch or progress.batch):
             self.saver.save_now(progress)
         return progress.history
+
+    def _validate(self) -> tuple[Evaluation | None, Evaluation | None]:
+        """Evaluate the weights to save, and the trained ones if they are others; (None, None) if it was stopped."""
+        assert self.evaluate is not None, "no validation is due without it"
+        with self.step.measuring():
+            evaluation = self.evaluate()
+        trained = self.evaluate() if evaluation and self.step.average is not None else None
+        if evaluation is None or (trained is None and self.step.average is not None):
+            return None, None
+        self._evaluation_seconds = evaluation.seconds + (trained.seconds if trained else 0.0)
+        return evaluation, trained
 
     def _train_epoch(
         self, loader: Batches, progress: Progress, length: RunLength, learning_rates: Sequence[float]
@@ -155,7 +167,7 @@ class Trainer:
                 images, labels = next(batches)
                 progress.waited += clock() - asked
                 report = self._step(images, labels, progress, count, learning_rates)
-                if not report.finite:
+                if not report.finite and not report.overflow:
                     self._handle_nonfinite(report.loss, progress, count)
                 progress.seconds = before + clock() - start
                 rate = (progress.batch - first) * loader.batch_size / (clock() - start)
@@ -175,15 +187,17 @@ class Trainer:
         self, images: np.ndarray, labels: np.ndarray, progress: Progress, count: int, learning_rates: Sequence[float]
     ) -> StepReport:
         """Train on one batch and count it."""
-        loss, finite, updated = (result.asnumpy().item() for result in self.step(Tensor(images), Tensor(labels)))
+        results = self.step(Tensor(images), Tensor(labels))
+        loss, finite, updated, overflow = (result.asnumpy().item() for result in results)
         lr = learning_rates[min(self._updates, len(learning_rates) - 1)]
         self._updates += updated
+        progress.overflows += overflow
         progress.batch += 1
         if finite:
             progress.loss_sum += loss
             progress.counted += 1
         number = progress.epoch * count + progress.batch
-        return StepReport(progress.epoch + 1, progress.batch, number, loss, lr, finite, updated)
+        return StepReport(progress.epoch + 1, progress.batch, number, loss, lr, finite, updated, overflow)
 
     def _seconds_after_epoch(self, epoch_seconds: float, epoch: int, epochs: int) -> float:
         """Estimate the time from an epoch's last step to the end of the run, with validations as long as the last."""

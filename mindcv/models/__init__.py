@@ -7,6 +7,7 @@ from mindcv.models.fold import fold_batch_norm
 from mindcv.models.freeze import freeze
 from mindcv.models.inference import prepare_for_inference
 from mindcv.models.norms import check_batch_norms
+from mindcv.models.precision import set_precision
 from mindcv.models.recompute import recompute_blocks
 
 __all__ = [
@@ -21,4 +22,5 @@ __all__ = [
     "optimize_for_cpu",
     "prepare_for_inference",
     "recompute_blocks",
+    "set_precision",
 ]

@@ -91,6 +91,7 @@ def create_model(
     out_indices: tuple[int, ...] | None = None,
     drop_rate: float = 0.0,
     drop_path_rate: float = 0.0,
+    drop_block_rate: float = 0.0,
     device_forms: bool = True,
     **arch: Any,
 ) -> Classifier | FeatureExtractor:
@@ -108,6 +109,7 @@ def create_model(
         out_indices: with features_only, which maps: 0 is the stem, 1 to 4 the stages. All by default.
         drop_rate: dropout before the classifier, in [0, 1).
         drop_path_rate: stochastic depth of the deepest block, in [0, 1).
+        drop_block_rate: DropBlock in the last stages, in [0, 1).
         device_forms: on a CPU, replace layers by their fastest form; False keeps the textbook layers, which are the
             ones that can be exported.
         **arch: further keywords of the network's class, such as `zero_init_last`.
@@ -137,6 +139,7 @@ def create_model(
         in_channels=in_channels,
         drop_rate=drop_rate,
         drop_path_rate=drop_path_rate,
+        drop_block_rate=drop_block_rate,
         device_forms=device_forms,
         **arch,
     )
@@ -153,6 +156,7 @@ def build_model(
     in_channels: int,
     drop_rate: float = 0.0,
     drop_path_rate: float = 0.0,
+    drop_block_rate: float = 0.0,
     device_forms: bool = True,
     **arch: Any,
 ) -> Classifier:
@@ -163,8 +167,9 @@ def build_model(
     """
     arch = {**(variant(checkpoint, name) if checkpoint else {}), **arch}
     sizes = {"num_classes": num_classes, "in_channels": in_channels}
+    rates = {"drop_rate": drop_rate, "drop_path_rate": drop_path_rate, "drop_block_rate": drop_block_rate}
     try:
-        model = MODELS.get(name)(**sizes, drop_rate=drop_rate, drop_path_rate=drop_path_rate, **arch)
+        model = MODELS.get(name)(**sizes, **{key: rate for key, rate in rates.items() if rate}, **arch)
     except TypeError as error:
         raise ValueError(f"{name} does not take these arguments: {error}") from error
     model.description = {"model": name, **sizes, "arch": arch}

@@ -3,7 +3,7 @@
 from mindspore import nn
 
 from mindcv.models.classifier import Classifier
-from mindcv.models.layers import Dropout, DropPath
+from mindcv.models.layers import DropBlock, Dropout, DropPath
 from mindcv.nearest import did_you_mean
 
 BATCH_NORM_RULES = ("none", "frozen", "all")
@@ -52,8 +52,8 @@ def freeze(network: nn.Cell, stages: int | str | None, batch_norm: str = "frozen
     report = f"frozen: {' and '.join(said)}" if said else ""
     if inside and not fixed:
         report += f"; the statistics of their {len(inside)} batch norms keep adapting"
-    if any(isinstance(cell, Dropout | DropPath) for _, cell in _descendants(cells)):
-        report += "; dropout and stochastic depth stay active in them"
+    if any(isinstance(cell, DropBlock | Dropout | DropPath) for _, cell in _descendants(cells)):
+        report += "; dropout, stochastic depth and DropBlock stay active in them"
     return report
 
 

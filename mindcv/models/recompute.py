@@ -7,7 +7,7 @@ import numpy as np
 from mindspore import Tensor, nn, ops
 
 from mindcv.models.classifier import Classifier
-from mindcv.models.layers import Dropout, DropPath
+from mindcv.models.layers import DropBlock, Dropout, DropPath
 
 
 def recompute_blocks(network: nn.Cell) -> None:
@@ -23,7 +23,7 @@ def recompute_blocks(network: nn.Cell) -> None:
     Args:
         network: of `list_models()`.
     Raises:
-        ValueError: if it is not, or has stochastic depth, whose masks would differ the second time.
+        ValueError: if it is not, or has stochastic depth or DropBlock, whose masks would differ the second time.
     """
     if not isinstance(network, Classifier):
         raise ValueError(
@@ -31,10 +31,10 @@ def recompute_blocks(network: nn.Cell) -> None:
         )
     blocks = [block for stage in network.stages for block in stage if block.trainable_params()]
     cells = [cell for block in blocks for _, cell in block.cells_and_names()]
-    if any(isinstance(cell, Dropout | DropPath) for cell in cells):
+    if any(isinstance(cell, DropBlock | Dropout | DropPath) for cell in cells):
         raise ValueError(
-            "recompute does not go with drop_path_rate above 0: run again, a block would drop different examples. "
-            "Leave one of the two out."
+            "recompute does not go with drop_path_rate or drop_block_rate above 0: run again, a block would drop other "
+            "activations. Leave one of the two out."
         )
     passes = _count_passes()
     for block in blocks:

@@ -30,3 +30,22 @@ def _replace_inside(parent: nn.Cell, replacement: Callable[[nn.Cell], nn.Cell | 
             parent[int(name)] = new
         else:
             setattr(parent, name, new)
+
+
+class SharedConv2d(nn.Conv2d):
+    """The same convolution as `conv`, with its parameters; subclasses compute it in another way."""
+
+    def __init__(self, conv: nn.Conv2d) -> None:
+        super().__init__(
+            conv.in_channels,
+            conv.out_channels,
+            conv.kernel_size,
+            conv.stride,
+            conv.pad_mode,
+            conv.padding,
+            conv.dilation,
+            conv.group,
+            has_bias=False,
+            weight_init="zeros",  # draws no random numbers
+        )
+        self.weight, self.bias, self.has_bias = conv.weight, conv.bias, conv.has_bias

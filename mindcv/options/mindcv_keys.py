@@ -9,11 +9,7 @@ from mindcv.options.yaml_file import Setting
 # Settings of MindCV that this version lacks: the values that mean "off", which are accepted, and what is lacking.
 UNAVAILABLE: dict[str, tuple[tuple[Any, ...], str]] = {
     "distribute": ((False,), "training runs on one device"),
-    "amp_level": (("O0",), "training runs in float32"),
-    "val_amp_level": (("O0",), "validation runs in float32"),
-    "amp_cast_list": ((None,), "training runs in float32"),
-    "drop_overflow_update": ((False,), "training runs in float32"),
-    "ema": ((False,), "no moving average of the weights"),
+    "amp_cast_list": ((None,), "amp_level decides which layers run in low precision"),
     "ckpt_save_policy": (("latest_k",), "the newest keep_checkpoint_max are kept, and the best one"),
     "lr_epoch_stair": ((False,), "the learning rate changes at every update"),
     "num_cycles": ((1,), "the cosine has one cycle"),
@@ -25,9 +21,6 @@ UNAVAILABLE: dict[str, tuple[tuple[Any, ...], str]] = {
 # Settings of MindCV that cannot change a result here: accepted with a notice.
 WITHOUT_EFFECT = {
     "dataset_sink_mode": "data is always fed batch by batch",
-    "loss_scale": "training in float32 needs no loss scale",
-    "loss_scale_type": "training in float32 needs no loss scale",
-    "ema_decay": "ema is not available",
 }
 
 

@@ -37,6 +37,7 @@ OTHER_NAMES = {
     "smoothing": "label_smoothing",
     "drop": "drop_rate",
     "drop_path": "drop_path_rate",
+    "drop_block": "drop_block_rate",
     "aa": "auto_augment",
     "noaug": "no_aug",
     "jitter": "color_jitter",

@@ -29,6 +29,7 @@ SECTION_RULES: dict[str, dict[str, Any]] = {
     "loss": _TRAIN,
     "optim": _TRAIN,
     "schedule": {**_TRAIN, "in_graph": False},
+    "step": _TRAIN,
     "train": _TRAIN,
     "files": {"inherited": False},
 }
@@ -175,6 +176,7 @@ class Model:
     ckpt_path: str = option("", _WEIGHTS, is_path=True, **_FREE)
     drop_rate: float = option(0.0, "dropout before the classifier", minimum=0, below=1, **_TRAIN)
     drop_path_rate: float = option(0.0, "probability of skipping a block", minimum=0, below=1, **_TRAIN)
+    drop_block_rate: float = option(0.0, "share that DropBlock drops in the last stages", minimum=0, below=1, **_TRAIN)
     freeze: int | str | None = option(
         None,
         "do not train the stem and the first N stages; backbone: all but the classifier",
@@ -235,6 +237,33 @@ class Schedule:
     )
 
 
+_CLIP_VALUE = "norm: largest norm of all gradients; value: largest number; agc: gradient's norm / weights' norm"
+_LEVEL = "O0: float32; O1 (auto): products in amp_dtype; O2: all but norms; O3: all but weights and statistics"
+_SCALE_TYPE = "fixed, dynamic; auto: fixed if loss_scale is set, else dynamic for float16 and none for bfloat16"
+_DROP = "with a fixed loss scale, leave out steps whose gradients overflow, instead of on_nan"
+_SAVED: dict[str, Any] = {"fixed": "the saved state is that of these options"}
+
+
+@dataclass(frozen=True)
+class Step:
+    """Training step"""
+
+    gradient_accumulation_steps: int = option(1, "batches whose gradients make one update", minimum=1)
+    recompute: bool = option(False, "recompute activations in the backward pass: less memory, more time")
+    clip_grad: bool = option(False, "clip the gradients of an update")
+    clip_mode: str = option(legal.CLIP_MODE, "what is clipped: the global norm, each value, or each unit (agc)")
+    clip_value: float = option(legal.CLIP_VALUE, _CLIP_VALUE)
+    ema: bool = option(False, "average the weights (EMA), and validate and save the averages", **_SAVED)
+    ema_decay: float = option(legal.EMA_DECAY, "decay of the average at each update")
+    ema_warmup: int | float = option(legal.EMA_WARMUP, "updates in which the decay rises to 63 %; 0: constant decay")
+    amp_level: str = option(legal.AMP_LEVEL, f"mixed precision. {_LEVEL}", **_SAVED)
+    amp_dtype: str = option(legal.AMP_DTYPE, "dtype of mixed precision", **_COMPUTING, **_SAVED)
+    val_amp_level: str = option(legal.AMP_LEVEL, "mixed precision in evaluation, as amp_level", **_COMPUTING)
+    loss_scale_type: str = option(legal.LOSS_SCALE_TYPE, _SCALE_TYPE, **_SAVED)
+    loss_scale: float | None = option(legal.LOSS_SCALE, "fixed, or first dynamic loss scale; none: 1, or 65536")
+    drop_overflow_update: bool = option(False, _DROP)
+
+
 _RESUME = "continue the run in ckpt_save_dir; auto: if there is one; or continue from this file or folder"
 _SHOW_AUGMENT = "draw the first training batches as the network sees them into this PNG, and end"
 _LOG_INTERVAL = "steps between progress lines; none: about one a minute, if no bar is shown"
@@ -258,10 +287,6 @@ class Train:
         0, "newest epoch checkpoints kept in addition to best and last", minimum=0, **_FREE
     )
     log_interval: int | None = option(None, _LOG_INTERVAL, minimum=1, **_FREE)
-    clip_grad: bool = option(False, "clip the global norm of the gradient to clip_value")
-    clip_value: float = option(15.0, "largest global norm of the gradient", above=0)
-    gradient_accumulation_steps: int = option(1, "batches whose gradients make one update", minimum=1)
-    recompute: bool = option(False, "recompute activations in the backward pass: less memory, more time")
     show_augment: str = option("", _SHOW_AUGMENT, is_path=True, **_COMMAND)
     resume: bool | str = option(False, _RESUME, is_path=True, **_COMMAND)
     resume_opt: bool = option(False, "MindCV's spelling: with ckpt_path, what resume does with that file", **_COMMAND)

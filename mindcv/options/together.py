@@ -222,7 +222,10 @@ IDLE_WHEN: tuple[tuple[str, str, Callable[..., bool]], ...] = (
     ("warmup_factor", "warmup_epochs", lambda epochs: epochs == 0),
     *_unused("scheduler", SCHEDULERS),
     ("val_interval", "val_while_train", operator.not_),
-    ("clip_value", "clip_grad", operator.not_),
+    ("clip_value clip_mode", "clip_grad", operator.not_),
+    ("ema_decay ema_warmup", "ema", operator.not_),
+    ("loss_scale_type loss_scale drop_overflow_update", "amp_level", lambda level: level == "O0"),
+    ("drop_overflow_update", "loss_scale_type", lambda kind: kind == "dynamic"),
     ("ckpt_path pretrained", "resume", lambda resume: resume not in (False, "auto")),
     ("nan_limit", "on_nan", lambda policy: policy == "stop"),
 )
@@ -248,6 +251,8 @@ def remarks(layers: Layers, options: Mapping[str, Option], prog: str, recipes: C
         if all(prog in options[name].scripts for name in (key, *governors.split()))
         and is_idle(*(layers[governor] for governor in governors.split()))
     }
+    if layers["val_amp_level"] == "O0" and (prog != "train" or layers["amp_level"] == "O0"):
+        idle["amp_dtype"] = "val_amp_level=O0" if prog != "train" else "amp_level=O0"
     lines = [f"{key} has no effect with {why}" for key, why in idle.items() if layers.sources[key] == COMMAND_LINE]
     lines += [
         f"{key} has no effect in {prog}.py" for key in IDLE_IN.get(prog, ()) if layers.sources[key] == COMMAND_LINE

@@ -22,7 +22,13 @@ def interrupted(model: str, folder: Path, signum: int, where: str, *, is_saved: 
 
 
 def finished(
-    folder: Path, checkpoint: Path, *, best: tuple[int, float, float] | None, bad_steps: int, bad_images: int
+    folder: Path,
+    checkpoint: Path,
+    *,
+    best: tuple[int, float, float] | None,
+    bad_steps: int,
+    bad_images: int,
+    overflows: int = 0,
 ) -> str:
     """Describe a run that finished.
 
@@ -31,10 +37,13 @@ def finished(
         best: epoch, top-1 and top-5 in per cent of the best epoch; None without validation.
         bad_steps: number of skipped steps.
         bad_images: number of skipped images.
+        overflows: number of steps skipped because the loss scale was too large.
     """
     lines = []
     if bad_steps:
         lines.append(f"{bad_steps} {_plural('step', bad_steps)} skipped: loss or gradient NaN or infinite")
+    if overflows:
+        lines.append(f"{overflows} {_plural('step', overflows)} skipped: the loss scale was too large")
     if bad_images:
         lines.append(f"{bad_images} unreadable {_plural('image', bad_images)} skipped: {folder}/bad_images.csv")
     if best:

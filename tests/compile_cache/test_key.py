@@ -10,7 +10,7 @@ from mindspore import Parameter, Tensor, nn, ops
 
 from mindcv.compile_cache import key as key_module
 from mindcv.compile_cache.key import Undescribable, check_sources, graph_key
-from mindcv.engine import TrainStep
+from mindcv.engine import Clip, TrainStep
 from mindcv.loss import create_loss
 from mindcv.loss.cross_entropy import CrossEntropy
 from mindcv.models import fold_batch_norm, freeze
@@ -42,7 +42,8 @@ def keys(tiny_network):
         settings = {"opt": "momentum", "weight_decay": 1e-4, **optim}
         optimizer = create_optimizer(model, lr=[0.1] * updates, **settings)
         loss = create_loss(label_smoothing=smoothing)
-        step = TrainStep(model, loss, optimizer, clip_norm=clip, accumulate_steps=accumulate)
+        limit = Clip("norm", clip, optimizer.parameters) if clip else None
+        step = TrainStep(model, loss, optimizer, clip=limit, accumulate_steps=accumulate)
         step.set_train(True)
         labels = Tensor(np.zeros(batch, np.int32))
         found = {"train": graph_key({}, step, (images(batch, side=side), labels))}

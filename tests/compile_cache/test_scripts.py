@@ -23,9 +23,21 @@ from mindcv.runtime import setup_runtime
 ROOT = Path(__file__).parents[2]
 COUNTED = {
     *("mode", "device_target", "seed", "in_channels"),
-    *("model", "drop_rate", "drop_path_rate", "freeze", "freeze_bn", "fold_bn", "loss", "label_smoothing"),
+    *(
+        "model",
+        "drop_rate",
+        "drop_path_rate",
+        "drop_block_rate",
+        "freeze",
+        "freeze_bn",
+        "fold_bn",
+        "loss",
+        "label_smoothing",
+    ),
     *("opt", "momentum", "weight_decay", "weight_decay_filter", "use_nesterov", "betas", "eps"),
-    *("layer_decay", "head_lr_scale", "clip_grad", "clip_value", "gradient_accumulation_steps", "recompute"),
+    *("layer_decay", "head_lr_scale", "gradient_accumulation_steps", "recompute"),
+    *("clip_grad", "clip_mode", "clip_value", "ema", "ema_decay", "ema_warmup"),
+    *("amp_level", "amp_dtype", "val_amp_level", "loss_scale_type", "loss_scale", "drop_overflow_update"),
     "aug_splits",
 }
 

@@ -6,7 +6,7 @@ import pytest
 from mindspore import Tensor, nn, ops
 from tiers import full, slow
 
-from mindcv.engine import TrainStep
+from mindcv.engine import Clip, TrainStep
 from mindcv.loss import create_loss
 from mindcv.models.layers import ConvNormAct, DropPath
 from mindcv.optim import create_optimizer
@@ -23,12 +23,16 @@ def linear() -> nn.Dense:
     return network
 
 
-def make_step(*, lr=0.5, momentum=0.9, **options) -> TrainStep:
+def make_step(*, lr=0.5, momentum=0.9, clip_norm=None, **options) -> TrainStep:
     network = linear()
     optimizer = create_optimizer(network, "momentum", lr=lr, momentum=momentum, weight_decay=0.0)
-    step = TrainStep(network, create_loss("CE"), optimizer, **options)
+    step = TrainStep(network, create_loss("CE"), optimizer, clip=clip_of(optimizer, clip_norm), **options)
     step.set_train(True)
     return step
+
+
+def clip_of(optimizer, norm) -> Clip | None:
+    return Clip("norm", norm, optimizer.parameters) if norm else None
 
 
 def weight_after(step, batches) -> tuple[np.ndarray, list[float]]:
@@ -160,12 +164,13 @@ class Small(nn.Cell):
         return self.classifier((x + self.drop_path(self.second(x))).mean((2, 3)))
 
 
-def small_step(opt="momentum", use_nesterov=False, *, drop_path=0.0, loss=None, **options) -> TrainStep:
+def small_step(opt="momentum", use_nesterov=False, *, drop_path=0.0, loss=None, clip_norm=None, **options) -> TrainStep:
     ms.set_seed(5)
     network = Small(drop_path)
     lr = [0.1 / (1 + update) for update in range(10)]
     optimizer = create_optimizer(network, opt, lr=lr, weight_decay=0.01, use_nesterov=use_nesterov)
-    step = TrainStep(network, loss or create_loss("CE"), optimizer, **options)
+    clip = clip_of(optimizer, clip_norm)
+    step = TrainStep(network, loss or create_loss("CE"), optimizer, clip=clip, **options)
     step.set_train(True)
     return step
 
@@ -192,10 +197,10 @@ def run(step, batches) -> list[bool]:
 @pytest.mark.parametrize("accumulate_steps", [1, 2])
 def test_a_step_returns_a_float32_loss_and_whether_it_was_finite_and_updated(mode, accumulate_steps):
     step = small_step(accumulate_steps=accumulate_steps)
-    loss, finite, updated = step(*GOOD[0])
+    loss, finite, updated, overflow = step(*GOOD[0])
     assert (loss.shape, loss.dtype) == ((), ms.float32)
-    assert all((flag.shape, flag.dtype) == ((), ms.bool_) for flag in (finite, updated))
-    assert finite.asnumpy()
+    assert all((flag.shape, flag.dtype) == ((), ms.bool_) for flag in (finite, updated, overflow))
+    assert finite.asnumpy() and not overflow.asnumpy()
     assert updated.asnumpy() == (accumulate_steps == 1) and step.updates == updated.asnumpy()
     assert step(*GOOD[1]).updated.asnumpy() and step.updates == 2 // accumulate_steps
 
@@ -205,7 +210,7 @@ class UnguardedStep:
 
     def __init__(self, step: TrainStep) -> None:
         self.network, self.optimizer, self.accumulate_steps = step.network, step.optimizer, step.accumulate_steps
-        self.clip_norm = step.clip_norm
+        self.clip = step.clip
 
         def loss(images, labels):
             return step.loss(step.network(images), labels)
@@ -221,9 +226,7 @@ class UnguardedStep:
         self.calls += 1
         if self.calls % self.accumulate_steps == 0:
             gradients, self.sums = tuple(self.sums or gradients), None
-            if self.clip_norm is not None:
-                gradients = ops.clip_by_global_norm(gradients, self.clip_norm)
-            self.optimizer(gradients)
+            self.optimizer(self.clip(gradients) if self.clip else gradients)
         return loss
 
 
@@ -294,7 +297,7 @@ def test_an_infinite_gradient_of_a_finite_loss_is_noticed(mode):
     step.network.classifier.weight.set_data(Tensor(np.zeros((3, 8), np.float32)))
     step.network.classifier.bias.set_data(Tensor(np.zeros(3, np.float32)))
     before = state_of(step)
-    loss, finite, _ = step(GOOD[0][0], Tensor(np.zeros(4, np.float32)))  # the slope of a root at 0
+    loss, finite, *_ = step(GOOD[0][0], Tensor(np.zeros(4, np.float32)))  # the slope of a root at 0
     assert (loss.asnumpy(), bool(finite.asnumpy())) == (0.0, False)
     assert_equal_states(state_of(step), before)
     assert run(step, [(GOOD[0][0], Tensor(np.ones(4, np.float32)))]) == [True]
@@ -320,7 +323,7 @@ def test_a_bad_batch_adds_nothing_to_the_accumulated_gradient(mode, place):
     expected = small_step("adam", accumulate_steps=3, clip_norm=0.1)
     run(expected, GOOD[:5])
     sums = tuple(Tensor(total.asnumpy()) for total in expected.sums)
-    expected.optimizer(ops.clip_by_global_norm(sums, 0.1))  # as the sixth call does after its batch
+    expected.optimizer(expected.clip(sums))  # as the sixth call does after its batch
     for parameter, want in zip(step.optimizer.parameters, expected.optimizer.parameters, strict=True):
         np.testing.assert_array_equal(parameter.asnumpy(), want.asnumpy())
     assert not any(total.asnumpy().any() for total in step.sums)

@@ -1,6 +1,7 @@
 """The training loop: its order, reports, stopping and resuming."""
 
 import math
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ class FakeStep:
     def __init__(self, losses, accumulate_steps=1):
         self.losses, self.accumulate_steps, self.calls = iter(losses), accumulate_steps, 0
         self.updates, self._good = 0, 0  # good calls since the last update
+        self.average, self.measuring = None, nullcontext
 
     def set_train(self, mode):
         assert mode is True
@@ -29,7 +31,8 @@ class FakeStep:
         updated = self.calls % self.accumulate_steps == 0 and self._good > 0
         if updated:
             self.updates, self._good = self.updates + 1, 0
-        return StepResult(Tensor(np.float32(0.5 if loss == GRADIENT else loss)), Tensor(finite), Tensor(updated))
+        loss = np.float32(0.5 if loss == GRADIENT else loss)
+        return StepResult(Tensor(loss), Tensor(finite), Tensor(updated), Tensor(False))
 
 
 class FakeLoader:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from mindspore import Tensor, nn
 
-from mindcv.models.layers import Dropout, DropPath
+from mindcv.models.layers import DropBlock, Dropout, DropPath
 
 DROPS = pytest.mark.parametrize("make, shape", [(Dropout, (8, 50)), (DropPath, (400, 1, 1, 1))])
 MODULUS = 2**32
@@ -188,3 +188,37 @@ def test_a_layer_called_twice_in_one_network_draws_two_masks(mode):
     both = [mask.asnumpy() > 0 for _ in range(2) for mask in network(ones)]
     assert network.drop.draws.asnumpy() == 4
     np.testing.assert_array_equal(both, masks_of(Dropout(0.5, seed=0), (8, 50), count=4))
+
+
+def test_drop_block_drops_the_squares_below_the_hash_and_keeps_the_mean(mode):
+    """Algorithm 1 of Ghiasi et al. 2018, with the corners from the documented hash."""
+    ms.set_seed(11)
+    shape, side, rate = (2, 3, 7, 9), 3, 0.3
+    corners = (2, 3, 5, 7)
+    share = rate / side**2 * (7 * 9) / (5 * 7)
+    layer = DropBlock(rate, seed=3, block_size=side).set_train()
+    for draw in range(2):
+        dropped = ~expected_mask(share, 11, 3, draw, np.prod(corners)).reshape(corners)
+        kept = np.ones(shape)
+        for batch, channel, row, column in zip(*np.nonzero(dropped), strict=True):
+            kept[batch, channel, row : row + side, column : column + side] = 0
+        result = layer(Tensor(np.ones(shape, np.float32))).asnumpy()
+        np.testing.assert_array_equal(result > 0, kept > 0)
+        np.testing.assert_allclose(result, kept * kept.size / kept.sum(), rtol=1e-6)
+    assert 0 < kept.mean() < 1
+
+
+def test_drop_block_takes_maps_smaller_than_its_squares_and_rests_in_evaluation(mode):
+    ones = Tensor(np.ones((40, 8, 2, 2), np.float32))
+    layer = DropBlock(0.25, seed=0, block_size=5)
+    np.testing.assert_array_equal(layer.set_train(False)(ones).asnumpy(), ones.asnumpy())
+    result = layer.set_train()(ones).asnumpy().reshape(320, 4)
+    assert (result.min(1) == result.max(1)).all()  # the whole map or nothing
+    assert z_score((result.max(1) > 0).astype(float), 0.75, 0.75 * 0.25) < 4
+
+
+def test_the_gradient_of_drop_block_is_its_mask(mode):
+    x = Tensor(np.random.default_rng(0).standard_normal((2, 3, 6, 6)).astype(np.float32))
+    layers = [DropBlock(0.3, seed=1, block_size=3).set_train() for _ in range(2)]
+    gradient = ms.grad(layers[0])(x).asnumpy()
+    np.testing.assert_array_equal(gradient, layers[1](Tensor(np.ones((2, 3, 6, 6), np.float32))).asnumpy())

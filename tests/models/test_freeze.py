@@ -200,7 +200,7 @@ def test_the_report_counts_parameters_and_batch_norms(tiny_network):
         ((2,), {}, r"^frozen: stem and stages 1 to 2 \([\d,]+ of [\d,]+ parameters\) and the statistics of their 12 "),
         (("backbone", "all"), {}, r"^frozen: all but the classifier \(.*\) and the statistics of all 12 batch norms$"),
         ((1, "none"), {}, r"parameters\); the statistics of their 6 batch norms keep adapting$"),
-        ((2,), {"drop_path_rate": 0.1}, "; dropout and stochastic depth stay active in them$"),
+        ((2,), {"drop_path_rate": 0.1}, "; dropout, stochastic depth and DropBlock stay active in them$"),
     ],
 )
 def test_the_report_says_what_was_frozen(tiny_network, arguments, options, expected):

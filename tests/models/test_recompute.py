@@ -9,7 +9,7 @@ from tiers import full
 import assemble
 import config
 from mindcv.compile_cache.key import graph_key
-from mindcv.engine import RunLength, TrainStep
+from mindcv.engine import Clip, RunLength, TrainStep
 from mindcv.loss import create_loss
 from mindcv.models import freeze, recompute_blocks
 from mindcv.optim import create_optimizer
@@ -21,8 +21,10 @@ BATCHES = [
 STATISTICS = ("moving_mean", "moving_variance")
 
 
-def make_step(network, **options):
-    return TrainStep(network, create_loss("CE"), create_optimizer(network, "momentum", lr=0.05), **options)
+def make_step(network, *, clip_norm=None, **options):
+    optimizer = create_optimizer(network, "momentum", lr=0.05)
+    clip = Clip("norm", clip_norm, optimizer.parameters) if clip_norm else None
+    return TrainStep(network, create_loss("CE"), optimizer, clip=clip, **options)
 
 
 def train(network, batches=BATCHES, evaluate=True, **options):
@@ -83,7 +85,7 @@ def test_a_batch_with_nan_changes_nothing(mode, tiny_network):
     before = values(network)
     images = BATCHES[0][0].copy()
     images[3, 1, 2, 2] = np.nan
-    _, finite, _ = make_step(network).set_train(True)(Tensor(images), Tensor(BATCHES[0][1]))
+    _, finite, *_ = make_step(network).set_train(True)(Tensor(images), Tensor(BATCHES[0][1]))
     assert not finite.asnumpy()
     for name, value in values(network).items():
         np.testing.assert_array_equal(value, before[name], err_msg=name)
@@ -111,7 +113,7 @@ def test_batch_norms_in_recomputed_blocks_run_twice(mode, tiny_network):
 
 def test_stochastic_depth_whose_masks_would_be_drawn_twice_is_rejected(tiny_network):
     network = tiny_network(drop_path_rate=0.1)
-    with pytest.raises(ValueError, match="recompute does not go with drop_path_rate above 0"):
+    with pytest.raises(ValueError, match="recompute does not go with drop_path_rate or drop_block_rate above 0"):
         recompute_blocks(network)
     recompute_blocks(tiny_network(drop_rate=0.3))  # dropout before the classifier, which is in no block
 

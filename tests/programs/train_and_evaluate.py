@@ -11,7 +11,7 @@ import tiny
 from mindspore import Tensor
 
 from mindcv.compile_cache import compiled_graphs_kept
-from mindcv.engine import TrainStep
+from mindcv.engine import Clip, TrainStep
 from mindcv.loss import create_loss
 from mindcv.models import create_model, freeze
 from mindcv.optim import create_optimizer
@@ -27,7 +27,13 @@ tiny.register()
 network = create_model(tiny.NAME, num_classes=5, drop_rate=0.2, drop_path_rate=0.2)
 freeze(network, 1)
 optimizer = create_optimizer(network, "adamw", lr=[0.1, 0.05, 0.02], weight_decay=0.01, layer_decay=0.9)
-step = TrainStep(network, create_loss(label_smoothing=0.1), optimizer, clip_norm=1.0, accumulate_steps=2)
+step = TrainStep(
+    network,
+    create_loss(label_smoothing=0.1),
+    optimizer,
+    clip=Clip("norm", 1.0, optimizer.parameters),
+    accumulate_steps=2,
+)
 rng = np.random.default_rng(0)
 seen = []
 with compiled_graphs_kept(Path(sys.argv[1]) if sys.argv[1] else None, described_by={}):

@@ -6,6 +6,8 @@ import numpy as np
 from mindspore import Tensor, nn, ops
 from mindspore.ops.operations import _grad_ops
 
+from mindcv.models.replace import SharedConv2d
+
 
 def conv_form(conv: nn.Conv2d) -> nn.Conv2d | None:
     """The CPU form of a convolution that keeps the size at stride 1; None for others."""
@@ -16,26 +18,7 @@ def conv_form(conv: nn.Conv2d) -> nn.Conv2d | None:
     return PointwiseConv2d(conv) if size == conv.group == 1 else SpatialConv2d(conv)
 
 
-class _Conv2d(nn.Conv2d):
-    """The same convolution as `conv`, sharing its weight and bias."""
-
-    def __init__(self, conv: nn.Conv2d) -> None:
-        super().__init__(
-            conv.in_channels,
-            conv.out_channels,
-            conv.kernel_size,
-            conv.stride,
-            conv.pad_mode,
-            conv.padding,
-            conv.dilation,
-            conv.group,
-            has_bias=False,
-            weight_init="zeros",  # draws no random numbers
-        )
-        self.weight, self.bias, self.has_bias = conv.weight, conv.bias, conv.has_bias
-
-
-class SpatialConv2d(_Conv2d):
+class SpatialConv2d(SharedConv2d):
     """A convolution larger than 1x1, or with groups: (B, C_in, H, W) -> (B, C_out, H/s, W/s).
 
     oneDNN convolves each image and group on its own, which is wasteful on the tiny maps of deep stages. There the layer
@@ -99,7 +82,7 @@ def _connections(kernel_size: int, stride: int, dilation: int, height: int, widt
     return connections.reshape(kernel_size * kernel_size, -1)
 
 
-class PointwiseConv2d(_Conv2d):
+class PointwiseConv2d(SharedConv2d):
     """A 1x1 convolution: (B, C_in, H, W) -> (B, C_out, H/s, W/s).
 
     oneDNN multiplies each image on its own, and a small map with many channels makes that a product of a large matrix
