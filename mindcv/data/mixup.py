@@ -45,7 +45,9 @@ class SoftLabels:
         """Return the images, and (B, K) float32 for labels (B,) int32 or (B, K)."""
         if labels.ndim == 2:
             return images, labels.astype(np.float32)
-        return images, np.eye(self.num_classes, dtype=np.float32)[labels]
+        soft = np.zeros((len(labels), self.num_classes), np.float32)
+        soft[np.arange(len(labels)), labels] = 1
+        return images, soft
 
 
 class Mixing:
