@@ -142,6 +142,16 @@ def test_the_command_lines_own_dataset_keeps_its_own_classes(recipe):
         ("train", ["--compile_cache", "--mode=1"], "compile_cache has no effect with mode=1"),
         ("train", ["--on_bad_image=skip"], "on_bad_image has no effect with dataset=cifar10"),
         ("train", ["--color_jitter=0.1", "--auto_augment=randaug"], "color_jitter has no effect with auto_augment"),
+        (
+            "train",
+            ["--color_jitter_prob=0.1", "--auto_augment=augmix"],
+            "color_jitter_prob has no effect with auto_augm",
+        ),
+        ("train", ["--color_jitter_prob=0.1", "--color_jitter=0"], "color_jitter_prob has no effect with color_jitter"),
+        ("train", ["--color_jitter=0.1", "--color_jitter_prob=0"], "color_jitter has no effect with color_jitter_prob"),
+        ("train", ["--grayscale_prob=0.1", "--in_channels=1"], "grayscale_prob has no effect with in_channels=1"),
+        ("train", ["--train_interpolation=random", "--no_aug"], "train_interpolation has no effect with no_aug=true"),
+        ("train", ["--re_prob=0.1", "--no_aug"], "re_prob has no effect with no_aug=true"),
         ("train", ["--weight_decay_filter=norm_and_bias", "--weight_decay=0"], "no effect with weight_decay=0.0"),
         ("train", ["--layer_decay=0.9", "--freeze=backbone"], "layer_decay has no effect with freeze=backbone"),
         ("train", ["--ckpt_path=a.ckpt", "--resume"], "ckpt_path has no effect with resume=true"),
@@ -160,6 +170,11 @@ def test_the_command_lines_own_dataset_keeps_its_own_classes(recipe):
 def test_an_unused_option_is_a_remark(prog, argv, notice):
     cfg = load_config([*argv, *([CIFAR] if prog in ("train", "validate") else [])], prog=prog)
     assert [notice in line for line in cfg.notices] == [True]
+
+
+@pytest.mark.parametrize("policy", ["3a", "rand-t3a"])
+def test_3_augment_keeps_color_jitter(policy):
+    assert not train(CIFAR, f"--auto_augment={policy}", "--color_jitter=0.3", "--color_jitter_prob=0.8").notices
 
 
 def test_digits_are_not_downloaded():

@@ -153,10 +153,10 @@ class AugMix:
         return Image.blend(image, Image.fromarray(mixture.clip(0, 255).astype(np.uint8)), share)
 
 
-def blending_weights(shares: Sequence[float]) -> list[float]:
+def blending_weights(shares: np.ndarray) -> list[float]:
     """Return the weights with which images must be blended in, one after another, so that each has its share."""
     weights, rest = [], 1.0
-    for share in reversed(shares):
+    for share in shares[::-1]:
         weights.append(min(1.0, float(share) / rest) if rest > 0 else 0.0)
         rest *= 1 - weights[-1]
     return weights[::-1]

@@ -6,6 +6,7 @@ TrivialAugment has its own, wider ranges: Müller and Hutter 2021, "TrivialAugme
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from PIL import Image, ImageEnhance, ImageFilter, ImageOps
@@ -98,15 +99,19 @@ def _colour_of(image: Image.Image, fill: tuple[int, ...]) -> int | tuple[int, ..
     return fill[0] if image.mode == "L" else fill
 
 
-def _posterize(image: Image.Image, bits: float) -> Image.Image:
-    """Keep the highest bits; none: black, which Pillow 13's `posterize` refuses."""
-    mask = 256 - 2 ** (8 - min(max(int(bits), 0), 8))
-    return image.point([value & mask for value in range(256)] * len(image.getbands()))
+def _by_table(value_of: Callable[[int, float], int]) -> Apply:
+    """An operation on single values; `value_of` takes a value and the argument."""
+
+    @cache  # of few arguments: integers, or those of TrivialAugment's levels
+    def table(argument: float) -> list[int]:
+        return [value_of(value, argument) for value in range(256)]
+
+    return _colours(lambda image, argument: image.point(table(argument) * len(image.getbands())))
 
 
-def _brighten_dark(image: Image.Image, addend: float) -> Image.Image:
-    table = [min(255, value + int(addend)) if value < 128 else value for value in range(256)]
-    return image.point(table * len(image.getbands()))
+def _posterized(value: int, bits: float) -> int:
+    """The highest bits; none give black, which Pillow 13's `posterize` refuses."""
+    return value & (256 - 2 ** (8 - min(max(int(bits), 0), 8)))
 
 
 def _desaturate(image: Image.Image, share: float) -> Image.Image:
@@ -117,9 +122,10 @@ _SHEAR_X = _warp(lambda _, factor: (1, factor, 0, 0, 1, 0))
 _SHEAR_Y = _warp(lambda _, factor: (1, 0, 0, factor, 1, 0))
 _AUTO_CONTRAST = _colours(lambda image, _: ImageOps.autocontrast(image))
 _EQUALIZE = _colours(lambda image, _: ImageOps.equalize(image))
-_INVERT = _colours(lambda image, _: ImageOps.invert(image))
-_POSTERIZE = _colours(_posterize)
-_SOLARIZE = _colours(lambda image, threshold: ImageOps.solarize(image, threshold))
+_INVERT = _by_table(lambda value, _: 255 - value)
+_POSTERIZE = _by_table(_posterized)
+_SOLARIZE = _by_table(lambda value, threshold: value if value < threshold else 255 - value)
+_SOLARIZE_ADD = _by_table(lambda value, addend: min(255, value + int(addend)) if value < 128 else value)
 _BLUR = _colours(lambda image, radius: image.filter(ImageFilter.GaussianBlur(radius)))
 _ENHANCEMENTS = {
     "Color": _colours(lambda image, factor: ImageEnhance.Color(image).enhance(factor)),
@@ -174,7 +180,7 @@ OPERATIONS: dict[str, Operation] = {
         Operation("PosterizeOriginal", _POSTERIZE, lambda level: 4 + _four_bits(level)),
         Operation("Solarize", _SOLARIZE, _threshold),
         Operation("SolarizeIncreasing", _SOLARIZE, lambda level: 256 - _threshold(level)),
-        Operation("SolarizeAdd", _colours(_brighten_dark), lambda level: min(128, int((level / HIGHEST) * 110))),
+        Operation("SolarizeAdd", _SOLARIZE_ADD, lambda level: min(128, int((level / HIGHEST) * 110))),
         Operation("Desaturate", _colours(_desaturate), _within(0.5, 1.0)),
         Operation("GaussianBlur", _BLUR, _within(0.1, 2.0)),
         Operation("GaussianBlurRand", _BLUR, lambda level: 2.0 * _within(0.0, 1.0)(level), least=0.1),

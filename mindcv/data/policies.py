@@ -62,18 +62,17 @@ _V0: SubPolicies = (
 )
 
 
-def _with_research_posterize(policy: SubPolicies, posterize: str) -> SubPolicies:
+def _with_research_posterize(policy: SubPolicies) -> SubPolicies:
     """timm's "r": posterizing grows with the level, as in Google's research code."""
-    return tuple(
-        tuple(("PosterizeIncreasing" if name == posterize else name, *rest) for name, *rest in pair) for pair in policy
-    )
+    renamed = {"Posterize": "PosterizeIncreasing", "PosterizeOriginal": "PosterizeIncreasing"}
+    return tuple(tuple((renamed.get(name, name), p, level) for name, p, level in pair) for pair in policy)
 
 
 SUB_POLICIES: dict[str, SubPolicies] = {
     "original": _ORIGINAL,
-    "originalr": _with_research_posterize(_ORIGINAL, "PosterizeOriginal"),
+    "originalr": _with_research_posterize(_ORIGINAL),
     "v0": _V0,
-    "v0r": _with_research_posterize(_V0, "Posterize"),
+    "v0r": _with_research_posterize(_V0),
     "3a": ((("Solarize", 1.0, 5),), (("Desaturate", 1.0, 10),), (("GaussianBlurRand", 1.0, 10),)),
 }
 

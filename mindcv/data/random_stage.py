@@ -103,7 +103,7 @@ class RandomResizedCrop:
         self, size: int, filters: Sequence[Resampling], scale: Sequence[float], ratio: Sequence[float]
     ) -> None:
         self._size, self._filters = (size, size), list(filters)
-        self._scale, self._log_ratio = tuple(scale), (math.log(ratio[0]), math.log(ratio[1]))
+        self._scale, self._log_ratio = (scale[0], scale[1]), (math.log(ratio[0]), math.log(ratio[1]))
 
     def __call__(self, image: Image.Image, rng: np.random.Generator) -> Image.Image:
         crop = image.crop(self._rectangle(image.width, image.height, rng))

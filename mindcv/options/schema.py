@@ -98,7 +98,7 @@ class Image:
     in_channels: int = option(
         legal.IN_CHANNELS, "channels of the network's input: colour, or grey", fixed=_FIRST, in_graph=True
     )
-    interpolation: str = option(legal.INTERPOLATION, "resizing filter")
+    interpolation: str = option(legal.INTERPOLATION, "resizing filter; of training: see train_interpolation")
     mean: tuple[float, ...] = option(legal.MEAN, f"mean per channel, {_SCALE}")
     std: tuple[float, ...] = option(legal.STD, f"standard deviation per channel, {_SCALE}")
     crop_pct: float = option(legal.CROP_PCT, "validation: side of the centre crop / resized shorter side")

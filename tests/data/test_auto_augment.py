@@ -176,7 +176,7 @@ def test_blending_one_after_another_gives_each_image_its_share():
         result *= 1 - weight
         result[index] += weight
     np.testing.assert_allclose(result, [left - shares.sum(), *shares])
-    assert blending_weights([0.0, 1.0]) == [0.0, 1.0]
+    assert blending_weights(np.array([0.0, 1.0])) == [0.0, 1.0]
 
 
 RECIPES = (

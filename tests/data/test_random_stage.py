@@ -8,6 +8,8 @@ import pytest
 from PIL import Image, ImageFilter
 from PIL.Image import Resampling
 
+from assemble_data import build_training_loader
+from config import load_config
 from mindcv.data import Loader, create_transforms
 from mindcv.data.dataset import ArrayDataset
 from mindcv.data.examples import ExampleReader
@@ -134,6 +136,21 @@ def test_grey_data_gives_grey_images(kind):
 )
 def test_what_is_off_leaves_images_alone(options):
     assert (epoch(**options) == PLAIN).all()
+
+
+def test_no_aug_turns_the_whole_section_off():
+    """Erasing works on batches: the scripts leave it out."""
+    line = "--dataset=digits --num_samples=8 --batch_size=8 --image_resize=16 --shuffle=false"
+    images = []
+    for extra in (
+        "--no_aug --re_prob=1 --auto_augment=augmix",
+        "--hflip=0 --scale=1,1 --ratio=1,1 --auto_augment=rand-p0",
+        "--re_prob=1",
+    ):
+        config = load_config([*line.split(), *extra.split()], prog="train")
+        images.append(next(build_training_loader(config, None, resumes=False).epoch(0))[0])
+    np.testing.assert_array_equal(images[0], images[1])
+    assert (images[0] != images[2]).any((1, 2, 3)).all()
 
 
 def test_options_act_as_often_as_their_probabilities_say():
