@@ -45,7 +45,11 @@ def build_store(config: Config) -> CheckpointStore:
     """The checkpoint store of a run; creates nothing yet."""
     options = config.train
     return CheckpointStore(
-        options.ckpt_save_dir, config.model.model, keep=options.keep_checkpoint_max, interval=options.ckpt_save_interval
+        options.ckpt_save_dir,
+        config.model.model,
+        keep=options.keep_checkpoint_max,
+        policy=options.ckpt_save_policy if options.val_while_train else "latest_k",
+        interval=options.ckpt_save_interval,
     )
 
 

@@ -3,7 +3,7 @@
 import contextlib
 import inspect
 import itertools
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from mindcv.checkpoint import Checkpoint, check_fits
 from mindcv.console import say
 from mindcv.data import Dataset, Loader, UnknownClassError, create_dataset, default_splits
 from mindcv.data.transforms import create_batch_transforms, create_transforms, normalization
+from mindcv.engine import size_to_load
 from mindcv.folders import BUILT_IN, find_undivided
 from mindcv.options.together import small_batch_notice
 from mindcv.report import write_contact_sheet
@@ -91,6 +92,9 @@ def build_measuring_loader(config: Config, weights: Checkpoint) -> Loader:
         known = {"val_fraction": 1.0}  # as far as is known, none of these images was trained on
     dataset = build_dataset(config, is_training=False, **_classes(weights), **known)
     _compare_division(dataset, weights)
+    image = config.eval_image
+    size = size_to_load(config.model.tta, image.image_resize, image.crop_pct)
+    config = replace(config, image=replace(image, **size), data=replace(data, val_image_resize=None))
     return _build_loader(config, dataset, is_training=False)
 
 
@@ -170,7 +174,7 @@ def _build_loader(config: Config, dataset: Dataset, *, is_training: bool, **opti
         is_training=is_training,
         encoded=dataset.encoded,
         channels=dataset.channels,
-        **vars(config.image),
+        **vars(config.image if is_training else config.eval_image),
         **augment,
     )
     if is_training:
@@ -181,7 +185,7 @@ def _build_loader(config: Config, dataset: Dataset, *, is_training: bool, **opti
         dataset,
         transforms,
         is_training=is_training,
-        batch_size=data.batch_size,
+        batch_size=data.batch_size if is_training else config.eval_batch_size,
         num_parallel_workers=data.num_parallel_workers,
         seed=config.runtime.seed,
         on_bad_image=data.on_bad_image,

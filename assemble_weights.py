@@ -125,12 +125,17 @@ def as_own_checkpoint(config: Config, weights: Checkpoint) -> Checkpoint:
         given = {key: value for key, value in config.to_dict().items() if config.given(key)}
         check_fits(weights, **{key: given[key] for key in ("model", "in_channels") if key in given})
         image = {key: given[key] for key in vars(config.image) if key in given}
-        return replace(weights, info={**weights.info, "config": {**weights.info.get("config", {}), **image}})
+        saved = weights.info.get("config", {})
+        if "val_image_resize" in saved:  # there is one size outside training
+            own = None if "image_resize" in given else saved["val_image_resize"]
+            size = given.get("val_image_resize") or own
+            image |= {"val_image_resize": None, **({"image_resize": size} if size else {})}
+        return replace(weights, info={**weights.info, "config": {**saved, **image}})
     network = build_to_run(config, weights)
     info = {
         "class_names": [],
         **weights.info,
         "model": network.description,
-        "config": {"model": config.model.model, **vars(config.image)},
+        "config": {"model": config.model.model, **vars(config.eval_image)},
     }
     return replace(weights, weights=network_weights(network), info=info, names="mindcv-sk")

@@ -10,7 +10,7 @@ import fnmatch
 import os
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields, is_dataclass
+from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
 from typing import Any, Literal, NamedTuple
 
 from mindcv.folders import data_set_in
@@ -75,6 +75,16 @@ class Config:
     def prog(self) -> Script:
         """The script that it configures."""
         return self.request.prog
+
+    @property
+    def eval_image(self) -> Image:
+        """The images outside training."""
+        return replace(self.image, image_resize=self.data.val_image_resize or self.image.image_resize)
+
+    @property
+    def eval_batch_size(self) -> int:
+        """The batch size outside training."""
+        return self.data.val_batch_size or self.data.batch_size
 
     def given(self, key: str) -> bool:
         """Whether `key` was set in a YAML file or on the command line."""

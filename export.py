@@ -29,7 +29,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     config, weights = weights_to_use(config)
     setup_runtime(mode=config.runtime.mode, device_target=config.runtime.device_target, seed=config.runtime.seed)
 
-    image = config.image
+    image = config.eval_image
     with compiling_shown(kept=False):
         export = export_network(
             partial(build_to_run, config, weights, device_forms=False),

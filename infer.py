@@ -23,7 +23,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     from assemble_weights import class_names_of, weights_to_use
     from mindcv.compile_cache import compiled_graphs_kept
     from mindcv.data import ImageFiles, create_transforms, find_images
-    from mindcv.engine import compiling_shown, predict
+    from mindcv.engine import compiling_shown, predict, size_to_load, with_views
     from mindcv.report import format_predictions, write_predictions
     from mindcv.runtime import setup_runtime
 
@@ -35,13 +35,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     setup_runtime(mode=config.runtime.mode, device_target=config.runtime.device_target, seed=config.runtime.seed)
 
     network = build_to_infer(config, weights)
-    transforms = create_transforms(is_training=False, **vars(config.image))
-    batches = ImageFiles(paths, transforms, config.data.batch_size, config.data.num_parallel_workers)
+    image, tta = config.eval_image, config.model.tta
+    size = size_to_load(tta, image.image_resize, image.crop_pct)
+    transforms = create_transforms(is_training=False, **{**vars(image), **size})
+    batches = ImageFiles(paths, transforms, config.eval_batch_size, config.data.num_parallel_workers)
     with (
         compiled_graphs_kept(graph_folder(config), described_by=describe_graphs(config, network)) as kept,
         compiling_shown(kept=kept),
     ):
-        result = predict(network, batches, class_names_of(weights), files.topk)
+        result = predict(with_views(network, tta, image.image_resize), batches, class_names_of(weights), files.topk)
 
     say(format_predictions(result.predictions, result.failures, shutil.get_terminal_size().columns))
     say(f"\n{len(result.predictions):,} of {len(paths):,} images predicted in {result.seconds:.1f} s")

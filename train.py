@@ -15,6 +15,7 @@ from mindcv.script import run_script
 
 if TYPE_CHECKING:
     from mindcv.checkpoint import Checkpoint, CheckpointStore
+    from mindcv.engine import EarlyStop
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -25,6 +26,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     from assemble import build_store
     from assemble_data import show_augment
     from assemble_weights import weights_to_start
+    from mindcv.engine import EarlyStop, Progress
     from mindcv.report import complete
     from resume import find_run
 
@@ -34,18 +36,23 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     store = build_store(config)
     store.check_writable()
-    if run and run.info["epoch"] >= config.train.epoch_size:
-        reached = run.info["training"]["progress"]
-        say(complete(store.folder, reached["epoch"], reached["best_epoch"], reached["best_top1"]))
-        return 0
+    early_stop = EarlyStop(config.train.early_stop_patience, config.train.early_stop_delta)
+    if run:
+        reached = Progress.from_dict(run.info["training"]["progress"])
+        ended_early = reached.epoch < config.train.epoch_size and early_stop.reached(reached.history)
+        if ended_early or reached.epoch >= config.train.epoch_size:
+            say(complete(store.folder, reached.epoch, reached.best_epoch, reached.best_top1, ended_early=ended_early))
+            return 0
     config, weights = (config, run) if run else weights_to_start(config)
     with store.lock() as lock:
         if lock.took_over:
             say(lock.took_over)
-        return _train(config, weights, run, store)
+        return _train(config, weights, run, store, early_stop)
 
 
-def _train(config: Config, weights: Checkpoint | None, run: Checkpoint | None, store: CheckpointStore) -> int:
+def _train(
+    config: Config, weights: Checkpoint | None, run: Checkpoint | None, store: CheckpointStore, early_stop: EarlyStop
+) -> int:
     """Train from weights, or resume a run; returns the exit code."""
     from assemble import build_step, build_to_train, describe_graphs, describe_run, fit_to_epoch, graph_folder
     from assemble_data import build_training_loader, build_validation_loader, say_remarks
@@ -68,8 +75,7 @@ def _train(config: Config, weights: Checkpoint | None, run: Checkpoint | None, s
     from resume import prepare_folder, say_if_another_device
 
     # Check everything before writing anything.
-    runtime, options = config.runtime, config.train
-    world = ALONE
+    runtime, options, world = config.runtime, config.train, ALONE
     speak_for(world)
     device = setup_runtime(mode=runtime.mode, device_target=runtime.device_target, seed=runtime.seed)
     say_if_another_device(run, device)
@@ -111,6 +117,7 @@ def _train(config: Config, weights: Checkpoint | None, run: Checkpoint | None, s
             on_nan=options.on_nan,
             nan_limit=options.nan_limit,
             stop=stop,
+            early_stop=early_stop,
             log_interval=options.log_interval,
         )
         try:
@@ -123,13 +130,16 @@ def _train(config: Config, weights: Checkpoint | None, run: Checkpoint | None, s
         finally:
             bad_images.update()
 
-    if interruption.signum is not None and progress.epoch < options.epoch_size:
+    ended_early = progress.epoch < options.epoch_size and early_stop.reached(progress.history)
+    if interruption.signum is not None and progress.epoch < options.epoch_size and not ended_early:
         where, is_saved = progress.position(length), store.last.exists()
         model = config.model.model
         say(interrupted(model, store.folder, interruption.signum, where, is_saved=is_saved, problem=saver.problem))
         return 128 + interruption.signum
     if saver.problem:
         raise OSError(f"training is finished, but its last checkpoint is missing: {saver.problem}")
+    if ended_early:
+        say(early_stop.reason(progress.epoch))
     checkpoint = store.best if progress.best else store.last
     counts = {"bad_steps": progress.bad_steps, "overflows": progress.overflows, "bad_images": len(bad_images)}
     say(finished(store.folder, checkpoint, best=progress.best, **counts))

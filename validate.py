@@ -36,7 +36,7 @@ def main(argv: Sequence[str] | None = None) -> Evaluation | int:
     from assemble_data import build_measuring_loader, say_remarks
     from assemble_weights import weights_to_start, weights_to_use
     from mindcv.compile_cache import compiled_graphs_kept
-    from mindcv.engine import compiling_shown, evaluate, memory_explained
+    from mindcv.engine import compiling_shown, evaluate, memory_explained, with_views
     from mindcv.report import format_bad_images
     from mindcv.runtime import setup_runtime
 
@@ -53,16 +53,17 @@ def main(argv: Sequence[str] | None = None) -> Evaluation | int:
         compiled_graphs_kept(graph_folder(config), described_by=describe_graphs(config, network)) as kept,
         compiling_shown(kept=kept),
     ):
-        result = evaluate(network, loader)
+        result = evaluate(with_views(network, config.model.tta, config.eval_image.image_resize), loader)
     assert result is not None, "evaluate was given no stop"
 
+    views = "" if config.model.tta == "none" else f" (tta={config.model.tta})"
     left_out = ""
     if result.num_bad:
         listed = format_bad_images([*loader.bad_images.items()], shown=5)
         left_out = f"; {result.num_bad:,} unreadable left out:\n{listed}"
     say(
-        f"{config.model.model} on {config.data.dataset}, split {loader.dataset.split}: {result.num_examples:,} images "
-        f"in {result.seconds:.1f} s{left_out}\n"
+        f"{config.model.model} on {config.data.dataset}, split {loader.dataset.split}{views}: "
+        f"{result.num_examples:,} images in {result.seconds:.1f} s{left_out}\n"
         f"top-1 {result.top1:.2f} %  top-5 {result.top5:.2f} %  loss {result.loss:.4f}"
     )
     if result.num_not_finite:

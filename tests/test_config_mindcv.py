@@ -127,6 +127,6 @@ def test_mindcvs_mixing_and_repeating_are_read_and_what_it_ignores_is_said(text,
     assert cfg.notices == ((f"{path}: no effect of {idle}",) if idle else ())
 
 
-def test_mindcvs_top_k_policy_is_rejected(recipe):
-    with pytest.raises(ValueError, match="ckpt_save_policy: 'top_k' is not available"):
-        train("-c", recipe("ckpt_save_policy: top_k"))
+def test_mindcvs_top_k_policy_is_taken(recipe):
+    cfg = train("-c", recipe("ckpt_save_policy: top_k\nkeep_checkpoint_max: 10"))
+    assert cfg.train.ckpt_save_policy == "top_k" and not cfg.notices

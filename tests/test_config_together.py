@@ -133,6 +133,24 @@ def test_the_command_lines_own_dataset_keeps_its_own_classes(recipe):
     assert train("-c", recipe("num_classes: 7"), "--dataset=flowers").model.num_classes == 7
 
 
+# Validation
+
+
+def test_outside_training_the_sizes_of_validation_are_the_only_ones(recipe):
+    run = {"batch_size": 64, "val_batch_size": 16, "image_resize": 224, "val_image_resize": 320}
+    for prog in ("validate", "infer"):
+        config = load_config([], prog=prog).inherit(run, "a.ckpt")
+        assert (config.eval_batch_size, config.eval_image.image_resize) == (16, 320) and not config.notices
+        config = load_config(["--batch_size=8", "--image_resize=96"], prog=prog).inherit(run, "a.ckpt")
+        assert (config.eval_batch_size, config.eval_image.image_resize) == (8, 96)
+        assert "val_image_resize=320 (a.ckpt) gives way to image_resize=96 (command line): " in config.notices[1]
+    config = load_config(["-c", recipe("image_resize: 96\nval_image_resize: 128\n")], prog="export")
+    assert config.inherit(run, "a.ckpt").eval_image.image_resize == 128
+    config = train(CIFAR, "--val_batch_size=7", "--val_image_resize=48")
+    assert (config.data.batch_size, config.image.image_resize) == (64, 224)
+    assert (config.eval_batch_size, config.eval_image.image_resize) == (7, 48)
+
+
 # Without effect
 
 
@@ -157,6 +175,11 @@ def test_the_command_lines_own_dataset_keeps_its_own_classes(recipe):
         ("train", ["--ckpt_path=a.ckpt", "--resume"], "ckpt_path has no effect with resume=true"),
         ("train", ["--pretrained", "--resume=run"], "pretrained has no effect with resume=run"),
         ("train", ["--val_interval=200"], "validated after the last epoch only"),
+        ("train", ["--no-val_while_train", "--val_image_resize=320"], "val_image_resize has no effect with val_while"),
+        ("train", ["--no-val_while_train", "--early_stop_patience=3"], "early_stop_patience has no effect with val_wh"),
+        ("train", ["--early_stop_delta=0.1"], "early_stop_delta has no effect with early_stop_patience=none"),
+        ("train", ["--ckpt_save_policy=top_k"], "ckpt_save_policy has no effect with keep_checkpoint_max=0"),
+        ("validate", ["--val_batch_size=3", "--batch_size=4"], "batch_size=4 (command line) has no effect with val_"),
         ("train", ["--scheduler=multi_step_decay", "--epoch_size=30"], "no drop at 30,60,90: training ends before"),
         ("train", ["--scheduler=step_decay", "--decay_epochs=90"], "the learning rate never drops"),
         ("train", ["--decay_epochs=95"], "the cosine does not reach its end"),

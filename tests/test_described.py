@@ -31,6 +31,16 @@ def test_an_exported_network_describes_the_given_size(own):
     assert assemble_weights.as_own_checkpoint(config, weights).info["config"]["image_resize"] == 24
 
 
+def test_an_exported_network_describes_the_size_that_its_run_validated_at(own):
+    described = read_checkpoint(own)
+    described.info["config"]["val_image_resize"] = 20
+    for flags, size in ([], 20), (["--image_resize=24"], 24):
+        asked = load_config([f"--ckpt_path={own}", *flags, "--output=x.onnx"], prog="export")
+        config = asked.inherit(described.info["config"], str(own))
+        written = assemble_weights.as_own_checkpoint(config, described).info["config"]
+        assert config.eval_image.image_resize == written["image_resize"] == size and written["val_image_resize"] is None
+
+
 def test_an_average_is_of_the_model_that_was_named(own, tmp_path, capsys):
     line = ["--average", str(own), str(own), f"--output={tmp_path / 'mean.ckpt'}"]
     assert "holds model=tiny_sknet, but model=resnet18" in fails(convert.main, [*line, "--model=resnet18"], capsys)

@@ -185,6 +185,20 @@ def test_a_run_resumes_into_another_folder_with_its_best_and_leaves_the_old_one(
     assert {entry.name: entry.read_bytes() for entry in (tmp_path / "old").iterdir()} == before
 
 
+def test_a_run_that_ended_early_is_complete(tmp_path, tiny_model, capsys):
+    options = ["--epoch_size=4", "--lr=1e-30", "--early_stop_patience=1"]
+    assert train.main(quick_run(tmp_path, *options, "--ckpt_save_interval=4")) == 0
+    printed = capsys.readouterr().out
+    assert "ended after epoch 2: the last validation did not raise the best top-1\n" in printed
+    assert "best: epoch 1" in printed and read_checkpoint(last(tmp_path)).info["epoch"] == 2
+    before = {entry.name: entry.read_bytes() for entry in tmp_path.iterdir()}
+    assert train.main(quick_run(tmp_path, *options, "--resume")) == 0
+    assert "is complete: 2 epochs" in capsys.readouterr().out
+    assert {entry.name: entry.read_bytes() for entry in tmp_path.iterdir()} == before
+    assert train.main(quick_run(tmp_path, *options[:2], "--early_stop_patience=none", "--resume")) == 0
+    assert read_checkpoint(last(tmp_path)).info["epoch"] == 4
+
+
 def test_nothing_to_resume_is_an_error_and_creates_nothing(tmp_path, tiny_model, capsys):
     message = fails(train.main, quick_run(tmp_path / "out", "--resume"), capsys)
     assert "nothing to resume in" in message and "--resume=auto starts a new run" in message

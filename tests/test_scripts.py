@@ -56,6 +56,29 @@ def test_validate_reports_the_metrics_of_training_to_the_last_digit(tmp_path, ti
         assert len(figures) == 2 and figures[0] == figures[1]  # of this run and of training: both are the same
 
 
+def test_validation_has_its_own_image_and_batch_size(tmp_path, tiny_model, capsys):
+    train.main(
+        small_run(tmp_path, "--epoch_size=1", "--warmup_epochs=0", "--val_image_resize=24", "--val_batch_size=9")
+    )
+    checkpoint = read_checkpoint(tmp_path / "tiny_sknet-best.ckpt")
+    saved = checkpoint.info["metrics"]["loss"]
+    line = [f"--ckpt_path={checkpoint.path}", "--fold_bn=False"]
+    assert validate.main(line).loss == saved
+    assert validate.main([*line, "--batch_size=70"]).loss == pytest.approx(saved, rel=1e-6)
+    assert validate.main([*line, "--image_resize=16"]).loss != pytest.approx(saved, rel=1e-3)
+
+
+def test_views_change_the_loss_and_the_logits_but_nothing_else(tmp_path, tiny_model, capsys):
+    train.main(small_run(tmp_path, "--epoch_size=1", "--warmup_epochs=0", "--num_samples=40"))
+    line = [f"--ckpt_path={tmp_path / 'tiny_sknet-best.ckpt'}"]
+    alone = validate.main(line)
+    for tta, crop in (("hflip", []), ("ten_crop", ["--crop_pct=0.8"])):
+        result = validate.main([*line, *crop, f"--tta={tta}"])
+        assert f", split test (tta={tta}): 40 images in" in capsys.readouterr().out
+        assert result.num_examples == 40 and result.loss != alone.loss and result.loss < 2 * alone.loss
+    assert "crop_pct being 1: all views would be the same" in fails(validate.main, [*line, "--tta=five_crop"], capsys)
+
+
 def test_the_same_seed_gives_the_same_run_and_another_seed_another(tmp_path, tiny_model):
     losses = []
     for run, seed in enumerate((1, 1, 2)):

@@ -16,8 +16,8 @@ def info(epoch):
     return {"epoch": epoch, "metrics": {}, "training": {"progress": {"epoch": epoch}}}
 
 
-def save(store, epoch, *, is_best=False, is_final=False):
-    store.save(WEIGHTS, info(epoch), STATE, epoch=epoch, is_best=is_best, is_final=is_final)
+def save(store, epoch, *, is_best=False, is_final=False, scores=None):
+    store.save(WEIGHTS, info(epoch), STATE, epoch=epoch, is_best=is_best, is_final=is_final, scores=scores)
 
 
 def epoch_of(path):
@@ -31,6 +31,33 @@ def test_the_store_keeps_best_last_the_one_before_and_the_newest_few(tmp_path):
     files = ["m-10.ckpt", "m-11.ckpt", "m-best.ckpt", "m-last.ckpt", "m-previous.ckpt"]
     assert sorted(os.listdir(tmp_path)) == files
     assert [epoch_of(tmp_path / name) for name in files] == [10, 11, 3, 11, 10]
+
+
+def numbered(folder):
+    return sorted(int(path.stem[2:]) for path in folder.glob("m-*.ckpt") if path.stem[2:].isdigit())
+
+
+def test_top_k_keeps_the_best_epochs_and_of_equal_ones_the_earlier(tmp_path):
+    top1 = {1: 50.0, 2: 70.0, 3: 60.0, 5: 70.0, 6: 65.0, 7: 80.0}  # epoch 4 is not validated
+    kept = []
+    for epoch in range(1, 8):
+        store = CheckpointStore(tmp_path, "m", keep=2, policy="top_k")  # a new one: nothing is remembered
+        save(store, epoch, is_final=epoch == 7, scores={key: value for key, value in top1.items() if key <= epoch})
+        kept.append(numbered(tmp_path))
+    assert kept == [[1], [1, 2], [2, 3], [2, 3], [2, 5], [2, 5], [2, 7]]
+    assert epoch_of(store.last) == 7 and epoch_of(store.previous) == 6
+
+
+def test_a_repeated_epoch_after_a_kill_ends_with_the_same_top_k(tmp_path):
+    store = CheckpointStore(tmp_path, "m", keep=2, policy="top_k")
+    for epoch in (1, 2, 3):
+        save(store, epoch, scores={1: 10.0, 2: 30.0, 3: 20.0})
+    assert numbered(tmp_path) == [2, 3]
+    # Resumed from epoch 1: those of later epochs have no score until the run reaches them again.
+    save(store, 2, scores={1: 10.0, 2: 5.0})
+    assert numbered(tmp_path) == [2, 3]
+    save(store, 4, scores={1: 10.0, 2: 5.0, 4: 6.0})
+    assert numbered(tmp_path) == [2, 4]
 
 
 def test_the_best_checkpoint_has_weights_only_and_the_others_can_be_resumed(tmp_path):

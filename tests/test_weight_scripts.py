@@ -13,6 +13,7 @@ import numpy as np
 import onnx
 import pytest
 import torch_format
+from PIL import Image
 from safetensors.numpy import save, save_file
 from script_runs import fails, small_run
 from tiers import full
@@ -260,6 +261,23 @@ def test_other_classes_get_a_new_classifier_and_other_weights_are_kept(tiny_mode
     train.main(small_run(tmp_path / "third", *line))
     assert "its classifier of 10 classes is replaced by a new one of 10" in caplog.text
     assert "holds model=tiny_sknet" in fails(train.main, ["--model=resnet18", f"--ckpt_path={start}"], capsys)
+
+
+def test_an_image_and_its_reflection_have_the_same_mean_prediction(files, tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 256, (SIZE, SIZE, 3), np.uint8)
+    (tmp_path / "photos").mkdir()
+    for name, image in (("image", pixels), ("reflection", pixels[:, ::-1])):
+        Image.fromarray(image).save(tmp_path / "photos" / f"{name}.png")
+    line = [
+        *MODEL,
+        "--crop_pct=1",
+        f"--ckpt_path={files['own.ckpt']}",
+        f"--images={tmp_path / 'photos'}",
+        "--tta=hflip",
+    ]
+    assert infer.main([*line, f"--output={tmp_path / 'out.csv'}", "--topk=1"]) == 0
+    one, other = (float(row["probability"]) for row in rows_of(tmp_path / "out.csv"))
+    assert one == pytest.approx(other, rel=1e-5)
 
 
 def test_infer_lists_unreadable_images_and_exits_with_1(files, tmp_path, capsys):

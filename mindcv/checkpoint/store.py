@@ -1,13 +1,14 @@
 """The folder of one run: its checkpoints, how they are replaced, and which one a run resumes from."""
 
 import contextlib
+import math
 import os
 import re
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -25,7 +26,7 @@ class CheckpointStore:
         {model}-best.ckpt       weights of the best epoch
         {model}-last.ckpt       weights and training state of the last save
         {model}-previous.ckpt   those of the save before, in case the last one is damaged
-        {model}-{epoch}.ckpt    weights and training state of the newest few epochs
+        {model}-{epoch}.ckpt    weights and training state of the newest, or the best, few epochs
 
     Each file is written under a temporary name, verified and renamed before its predecessor is removed, so that a
     complete checkpoint exists at any time.
@@ -34,13 +35,23 @@ class CheckpointStore:
         folder: created when the run starts.
         model: name used for the files.
         keep: how many `{model}-{epoch}.ckpt` to keep beside best and last; 0 writes none.
+        policy: which. "latest_k": the newest. "top_k": those with the highest top-1, of equal ones the earlier.
         interval: epochs between saves; the final epoch is always saved.
     """
 
-    def __init__(self, folder: str | Path, model: str, *, keep: int = 0, interval: int = 1) -> None:
+    def __init__(
+        self,
+        folder: str | Path,
+        model: str,
+        *,
+        keep: int = 0,
+        policy: Literal["latest_k", "top_k"] = "latest_k",
+        interval: int = 1,
+    ) -> None:
         self.folder = Path(folder)
         self.model = model
         self.keep = keep
+        self.policy = policy
         self.interval = interval
 
     @property
@@ -162,9 +173,12 @@ class CheckpointStore:
         epoch: int,
         is_best: bool,
         is_final: bool,
+        scores: Mapping[int, float] | None = None,
     ) -> None:
         """Write the checkpoints due after `epoch` (counted from 1): last, and best and numbered ones if they apply.
 
+        Args:
+            scores: top-1 of every validated epoch of the run so far; "top_k" removes others first.
         Raises:
             OSError: if a file cannot be written; those of earlier saves are unchanged.
         """
@@ -173,7 +187,7 @@ class CheckpointStore:
         if self.is_due(epoch, is_best=is_best, is_final=is_final):  # after the best also last, which records it
             numbered = self.keep and self._is_regular(epoch, is_final)
             copy = self.folder / f"{self.model}-{epoch}.ckpt" if numbered else None
-            self.save_last(weights, info, state, copy=copy)
+            self.save_last(weights, info, state, copy=copy, scores=scores)
 
     def save_last(
         self,
@@ -182,20 +196,22 @@ class CheckpointStore:
         state: Mapping[str, np.ndarray],
         *,
         copy: Path | None = None,
+        scores: Mapping[int, float] | None = None,
     ) -> None:
         """Write last; the old one becomes previous.
 
         Last is renamed after everything else is done, so that a run that resumes from it has nothing to repeat.
 
         Args:
-            copy: a numbered checkpoint to write as well; the oldest one is removed.
+            copy: a numbered checkpoint to write as well; those too many are removed.
+            scores: see `save`.
         Raises:
             OSError: if it cannot be written; last is unchanged, and previous is unchanged or a copy of last.
         """
         with temporary_checkpoint(self.last, weights, info, state) as temporary:
             if copy:
                 _duplicate(temporary, copy)
-                self._prune()
+                self._prune(scores or {})
             if self.last.exists():
                 _duplicate(self.last, self.previous)
             publish(temporary, self.last)
@@ -214,9 +230,12 @@ class CheckpointStore:
         name = re.compile(rf"{re.escape(self.model)}-(\d+)\.ckpt")
         return {int(match[1]): path for path in self.folder.iterdir() if (match := name.fullmatch(path.name))}
 
-    def _prune(self) -> None:
+    def _prune(self, scores: Mapping[int, float]) -> None:
         numbered = self._numbered()
-        for epoch in sorted(numbered)[: -self.keep]:
+        worst_first = sorted(numbered)
+        if self.policy == "top_k":
+            worst_first.sort(key=lambda epoch: (scores.get(epoch, -math.inf), -epoch))
+        for epoch in worst_first[: -self.keep]:
             numbered[epoch].unlink()
 
     def _clear(self) -> None:

@@ -4,6 +4,7 @@ from mindcv.engine.averaging import WeightAverage
 from mindcv.engine.callbacks import Callback, EpochLog, MetricsFile
 from mindcv.engine.clipping import Clip
 from mindcv.engine.compiling import compiling_shown
+from mindcv.engine.early_stop import EarlyStop
 from mindcv.engine.evaluator import Evaluation, Sums, count, evaluate
 from mindcv.engine.interrupt import Interruption
 from mindcv.engine.loss_scale import LossScale, create_loss_scale
@@ -14,10 +15,13 @@ from mindcv.engine.saving import SaveCheckpoints
 from mindcv.engine.state import EpochResult, Progress, StepReport, TrainState
 from mindcv.engine.train_step import StepResult, TrainStep
 from mindcv.engine.trainer import Trainer
+from mindcv.engine.views import AveragedViews, size_to_load, with_views
 
 __all__ = [
+    "AveragedViews",
     "Callback",
     "Clip",
+    "EarlyStop",
     "EpochLog",
     "EpochResult",
     "Evaluation",
@@ -42,4 +46,6 @@ __all__ = [
     "evaluate",
     "memory_explained",
     "predict",
+    "size_to_load",
+    "with_views",
 ]

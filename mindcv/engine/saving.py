@@ -91,8 +91,15 @@ class SaveCheckpoints:
         }
         try:
             if result:
-                epoch, is_best, is_final = result.epoch, result.is_best, result.is_final
-                self.store.save(weights, info, self.state.arrays(), epoch=epoch, is_best=is_best, is_final=is_final)
+                self.store.save(
+                    weights,
+                    info,
+                    self.state.arrays(),
+                    epoch=result.epoch,
+                    is_best=result.is_best,
+                    is_final=result.is_final,
+                    scores={past.epoch: past.evaluation.top1 for past in progress.history if past.evaluation},
+                )
             else:
                 self.store.save_last(weights, info, self.state.arrays())
         except OSError as error:

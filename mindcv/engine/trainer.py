@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Literal, Protocol
 
 import numpy as np
@@ -10,6 +11,7 @@ from mindspore import Tensor
 from mindcv import console
 from mindcv.engine.callbacks import Callback
 from mindcv.engine.compiling import clock
+from mindcv.engine.early_stop import NEVER, EarlyStop
 from mindcv.engine.evaluator import Batches, Evaluation
 from mindcv.engine.run_length import RunLength
 from mindcv.engine.state import EpochResult, Progress, StepReport
@@ -47,6 +49,7 @@ class Trainer:
             schedule.
         nan_limit: number of such steps tolerated in a run.
         stop: called after each step; if it returns true, the run is saved and ends.
+        early_stop: asked after each epoch; if it is reached, that epoch is the final one.
         log_interval: steps between two progress lines; None: about one a minute if there is no terminal.
         progress: show a bar or these lines.
     """
@@ -63,6 +66,7 @@ class Trainer:
         on_nan: Literal["stop", "skip", "rollback"] = "stop",
         nan_limit: int = 20,
         stop: Callable[[], bool] = lambda: False,
+        early_stop: EarlyStop = NEVER,
         log_interval: int | None = None,
         progress: bool = True,
     ) -> None:
@@ -75,6 +79,7 @@ class Trainer:
         self.on_nan = on_nan
         self.nan_limit = nan_limit
         self.stop = stop
+        self.early_stop = early_stop
         self.log_interval = log_interval
         self.show_progress = progress
         self._pace: float | None = None  # seconds of a step
@@ -90,7 +95,8 @@ class Trainer:
             learning_rates: the optimizer's schedule, one value per update, used here for display only.
             progress: the position to continue from, which is updated. None: the start.
         Returns:
-            One result per complete epoch, those before `progress` included; fewer than `epochs` if `stop` became true.
+            One result per complete epoch, those before `progress` included; fewer than `epochs` if `stop` became true
+            or `early_stop` is reached.
         Raises:
             ValueError: if a loss or gradient is not finite, naming the epoch and the step, and `on_nan` is "stop" or
                 `nan_limit` is exceeded.
@@ -98,7 +104,7 @@ class Trainer:
         """
         progress, length = progress or Progress(), RunLength(epochs, len(loader), self.step.accumulate_steps)
         self._updates = self.step.updates
-        while progress.epoch < epochs and not self.stop():
+        while progress.epoch < epochs and not self.early_stop.reached(progress.history) and not self.stop():
             epoch = progress.epoch + 1
             if not self._train_epoch(loader, progress, length, learning_rates):
                 break
@@ -118,6 +124,8 @@ class Trainer:
                 is_final=epoch == epochs,
                 trained=trained,
             )
+            if self.early_stop.reached([*progress.history, result]):
+                result = replace(result, is_final=True)
             progress.end_epoch(result)
             for callback in self.callbacks:
                 callback.on_epoch_end(result)

@@ -1,6 +1,6 @@
 """Model families; importing this package fills the registry."""
 
-from mindcv.models import resnet, sknet  # noqa: F401  (registration)
+from mindcv.models import resnet, shufflenet, sknet  # noqa: F401  (registration)
 from mindcv.models.cpu import optimize_for_cpu
 from mindcv.models.factory import MODELS, build_model, create_model, default_cfg, list_models
 from mindcv.models.fold import fold_batch_norm

@@ -32,7 +32,7 @@ class Classifier(nn.Cell):
     Args:
         stem: (B, in_channels, H, W) -> the first feature map.
         pool: the layer between the stem and the stages.
-        stages: the residual blocks of each stage.
+        stages: the blocks of each stage.
         feature_channels, feature_strides: of the stem's and each stage's feature map.
         num_classes: 0 leaves the classifier out.
         drop_rate: dropout before the classifier.

@@ -10,7 +10,6 @@ from mindcv.options.yaml_file import Setting
 UNAVAILABLE: dict[str, tuple[tuple[Any, ...], str]] = {
     "distribute": ((False,), "training runs on one device"),
     "amp_cast_list": ((None,), "amp_level decides which layers run in low precision"),
-    "ckpt_save_policy": (("latest_k",), "the newest keep_checkpoint_max are kept, and the best one"),
     "lr_epoch_stair": ((False,), "the learning rate changes at every update"),
     "num_cycles": ((1,), "the cosine has one cycle"),
     "cycle_decay": ((1,), "the cosine has one cycle"),

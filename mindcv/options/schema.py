@@ -69,6 +69,8 @@ class Data:
     )
     num_samples: int | None = option(legal.NUM_SAMPLES, "use only this many examples of each split")
     batch_size: int = option(legal.BATCH_SIZE, "examples per batch", **_COMPUTING)
+    val_batch_size: int | None = option(None, "examples per batch of validation; none: batch_size", minimum=1)
+    val_image_resize: int | None = option(None, "height and width to validate at; none: image_resize", minimum=1)
     shuffle: bool = option(True, "shuffle the training examples in every epoch", scripts=("train",))
     aug_repeats: int = option(
         legal.AUG_REPEATS, "times that an epoch repeats each of its examples, of which it has fewer", scripts=("train",)
@@ -153,6 +155,8 @@ class Augment:
 
 _WEIGHTS = "use these weights: .ckpt (also MindCV's), .safetensors, .pth, .onnx, .mindir"
 _FREEZE: dict[str, Any] = {"fixed": "the saved state covers the parameters that were trained", **_TRAIN}
+_TTA = "average over views: the image and its reflection, corners and centre, or these and their reflections"
+_VIEWS: dict[str, Any] = {"scripts": ("validate", "infer")}
 _FOLD_BN = "fold batch norms into convolutions: faster, the same results up to rounding"
 _FREEZE_BN = "batch norms that keep their running statistics: those of frozen parts, all, or none"
 
@@ -185,6 +189,7 @@ class Model:
         **_FREEZE,
     )
     freeze_bn: str = option("frozen", _FREEZE_BN, choices=("none", "frozen", "all"), **_FREEZE)
+    tta: str = option("none", _TTA, choices=("none", "hflip", "five_crop", "ten_crop"), **_VIEWS, **_COMMAND)
     fold_bn: bool = option(True, _FOLD_BN, scripts=("validate", "infer", "export"), free=True)
 
 
@@ -266,6 +271,7 @@ class Step:
 
 _RESUME = "continue the run in ckpt_save_dir; auto: if there is one; or continue from this file or folder"
 _SHOW_AUGMENT = "draw the first training batches as the network sees them into this PNG, and end"
+_PATIENCE = "end after this many validations in a row that did not raise the best top-1; none: train all epochs"
 _LOG_INTERVAL = "steps between progress lines; none: about one a minute, if no bar is shown"
 
 
@@ -283,8 +289,13 @@ class Train:
     ckpt_save_steps: int | None = option(
         None, "batches between additional checkpoints inside epochs", minimum=1, **_FREE
     )
-    keep_checkpoint_max: int = option(
-        0, "newest epoch checkpoints kept in addition to best and last", minimum=0, **_FREE
+    keep_checkpoint_max: int = option(0, "epoch checkpoints kept in addition to best and last", minimum=0, **_FREE)
+    ckpt_save_policy: Literal["latest_k", "top_k"] = option(
+        "latest_k", "which keep_checkpoint_max keeps: the newest, or those with the highest top-1", **_FREE
+    )
+    early_stop_patience: int | None = option(None, _PATIENCE, minimum=1, **_FREE)
+    early_stop_delta: float = option(
+        0.0, "smallest rise of the best top-1 that counts, percentage points", minimum=0, **_FREE
     )
     log_interval: int | None = option(None, _LOG_INTERVAL, minimum=1, **_FREE)
     show_augment: str = option("", _SHOW_AUGMENT, is_path=True, **_COMMAND)

@@ -90,7 +90,9 @@ def settle(layers: Layers, options: Mapping[str, Option], prog: str) -> None:
         if not settled:
             both = f"{layers.said('pretrained')} and {layers.said('ckpt_path')}"
             raise ValueError(f"{both}: weights can come from one of them only")
-    if prog == "train":
+    if prog != "train":
+        _settle_validation(layers)
+    else:
         _settle_resume(layers)
         _settle_schedule(layers)
         _settle_optimizer(layers)
@@ -124,6 +126,16 @@ def _settle_cores(layers: Layers) -> None:
         raise ValueError(f"{said} must be from 1 to {cores}, the cores of this machine")
     layers.notices.append(f"{said} gives way to this machine: num_parallel_workers={cores}, its cores")
     layers.values["num_parallel_workers"] = cores
+
+
+def _settle_validation(layers: Layers) -> None:
+    """Outside training there is one size; the last layer that names one decides."""
+    for key in ("batch_size", "image_resize"):
+        of_validation = f"val_{key}"
+        if layers[of_validation] is None or layers.gives_way(of_validation, None, key):
+            continue
+        if layers.sources[key] == COMMAND_LINE:
+            layers.notices.append(f"{layers.said(key)} has no effect with {layers.said(of_validation)}")
 
 
 def _settle_resume(layers: Layers) -> None:
@@ -190,6 +202,7 @@ def _unused(governor: str, entries: Registry) -> list[tuple[str, str, Callable[[
 # Everything in the section Augment is random.
 _OF_AUGMENT = " ".join(option.name for option in fields(Augment) if option.name != "no_aug")
 
+_OF_VALIDATION = "val_interval val_batch_size val_image_resize ckpt_save_policy early_stop_patience early_stop_delta"
 # Options that have no effect for some values of others: keys, the others, whether their values are such.
 IDLE_WHEN: tuple[tuple[str, str, Callable[..., bool]], ...] = (
     ("compile_cache", "mode", lambda mode: mode == 1),
@@ -198,7 +211,7 @@ IDLE_WHEN: tuple[tuple[str, str, Callable[..., bool]], ...] = (
     ("val_fraction", "dataset", lambda name: name in BUILT_IN),
     ("on_bad_image bad_image_limit", "dataset", lambda name: name in BUILT_IN),
     ("bad_image_limit", "on_bad_image", lambda policy: policy == "stop"),
-    ("batch_size on_bad_image bad_image_limit fold_bn compile_cache", "check_data", bool),
+    ("batch_size on_bad_image bad_image_limit fold_bn tta compile_cache", "check_data", bool),
     ("fold_bn", "ckpt_path", is_exported),
     ("scale ratio", "random_crop_padding", lambda padding: padding is not None),
     (
@@ -221,11 +234,13 @@ IDLE_WHEN: tuple[tuple[str, str, Callable[..., bool]], ...] = (
     ("weight_decay_filter", "weight_decay", lambda decay: decay == 0),
     ("warmup_factor", "warmup_epochs", lambda epochs: epochs == 0),
     *_unused("scheduler", SCHEDULERS),
-    ("val_interval", "val_while_train", operator.not_),
     ("clip_value clip_mode", "clip_grad", operator.not_),
     ("ema_decay ema_warmup", "ema", operator.not_),
     ("loss_scale_type loss_scale drop_overflow_update", "amp_level", lambda level: level == "O0"),
     ("drop_overflow_update", "loss_scale_type", lambda kind: kind == "dynamic"),
+    ("early_stop_delta", "early_stop_patience", lambda patience: patience is None),
+    (_OF_VALIDATION, "val_while_train", operator.not_),
+    ("ckpt_save_policy", "keep_checkpoint_max", operator.not_),
     ("ckpt_path pretrained", "resume", lambda resume: resume not in (False, "auto")),
     ("nan_limit", "on_nan", lambda policy: policy == "stop"),
 )

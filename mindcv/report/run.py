@@ -53,12 +53,15 @@ def finished(
     return "\n".join(lines)
 
 
-def complete(folder: Path, epochs: int, best_epoch: int | None, best_top1: float | None) -> str:
+def complete(
+    folder: Path, epochs: int, best_epoch: int | None, best_top1: float | None, *, ended_early: bool = False
+) -> str:
     """Describe a run that was complete before it was started again."""
     best = f", best top-1 {best_top1:.2f} % in epoch {best_epoch}" if best_epoch else ""
+    longer = "--early_stop_patience=none" if ended_early else "--epoch_size"
     return (
         f"the run in {folder} is complete: {epochs} {_plural('epoch', epochs)}{best}. Nothing was changed. Train "
-        "longer with --epoch_size, or from scratch without --resume."
+        f"longer with {longer}, or from scratch without --resume."
     )
 
 

@@ -4,27 +4,13 @@ from dataclasses import astuple
 
 import numpy as np
 import pytest
+from array_loader import ArrayLoader
 from lookup import logits_network
 from sklearn.metrics import log_loss, top_k_accuracy_score
 
 from mindcv.distributed import World
 from mindcv.engine import Sums, count, evaluate
 from mindcv.engine.evaluator import cross_entropy, label_ranks
-
-
-class ArrayLoader:
-    """A loader of given arrays."""
-
-    def __init__(self, images, labels, batch_size):
-        self.images, self.labels, self.batch_size = images, labels, batch_size
-        self.num_examples = len(labels)
-
-    def __len__(self):
-        return -(-self.num_examples // self.batch_size)
-
-    def epoch(self, epoch, start=0):
-        for start in range(0, self.num_examples, self.batch_size):
-            yield self.images[start : start + self.batch_size], self.labels[start : start + self.batch_size]
 
 
 def numbered_images(count) -> np.ndarray:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from mindspore import Tensor
 
-from mindcv.engine import Callback, Evaluation, Progress, StepReport, StepResult, Trainer
+from mindcv.engine import Callback, EarlyStop, Evaluation, Progress, StepReport, StepResult, Trainer
 
 GRADIENT = -1.0  # means a step with a finite loss and an infinite gradient
 
@@ -238,3 +238,38 @@ def test_progress_is_restored_from_its_description():
     )
     progress.history = other.history
     assert Progress.from_dict(progress.to_dict()) == progress
+
+
+TOP1 = [50.0, 60.0, 55.0, 58.0, 70.0]
+
+
+def fit_patiently(progress, *, stop=lambda: False):
+    losses = np.arange(1.0, 26.0)
+    done = progress.epoch * 5 + progress.batch
+    step = FakeStep(losses[done:])
+    step.updates = done
+    saver = FakeSaver()
+    trainer = Trainer(step, scores(*TOP1[progress.epoch :]), saver=saver, stop=stop, early_stop=EarlyStop(2))
+    return trainer.fit(FakeLoader(), epochs=5, learning_rates=losses, progress=progress), saver
+
+
+def test_the_epoch_that_ends_a_run_is_its_final_one():
+    results, saver = fit_patiently(Progress())
+    assert [result.is_final for result in results] == [False, False, False, True]
+    assert saver.events[3] == ("epoch", 4, 0)
+
+
+@pytest.mark.parametrize("questions", [3, 9, 17, 21])
+def test_an_interrupted_run_ends_after_the_same_epoch(questions):
+    progress = Progress()
+    fit_patiently(progress, stop=StopAfter(questions))
+    assert progress.epoch < 4
+    results, _ = fit_patiently(Progress.from_dict(progress.to_dict()))
+    assert [(result.epoch, result.evaluation.top1) for result in results] == [*enumerate(TOP1[:4], start=1)]
+
+
+def test_a_run_that_has_ended_stays_as_it_is():
+    progress = Progress()
+    fit_patiently(progress)
+    results, saver = fit_patiently(progress)
+    assert len(results) == 4 and saver.events == [("now", 4, 0)]  # which the real saver has saved already

@@ -27,7 +27,7 @@ SCENARIOS = {
     "graph": {"mode": 0, **MOMENTUM},
     "graph adamw": {"mode": 0, **ADAMW},
     "pynative": {"mode": 1, **MOMENTUM},
-    "pynative adamw": {"mode": 1, **ADAMW},
+    "pynative adamw": {"mode": 1, **ADAMW, "ckpt_save_policy": "top_k"},
 }
 
 

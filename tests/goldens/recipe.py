@@ -14,7 +14,7 @@ GOLDENS = Path(__file__).parent / "goldens.npz"
 NUM_CLASSES = 10
 BATCH = 4
 # Odd sizes if more than one kind of layer halves the maps, so that wrong padding or rounding shows.
-ODD_SIZED = ("skresnet18", "skresnet50d", "resnet18")
+ODD_SIZED = ("skresnet18", "skresnet50d", "resnet18", "shufflenet_v2_x0_5", "shufflenet_v2_x1_0")
 # Gradients and running statistics are kept of these parameters only: the stem, one block with a projection, one
 # without, and the classifier.
 _KEPT = re.compile(r"(conv1|bn1|layer1\.0|layer3\.1|fc)\.")
@@ -133,6 +133,16 @@ def shallow(name: str) -> str:
 
 # Every network that can be compared with timm's.
 COMPARED_WITH_TIMM = {*TIMM_MODELS, *OF_TIMMS_BLOCKS, *SAME_AS}
+
+# torchvision's ShuffleNetV2: channels, and numbers of units; the shallow one contains every kind of layer.
+_X0_5 = (24, 48, 96, 192, 1024)
+SHUFFLENETS = {
+    "shufflenet_v2_x0_5": (_X0_5, (4, 8, 4)),
+    "shufflenet_v2_x1_0": ((24, 116, 232, 464, 1024), (4, 8, 4)),
+    shallow("shufflenet_v2_x0_5"): (_X0_5, (2, 1, 2)),
+}
+# Shifts that only another norm follows, which takes them out again: their gradient is rounding.
+WITHOUT_GRADIENT = re.compile(r".*(branch1\.1|branch2\.4)\.bias")
 
 # The networks that MindCV also has.
 MINDCV_MODELS = [

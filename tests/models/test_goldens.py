@@ -12,16 +12,20 @@ import re
 import mindspore as ms
 import numpy as np
 import pytest
+from golden_checks import (
+    GRADIENT_TOLERANCE,
+    LOGITS_TOLERANCE,
+    STATISTICS_TOLERANCE,
+    TrainingPass,
+    assert_logits_equal,
+    assert_projections_equal,
+)
 from goldens import recipe
-from mindspore import Tensor, nn
+from mindspore import Tensor
 
-from mindcv.loss import create_loss
 from mindcv.models import create_model, list_models
 from mindcv.weights import from_timm, timm_names
 
-LOGITS_TOLERANCE = 1e-5
-GRADIENT_TOLERANCE = 2e-2
-STATISTICS_TOLERANCE = 1e-5
 MODELS = [name for name in list_models() if name in recipe.COMPARED_WITH_TIMM]
 KINDS = [recipe.shallow(name) for name in recipe.KINDS]
 # These have every kind of layer: training steps take 10 s each to compile.
@@ -72,36 +76,6 @@ def build(name):
 def kept(model, parameters):
     """Those of the (timm's name, array) pairs that are in a model's goldens, in their order."""
     return [(name, array) for name, array in sorted(parameters) if recipe.is_kept(model, name)]
-
-
-def assert_logits_equal(actual, expected):
-    np.testing.assert_allclose(actual, expected, rtol=0, atol=LOGITS_TOLERANCE * np.abs(expected).max())
-
-
-def assert_projections_equal(pairs, expected, tolerance):
-    """Compare norm and projection of arrays, both relative to the golden norm; names the worst."""
-    assert len(pairs) == len(expected)
-    actual = np.array([recipe.norm_and_projection(name, array) for name, array in pairs])
-    errors = np.abs(actual - expected).max(axis=1) / expected[:, 0]
-    worst = int(errors.argmax())
-    assert errors[worst] < tolerance, f"{pairs[worst][0]}: {errors[worst]:.1e}"
-
-
-class TrainingPass(nn.Cell):
-    """(images, labels) -> ((loss, logits), gradients); a Cell, because its graph is freed with it."""
-
-    def __init__(self, network):
-        super().__init__(auto_prefix=False)
-        self.network, self.criterion = network, create_loss("CE")
-        parameters = ms.ParameterTuple(network.trainable_params())
-        self.gradient = ms.value_and_grad(self.loss_and_logits, None, parameters, has_aux=True)
-
-    def loss_and_logits(self, images, labels):
-        logits = self.network(images)
-        return self.criterion(logits, labels), logits
-
-    def construct(self, images, labels):
-        return self.gradient(images, labels)
 
 
 def test_the_goldens_are_those_of_the_networks_that_timm_has():

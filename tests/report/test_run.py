@@ -49,3 +49,4 @@ def test_a_complete_run_prints_how_to_continue():
         "the run in ckpt is complete: 1 epoch. Nothing was changed."
     )
     assert "10 epochs, best top-1 98.61 % in epoch 7" in complete(Path("ckpt"), 10, 7, 98.611)
+    assert "longer with --early_stop_patience=none" in complete(Path("ckpt"), 10, 7, 98.611, ended_early=True)
