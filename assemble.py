@@ -7,6 +7,7 @@ import os
 import platform
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +19,22 @@ from config import COMMAND_LINE, OPTIONS, Config
 from mindcv.checkpoint import Checkpoint, CheckpointStore, check_fits
 from mindcv.console import say
 from mindcv.data import Loader
-from mindcv.engine import Clip, RunLength, TrainStep, WeightAverage, create_loss_scale
+from mindcv.engine import (
+    Callback,
+    Clip,
+    PlateauRates,
+    Progress,
+    RunLength,
+    TrainStep,
+    WeightAverage,
+    create_loss_scale,
+)
 from mindcv.export import ExportedNetwork
 from mindcv.loss import create_loss
 from mindcv.models import build_model, prepare_for_inference, recompute_blocks, set_precision
 from mindcv.optim import create_optimizer
 from mindcv.runtime import on_cpu
-from mindcv.scheduler import create_scheduler
+from mindcv.scheduler import create_scheduler, phases, plateau_factor
 from mindcv.version import __version__
 from mindcv.weights.download import cache_folder
 from mindcv.weights.load import load_weights, num_classes
@@ -62,6 +72,15 @@ def fit_to_epoch(config: Config, batches: int) -> Config:
     return replace(config, step=replace(config.step, gradient_accumulation_steps=batches))
 
 
+def build_rates(config: Config, length: RunLength) -> list[float]:
+    """The learning rate of each update of a run.
+
+    Raises:
+        ValueError: if an option of the schedule is illegal.
+    """
+    return create_scheduler(**vars(config.schedule), epochs=length.epochs, updates_per_epoch=length.updates_per_epoch)
+
+
 def build_step(config: Config, network: nn.Cell, length: RunLength) -> tuple[TrainStep, list[float]]:
     """The training step, and the learning rate of each of its updates.
 
@@ -69,17 +88,20 @@ def build_step(config: Config, network: nn.Cell, length: RunLength) -> tuple[Tra
         ValueError: if an option of the loss, optimizer, schedule or recomputing is illegal.
     """
     options = config.step
-    learning_rates = create_scheduler(
-        **vars(config.schedule), epochs=length.epochs, updates_per_epoch=length.updates_per_epoch
-    )
+    learning_rates = build_rates(config, length)
     _set_precision(config, network)
     if options.recompute:
         recompute_blocks(network)
+    if config.loss.aux_factor and not getattr(network, "aux_logits", False):
+        raise ValueError(
+            f"aux_factor={config.loss.aux_factor:g} ({config.sources['aux_factor']}), but {config.model.model} has no "
+            "auxiliary classifiers: leave it out, or set it to 0."
+        )
     optimizer = create_optimizer(network, **vars(config.optim), lr=learning_rates)
     clip = Clip(options.clip_mode, options.clip_value, optimizer.parameters, exempt=network.depth_groups()[-1])
     step = TrainStep(
         network,
-        create_loss(**vars(config.loss)),
+        create_loss(**vars(config.loss), aug_splits=config.augment.aug_splits),
         optimizer,
         clip=clip if options.clip_grad else None,
         accumulate_steps=length.accumulate_steps,
@@ -93,6 +115,19 @@ def build_step(config: Config, network: nn.Cell, length: RunLength) -> tuple[Tra
         average=WeightAverage(network, options.ema_decay, options.ema_warmup) if options.ema else None,
     )
     return step, learning_rates
+
+
+def rate_callbacks(
+    config: Config, length: RunLength, step: TrainStep, learning_rates: list[float], progress: Progress
+) -> list[Callback]:
+    """What changes the learning rates during the run, before its first step: a callback for "plateau", else nothing."""
+    schedule = config.schedule
+    if schedule.scheduler != "plateau":
+        return []
+    keys = ("lr", "min_lr", "decay_rate", "patience_epochs")
+    _, warmup = phases(vars(schedule), length.epochs, length.updates_per_epoch)["warmup"]
+    factor = partial(plateau_factor, **{key: getattr(schedule, key) for key in keys}, warmup_epochs=warmup)
+    return [PlateauRates(step.optimizer, learning_rates, factor, progress.history)]
 
 
 def build_to_train(config: Config, class_names: Sequence[str], weights: Checkpoint | None) -> nn.Cell:

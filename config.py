@@ -28,6 +28,7 @@ from mindcv.options.schema import (
     Files,
     Image,
     Loss,
+    LrBase,
     Model,
     Optim,
     Runtime,
@@ -57,6 +58,7 @@ class Config:
     loss: Loss
     optim: Optim
     schedule: Schedule
+    lr_base: LrBase
     step: Step
     train: Train
     files: Files

@@ -21,6 +21,7 @@ from mindcv.registry import unknown
 
 WITHOUT_FILES = ("digits", "synthetic")
 _OUTPUTS = {"infer": (".csv", ".json"), "export": EXPORT_SUFFIXES}
+_OUTPUTS_OF_VALIDATE = {"report": (".json", ".csv"), "confusion_matrix": (".png",)}
 
 
 def check_names_and_paths(config: Config) -> None:
@@ -36,12 +37,18 @@ def check_names_and_paths(config: Config) -> None:
         check_output_path(files.output, _OUTPUTS[prog])
     if files.output:
         check_overwrite(files.output, files.overwrite)
+    for key, suffixes in _OUTPUTS_OF_VALIDATE.items() if prog == "validate" else ():
+        if path := getattr(files, key):
+            check_output_path(path, suffixes)
+            check_overwrite(path, files.overwrite)
     if prog == "infer":
         for pattern in files.images:
             if not glob.has_magic(pattern) and not os.path.lexists(pattern):
                 raise ValueError(f"there is no file or folder {pattern}.{what_is_there(pattern)}")
     if prog == "train" and config.train.show_augment:
         check_output_path(config.train.show_augment, (".png",))
+    if prog == "train" and config.train.plot_schedule:
+        check_output_path(config.train.plot_schedule, (".png",))
     if prog == "train" and config.train.resume:
         resume_path(config)
         return

@@ -26,6 +26,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     from assemble import build_store
     from assemble_data import show_augment
     from assemble_weights import weights_to_start
+    from draw import draw_schedule
     from mindcv.engine import EarlyStop, Progress
     from mindcv.report import complete
     from resume import find_run
@@ -44,6 +45,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             say(complete(store.folder, reached.epoch, reached.best_epoch, reached.best_top1, ended_early=ended_early))
             return 0
     config, weights = (config, run) if run else weights_to_start(config)
+    if config.train.plot_schedule:
+        draw_schedule(config, weights, resumes=run is not None)
+        return 0
     with store.lock() as lock:
         if lock.took_over:
             say(lock.took_over)
@@ -54,8 +58,16 @@ def _train(
     config: Config, weights: Checkpoint | None, run: Checkpoint | None, store: CheckpointStore, early_stop: EarlyStop
 ) -> int:
     """Train from weights, or resume a run; returns the exit code."""
-    from assemble import build_step, build_to_train, describe_graphs, describe_run, fit_to_epoch, graph_folder
-    from assemble_data import build_training_loader, build_validation_loader, say_remarks
+    from assemble import (
+        build_step,
+        build_to_train,
+        describe_graphs,
+        describe_run,
+        fit_to_epoch,
+        graph_folder,
+        rate_callbacks,
+    )
+    from assemble_data import build_training_loader, build_validation_loader, say_remarks, weigh_classes
     from mindcv.compile_cache import compiled_graphs_kept
     from mindcv.engine import (
         EpochLog,
@@ -87,9 +99,10 @@ def _train(
     network = build_to_train(config, train_loader.dataset.class_names, weights)
     frozen = freeze(network, config.model.freeze, config.model.freeze_bn)
     check_batch_norms(network, train_loader.smallest_batch, config.image.image_resize)
-    step, learning_rates = build_step(config, network, length)
+    step, learning_rates = build_step(weigh_classes(config, train_loader.dataset), network, length)
     state = TrainState(step)
     progress = prepare_folder(config, run, state, store, train_loader, length)
+    lowering = rate_callbacks(config, length, step, learning_rates, progress)
     metrics = MetricsFile(store.folder / "metrics.csv", progress.history, on_error=options.on_save_error)
     bad_images = BadImagesFile(store.folder / "bad_images.csv", train_loader, eval_loader)
     say(
@@ -110,7 +123,7 @@ def _train(
         trainer = Trainer(
             step,
             partial(evaluate, network, eval_loader, stop=stop, world=world) if eval_loader else None,
-            [EpochLog(options.epoch_size), metrics, bad_images],
+            [EpochLog(options.epoch_size), metrics, bad_images, *lowering],
             saver=saver,
             val_interval=options.val_interval,
             save_steps=options.ckpt_save_steps,

@@ -19,7 +19,8 @@ from mindcv.script import run_script
 if TYPE_CHECKING:
     from config import Config
     from mindcv.checkpoint import Checkpoint
-    from mindcv.engine import Evaluation
+    from mindcv.data import Dataset
+    from mindcv.engine import Evaluation, Outcomes
 
 BAD_IMAGES = "bad_images.csv"  # in the current folder; written only if there are any
 
@@ -36,7 +37,7 @@ def main(argv: Sequence[str] | None = None) -> Evaluation | int:
     from assemble_data import build_measuring_loader, say_remarks
     from assemble_weights import weights_to_start, weights_to_use
     from mindcv.compile_cache import compiled_graphs_kept
-    from mindcv.engine import compiling_shown, evaluate, memory_explained, with_views
+    from mindcv.engine import Outcomes, compiling_shown, evaluate, memory_explained, with_views
     from mindcv.report import format_bad_images
     from mindcv.runtime import setup_runtime
 
@@ -48,12 +49,14 @@ def main(argv: Sequence[str] | None = None) -> Evaluation | int:
     loader = build_measuring_loader(config, weights)
     say_remarks(loader.dataset)
     network = build_to_infer(config, weights, loader.dataset.class_names)
+    outcomes, reports = Outcomes(), bool(config.files.report or config.files.confusion_matrix)
     with (
         memory_explained(loader.batch_size),
         compiled_graphs_kept(graph_folder(config), described_by=describe_graphs(config, network)) as kept,
         compiling_shown(kept=kept),
     ):
-        result = evaluate(with_views(network, config.model.tta, config.eval_image.image_resize), loader)
+        views = with_views(network, config.model.tta, config.eval_image.image_resize)
+        result = evaluate(views, loader, observe=outcomes.add if reports else None)
     assert result is not None, "evaluate was given no stop"
 
     views = "" if config.model.tta == "none" else f" (tta={config.model.tta})"
@@ -71,6 +74,8 @@ def main(argv: Sequence[str] | None = None) -> Evaluation | int:
             f"the network's output is NaN or infinite for {result.num_not_finite:,} of "
             f"{result.num_examples:,} images: they count as wrong, and the loss is meaningless"
         )
+    if reports:
+        report(config, result, outcomes, loader.dataset)
     if "top1" in weights.info.get("metrics", {}):
         saved = weights.info["metrics"]
         say(
@@ -78,6 +83,24 @@ def main(argv: Sequence[str] | None = None) -> Evaluation | int:
             f"top-5 {saved['top5']:.2f} %  loss {saved['loss']:.4f}"
         )
     return result
+
+
+def report(config: Config, result: Evaluation, outcomes: Outcomes, dataset: Dataset) -> None:
+    """Print the metrics beyond top-1, and write those and the figure that were asked for."""
+    from mindcv.engine import confusion_matrix, measure
+    from mindcv.report import draw_confusion_matrix, format_metrics, write_report
+
+    names, files = dataset.class_names, config.files
+    metrics = measure(outcomes, len(names))
+    say(format_metrics(metrics, outcomes, names))
+    about = {"model": config.model.model, "dataset": config.data.dataset, "split": dataset.split}
+    if files.report:
+        write_report(files.report, result, metrics, outcomes, names, about)
+        say(f"written to {files.report}")
+    if files.confusion_matrix:
+        title = f"{about['model']} on {about['dataset']}, {about['split']}: top-1 {result.top1:.2f} %"
+        draw_confusion_matrix(files.confusion_matrix, confusion_matrix(outcomes, len(names)), names, title)
+        say(f"written to {files.confusion_matrix}")
 
 
 def check_data(config: Config, weights: Checkpoint | None) -> int:

@@ -5,7 +5,7 @@ Imports neither MindSpore nor NumPy, because `--help` and a mistyped value must 
 
 import math
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from numbers import Real
 from typing import Any
@@ -139,6 +139,15 @@ BAD_IMAGE_LIMIT = Argument("bad_image_limit", 100, minimum=1)
 
 # Loss
 LABEL_SMOOTHING = Argument("label_smoothing", 0.0, minimum=0, below=1)
+REDUCTION = Argument("reduction", "mean", choices=("mean", "sum"))
+AUX_FACTOR = Argument("aux_factor", 0.0, minimum=0)
+CLASS_WEIGHTS = Argument("class_weights", None, above=0)
+BCE_TARGET_THRESH = Argument("bce_target_thresh", None, minimum=0, below=1)
+FOCAL_GAMMA = Argument("focal_gamma", 2.0, minimum=0)
+FOCAL_ALPHA = Argument("focal_alpha", 0.25, above=0, below=1)
+ASL_GAMMA_POS = Argument("asl_gamma_pos", 1.0, minimum=0)
+ASL_GAMMA_NEG = Argument("asl_gamma_neg", 4.0, minimum=0)
+ASL_CLIP = Argument("asl_clip", 0.05, minimum=0, below=1)
 
 # Optimizer
 WEIGHT_DECAY = Argument("weight_decay", 1e-4, minimum=0)  # the scripts' default; that of `create_optimizer` is 0
@@ -161,9 +170,27 @@ LOSS_SCALE_TYPE = Argument("loss_scale_type", "auto", choices=("auto", "fixed", 
 
 # Learning rate
 LR = Argument("lr", 0.01, above=0)
+LR_BASE = Argument("lr_base", None, above=0)
+LR_BASE_SIZE = Argument("lr_base_size", 256, minimum=1)
+LR_BASE_SCALE = Argument("lr_base_scale", "auto", choices=("auto", "linear", "sqrt"))
 MIN_LR = Argument("min_lr", 0.0, minimum=0)
 WARMUP_EPOCHS = Argument("warmup_epochs", 0, minimum=0)
+WARMUP_STEPS = Argument("warmup_steps", None, minimum=1)
 WARMUP_FACTOR = Argument("warmup_factor", 0.01, above=0, below=1)
 DECAY_EPOCHS = Argument("decay_epochs", None, above=0)
-DECAY_RATE = Argument("decay_rate", 0.1, above=0, maximum=1)
+DECAY_RATE = Argument("decay_rate", None, above=0)  # none: the schedule's own default
 MILESTONES = Argument("multi_step_decay_milestones", (30, 60, 90), above=0, ordered=operator.lt)
+NUM_CYCLES = Argument("num_cycles", 1, minimum=1)
+CYCLE_DECAY = Argument("cycle_decay", 1.0, above=0, maximum=1)
+LR_K_DECAY = Argument("lr_k_decay", 1.0, above=0)
+COOLDOWN_EPOCHS = Argument("cooldown_epochs", 0, minimum=0)
+PCT_START = Argument("pct_start", 0.3, above=0, below=1)
+DIV_FACTOR = Argument("div_factor", 25.0, minimum=1)
+PATIENCE_EPOCHS = Argument("patience_epochs", 10, minimum=0)
+
+
+def check_all(values: Mapping[str, Any]) -> None:
+    """Raise ValueError for the first of these arguments, by name, whose value is not legal."""
+    for argument in globals().values():
+        if isinstance(argument, Argument) and argument.name in values:
+            argument.check(values[argument.name])

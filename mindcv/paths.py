@@ -61,7 +61,7 @@ def check_output_path(path: str | Path, suffixes: Sequence[str]) -> None:
 def check_overwrite(path: str | Path, overwrite: bool) -> None:
     """Raise ValueError if something exists at `path` and may not be replaced."""
     if os.path.lexists(path) and not overwrite:
-        raise ValueError(f"{path} exists already: give another --output, or --overwrite to replace it.")
+        raise ValueError(f"{path} exists already: give another name, or --overwrite to replace it.")
 
 
 def what_is_there(path: str | Path) -> str:

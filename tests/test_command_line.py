@@ -99,7 +99,8 @@ PATHS = [name for name, o in OPTIONS.items() if o.is_path]
 
 
 def test_the_options_that_are_paths():
-    assert PATHS == ["data_dir", "ckpt_path", "ckpt_save_dir", "show_augment", "resume", "images", "output", "average"]
+    others = ["images", "output", "report", "confusion_matrix", "average"]
+    assert ["data_dir", "ckpt_path", "plot_schedule", "ckpt_save_dir", "show_augment", "resume", *others] == PATHS
 
 
 @pytest.fixture

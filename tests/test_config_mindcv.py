@@ -104,9 +104,18 @@ def test_the_command_line_turns_off_an_unsupported_feature_of_a_recipe(recipe):
         train(CIFAR, "--ema", "--ema=false")
 
 
-@pytest.mark.parametrize("text", ["auto_augment: ''", "auto_augment:", "mixup: 0.0", "ema: no", "cycle_decay: 1.0"])
+@pytest.mark.parametrize("text", ["auto_augment: ''", "auto_augment:", "mixup: 0.0", "ema: no"])
 def test_off_has_more_than_one_spelling(text, recipe):
     assert not train("-c", recipe(text)).notices
+
+
+def test_mindcvs_cycles_and_stair_are_read(recipe):
+    text = "scheduler: warmup_cosine_decay\nepoch_size: 600\nwarmup_epochs: 30\ndecay_epochs: 270\nnum_cycles: 2\n"
+    cfg = train("-c", recipe(text + "cycle_decay: 1\nlr_epoch_stair: True\n"))
+    assert not cfg.notices
+    schedule = cfg.schedule
+    assert (schedule.scheduler, schedule.num_cycles, schedule.cycle_decay) == ("cosine_decay", 2, 1.0)
+    assert (schedule.decay_epochs, schedule.lr_epoch_stair) == (270, True)
 
 
 @pytest.mark.parametrize(

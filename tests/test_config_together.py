@@ -43,6 +43,9 @@ epoch_size: 90
         (["--momentum=0"], "use_nesterov", False, "use_nesterov=true ({}) gives way to momentum=0.0"),
         (["--in_channels=1"], "mean", (0.2,), "mean=0.1,0.2,0.3 ({}) gives way to in_channels=1"),
         (["--ckpt_path=a.ckpt"], "pretrained", False, "pretrained=true ({}) gives way to ckpt_path=a.ckpt"),
+        (["--scheduler=one_cycle"], "warmup_epochs", 0, "warmup_epochs=5 ({}) gives way to scheduler=one_cycle"),
+        (["--warmup_steps=9"], "warmup_epochs", 0, "warmup_epochs=5 ({}) gives way to warmup_steps=9 (command line)"),
+        (["--lr_base=0.1", "--batch_size=512"], "lr", 0.2, "lr=0.1 ({}) gives way to lr_base=0.1 (command line): lr="),
         (["--dataset=cifar10"], "num_classes", None, "num_classes=1000 ({}), val_split=val"),
         (["--dataset=cifar10"], "val_split", None, "val_split=val ({}) give way to dataset=cifar10"),
     ],
@@ -117,6 +120,12 @@ def test_a_checkpoint_gives_way_to_the_command_line():
         (["--pretrained", "--ckpt_path=a.ckpt"], "one of them only"),
         (["--scheduler=step_decay", "--decay_epochs=1", "--warmup_epochs=1"], "must end before the first drop"),
         (["--scheduler=multi_step_decay", "--warmup_epochs=30"], "must end before the first drop"),
+        (["--scheduler=cyclic", "--warmup_epochs=1"], "rises by itself: it takes no warmup"),
+        (["--warmup_steps=10", "--warmup_epochs=1"], "the warmup has one length"),
+        (["--epoch_size=9", "--cooldown_epochs=9", "--min_lr=0.001"], "leave nothing of epoch_size=9"),
+        (["--scheduler=step_decay", "--decay_epochs=9", "--decay_rate=2"], r"decay_rate=2.0 .* must be in \(0, 1\]"),
+        (["--scheduler=plateau", "--val_while_train=false"], "the learning rate of plateau follows the validation"),
+        (["--lr=0.1", "--lr_base=0.1"], "lr=0.1 .* is not 0.025, which follows from lr_base=0.1"),
     ],
 )
 def test_contradictions_within_one_layer_are_errors(argv, message, recipe):
@@ -124,6 +133,46 @@ def test_contradictions_within_one_layer_are_errors(argv, message, recipe):
     for line in ([CIFAR, *argv], ["-c", recipe("\n".join(lines).replace("0.1,0.2,0.3", "[0.1, 0.2, 0.3]"))]):
         with pytest.raises(ValueError, match=message):
             train(*line)
+
+
+@pytest.mark.parametrize(
+    ("argv", "lr"),
+    [
+        (["--batch_size=512"], 0.2),
+        (["--batch_size=128", "--gradient_accumulation_steps=8"], 0.4),
+        (["--batch_size=512", "--lr_base_size=128"], 0.4),
+        (["--batch_size=1024", "--lr_base_scale=sqrt"], 0.2),
+        (["--batch_size=1024", "--opt=adamw"], 0.2),  # sqrt, as in timm
+        (["--batch_size=1024", "--opt=adamw", "--lr_base_scale=linear"], 0.4),
+    ],
+)
+def test_the_learning_rate_follows_from_lr_base_and_the_total_batch(argv, lr):
+    assert train(CIFAR, "--lr_base=0.1", *argv).schedule.lr == pytest.approx(lr)
+
+
+def test_a_saved_learning_rate_follows_from_lr_base_again(tmp_path):
+    saved = tmp_path / "config.yaml"
+    train(CIFAR, "--lr_base=0.1", "--batch_size=512").save(saved)
+    cfg = train("-c", str(saved))
+    assert (cfg.schedule.lr, cfg.lr_base.lr_base, cfg.notices) == (0.2, 0.1, ())
+    cfg = train("-c", str(saved), "--batch_size=256")
+    assert cfg.schedule.lr == 0.1 and "lr=0.2" in cfg.notices[0] and "gives way to batch_size=256" in cfg.notices[0]
+    cfg = train("-c", str(saved), "--batch_size=256", "--lr=0.3")
+    assert (cfg.schedule.lr, cfg.lr_base.lr_base) == (0.3, None)
+    assert "lr_base=0.1" in cfg.notices[0] and "gives way to lr=0.3" in cfg.notices[0]
+
+
+def test_the_factor_of_a_drop_is_not_that_of_another_schedule(recipe):
+    path = recipe("dataset: flowers\nscheduler: multi_step_decay\ndecay_rate: 0.2\n")
+    cfg = train("-c", path, "--scheduler=exponential_decay")
+    assert cfg.schedule.decay_rate is None
+    assert f"decay_rate=0.2 ({path}) gives way to scheduler=exponential_decay (command line)" in cfg.notices
+    assert train("-c", path, "--epoch_size=95").schedule.decay_rate == 0.2
+
+
+def test_plateau_turns_the_validation_on(recipe):
+    cfg = train("-c", recipe("val_while_train: false"), "--scheduler=plateau")
+    assert cfg.train.val_while_train and "val_while_train=false" in cfg.notices[0]
 
 
 def test_the_command_lines_own_dataset_keeps_its_own_classes(recipe):
@@ -183,6 +232,19 @@ def test_outside_training_the_sizes_of_validation_are_the_only_ones(recipe):
         ("train", ["--scheduler=multi_step_decay", "--epoch_size=30"], "no drop at 30,60,90: training ends before"),
         ("train", ["--scheduler=step_decay", "--decay_epochs=90"], "the learning rate never drops"),
         ("train", ["--decay_epochs=95"], "the cosine does not reach its end"),
+        ("train", ["--decay_epochs=40", "--num_cycles=3"], "the cosine does not reach its end"),
+        ("train", ["--scheduler=exponential_decay", "--decay_rate=0.5"], "the learning rate falls to 8e-30"),
+        ("train", ["--scheduler=plateau", "--epoch_size=12"], "the learning rate never drops: patience_epochs=10"),
+        ("train", ["--cooldown_epochs=3"], "cooldown_epochs=3 (command line) train nothing: min_lr=0.0"),
+        (
+            "train",
+            ["--cooldown_epochs=3", "--decay_epochs=60"],
+            "cooldown_epochs has no effect with scheduler=cosine_d",
+        ),
+        ("train", ["--cycle_decay=0.5"], "cycle_decay has no effect with num_cycles=1"),
+        ("train", ["--warmup_factor=0.5"], "no effect with warmup_epochs=0, warmup_steps=none"),
+        ("train", ["--lr_base_scale=sqrt"], "lr_base_scale has no effect with lr_base=none"),
+        ("train", ["--warmup_steps=9", "--scheduler=multi_step_decay"], "count from the start of training"),
         ("infer", ["--seed=1"], "seed has no effect in infer.py"),
         ("convert", ["--mode=1"], "mode has no effect in convert.py"),
         ("validate", ["--check_data", "--batch_size=3"], "batch_size has no effect with check_data=true"),

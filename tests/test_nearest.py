@@ -10,7 +10,7 @@ from mindcv.models import list_models
 from mindcv.nearest import did_you_mean, nearest
 
 ROOT = Path(mindcv.__file__).parent.parent
-LOSSES, OPTIMIZERS = ["CE"], ["sgd", "momentum", "adam", "adamw"]
+LOSSES, OPTIMIZERS = ["CE", "JSD", "focal"], ["sgd", "momentum", "adam", "adamw"]
 OPTIONS = ["lr", "opt", "loss", "epoch_size", "batch_size", "image_resize", "multi_step_decay_milestones", "ema"]
 
 

@@ -49,7 +49,7 @@ def test_only_networks_for_a_cpu_hold_its_forms(monkeypatch, tiny_model, device)
 )
 @pytest.mark.parametrize("name", LOSSES.names())
 def test_losses_are_portable_forward_and_backward(name, labels):
-    loss = create_loss(name, label_smoothing=0.1)
+    loss = create_loss(name, label_smoothing=0.1, aug_splits=2)
     primitives = graph_primitives(loss, Tensor(np.zeros((2, 4), np.float16)), Tensor(labels), grad=True)
     assert not not_portable(primitives)
 

@@ -12,7 +12,9 @@ from tiers import full
 
 import resume
 import train
+from mindcv import engine
 from mindcv.checkpoint import CheckpointStore, read_checkpoint
+from mindcv.engine import Evaluation
 from mindcv.engine import trainer as trainer_module
 
 DROPS = ["--drop_rate=0.2", "--drop_path_rate=0.2", "--re_prob=0.5", "--mixup=0.8", "--cutmix=1.0", "--aug_repeats=2"]
@@ -84,6 +86,30 @@ def test_a_run_interrupted_twice_ends_like_an_uninterrupted_one(tmp_path, tiny_m
     assert "resumed from" in printed and "at epoch 2, step 2 of 4" in printed
     assert train.main(line) == 0
     assert_same_run(tmp_path / "whole", out)
+
+
+@pytest.mark.parametrize("mode_flag", full(["--mode=0", "--mode=1"], by_default=["--mode=1"]))
+def test_plateau_goes_on_with_the_same_rates(tmp_path, tiny_model, interrupt, monkeypatch, capsys, mode_flag):
+    def script_scores():
+        scores = iter([50.0, 40.0, 40.0, 40.0])
+        monkeypatch.setattr(
+            engine, "evaluate", lambda *_, **__: Evaluation(next(scores), 100.0, 1.0, num_examples=70, seconds=0.1)
+        )
+
+    # The classifier has rates of its own.
+    options = ["--scheduler=plateau", "--patience_epochs=0", "--decay_rate=0.5", "--head_lr_scale=2"]
+    options += [mode_flag, "--epoch_size=4", "--num_samples=32", "--warmup_epochs=0", "--lr=0.5"]
+    script_scores()
+    assert train.main(small_run(tmp_path / "whole", *options)) == 0
+    assert capsys.readouterr().out.count("no better top-1 for too long: the learning rate is multiplied by 0.5") == 2
+    script_scores()
+    line = small_run(tmp_path / "out", *options, "--resume=auto")
+    interrupt(5)  # the first of two steps of epoch 3, after one drop and before another
+    assert train.main(line) == 143
+    assert train.main(line) == 0
+    assert_same_run(tmp_path / "whole", tmp_path / "out")
+    with (tmp_path / "out" / "metrics.csv").open(newline="") as lines:
+        assert [float(row["lr"]) for row in csv.DictReader(lines)] == [0.5, 0.5, 0.25, 0.125]
 
 
 def test_the_same_command_starts_continues_and_reports_a_complete_run(tmp_path, tiny_model, interrupt, capsys):

@@ -119,6 +119,8 @@ def _describe(value: Any, own: dict[int, int]) -> Any:
             raise Undescribable("a Tensor of open shape")
         array = (value.float() if value.dtype == ms.bfloat16 else value).asnumpy()
         return str(value.dtype), array.shape, array.tobytes()
+    if isinstance(value, ms.Type):  # a dtype
+        return "dtype", str(value)
     if isinstance(value, tuple | list):
         return type(value).__name__, [_describe(item, own) for item in value]
     if isinstance(value, dict):

@@ -8,7 +8,9 @@ from mindcv.engine.early_stop import EarlyStop
 from mindcv.engine.evaluator import Evaluation, Sums, count, evaluate
 from mindcv.engine.interrupt import Interruption
 from mindcv.engine.loss_scale import LossScale, create_loss_scale
+from mindcv.engine.metrics import Metrics, Outcomes, confusion_matrix, mean_average_precision, measure
 from mindcv.engine.out_of_memory import memory_explained
+from mindcv.engine.plateau import PlateauRates
 from mindcv.engine.predictor import Prediction, Predictions, predict
 from mindcv.engine.run_length import RunLength
 from mindcv.engine.saving import SaveCheckpoints
@@ -27,7 +29,10 @@ __all__ = [
     "Evaluation",
     "Interruption",
     "LossScale",
+    "Metrics",
     "MetricsFile",
+    "Outcomes",
+    "PlateauRates",
     "Prediction",
     "Predictions",
     "Progress",
@@ -41,9 +46,12 @@ __all__ = [
     "Trainer",
     "WeightAverage",
     "compiling_shown",
+    "confusion_matrix",
     "count",
     "create_loss_scale",
     "evaluate",
+    "mean_average_precision",
+    "measure",
     "memory_explained",
     "predict",
     "size_to_load",

@@ -75,12 +75,13 @@ def evaluate(
     *,
     progress: bool = True,
     stop: Callable[[], bool] = lambda: False,
+    observe: Callable[[np.ndarray, np.ndarray], None] | None = None,
     world: World = ALONE,
 ) -> Evaluation | None:
     """Run the network over every example in evaluation mode, and average over all processes.
 
     Args:
-        network, loader, progress, stop: see `count`.
+        network, loader, progress, stop, observe: see `count`.
         world: the processes, each with a part of the examples.
 
     Returns:
@@ -90,7 +91,7 @@ def evaluate(
         ValueError: if no image can be read.
     """
     start = clock()
-    sums = count(network, loader, progress=progress, stop=stop)
+    sums = count(network, loader, progress=progress, stop=stop, observe=observe)
     if sums is None:
         return None
     examples, right, right_of_5, loss, bad, not_finite = world.add(astuple(sums))
@@ -108,7 +109,12 @@ def evaluate(
 
 
 def count(
-    network: nn.Cell, loader: Batches, *, progress: bool = True, stop: Callable[[], bool] = lambda: False
+    network: nn.Cell,
+    loader: Batches,
+    *,
+    progress: bool = True,
+    stop: Callable[[], bool] = lambda: False,
+    observe: Callable[[np.ndarray, np.ndarray], None] | None = None,
 ) -> Sums | None:
     """Run the network over every example of the loader in evaluation mode.
 
@@ -121,6 +127,7 @@ def count(
             image and is left out.
         progress: show a bar, or lines if there is no terminal.
         stop: asked after each batch.
+        observe: called with the (B, K) float64 logits and (B,) labels of each batch's counted examples.
 
     Returns:
         None if `stop` became true before the end.
@@ -141,6 +148,8 @@ def count(
             num_not_finite += int(np.count_nonzero(~is_finite))
             ranks.append(np.where(is_finite, label_ranks(logits, labels), _NEVER_RIGHT))
             losses.append(cross_entropy(logits, labels))
+            if observe:
+                observe(logits, labels)
             shown.advance()
     network.set_train(was_training)
     ranks, losses = np.concatenate(ranks), np.concatenate(losses)

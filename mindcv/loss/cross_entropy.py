@@ -1,54 +1,49 @@
 """Softmax cross-entropy with label smoothing, for class indices and for probabilities."""
 
+from collections.abc import Sequence
+
 import mindspore as ms
-from mindspore import Tensor, nn, ops
+from mindspore import Tensor, ops
 
-from mindcv.arguments import LABEL_SMOOTHING
+from mindcv.arguments import LABEL_SMOOTHING, REDUCTION
+from mindcv.loss.base import Loss, weight_tensor
 
 
-class CrossEntropy(nn.Cell):
-    """Mean softmax cross-entropy of a batch, in nats.
+class CrossEntropy(Loss):
+    """Softmax cross-entropy of a batch, in nats.
 
-    Computed in float32 for any dtype of the logits, from the log-softmax, which is exact for logits of any size.
-
-    A compiled graph cannot check that class indices are in [0, K): an illegal one counts as no label. The data sets
-    check labels.
+    Computed from the log-softmax, which is exact for logits of any size.
 
     Args:
-        label_smoothing: probability mass moved from the label to the uniform distribution over all K classes,
-            in [0, 1).
+        label_smoothing, reduction: see `Loss`.
+        class_weights: K numbers > 0 that multiply the terms of the K classes, smoothed ones included; the mean is then
+            divided by the labels' weights, sum over the batch of weights[label], as PyTorch's for class indices.
+            Probabilities are treated like indices (PyTorch divides by B there). None: all 1.
 
     Inputs:
-        logits: (B, K) float16 or float32, unnormalised.
-        labels: (B,) int32 class indices in [0, K), or (B, K) float probabilities whose rows sum to 1.
-
-    Outputs:
-        () float32.
+        labels: as those of `Loss`; the rows of probabilities sum to 1.
 
     Raises:
-        ValueError: if `label_smoothing` is outside [0, 1).
-
-    Source: Szegedy et al. 2016 (Rethinking the Inception Architecture), section 7. The uniform distribution includes
-        the label's own class, as in PyTorch and timm.
+        ValueError: as `Loss`, or if a class weight is not a number > 0.
     """
 
-    def __init__(self, label_smoothing: float = LABEL_SMOOTHING.default) -> None:
-        super().__init__()
-        LABEL_SMOOTHING.check(label_smoothing)
-        self.label_smoothing = float(label_smoothing)
+    def __init__(
+        self,
+        label_smoothing: float = LABEL_SMOOTHING.default,
+        reduction: str = REDUCTION.default,
+        class_weights: Sequence[float] | None = None,
+    ) -> None:
+        super().__init__(label_smoothing, reduction)
+        self.class_weights = weight_tensor(class_weights)
         self.log_softmax = ops.LogSoftmax(-1)
-        self.one_hot = ops.OneHot()
 
     def construct(self, logits: Tensor, labels: Tensor) -> Tensor:
-        log_probs = self.log_softmax(logits.astype(ms.float32))  # (B, K)
         num_classes = logits.shape[1]
-        off = self.label_smoothing / num_classes
-        on = 1.0 - self.label_smoothing + off
-        if labels.ndim == 1:
-            on, off = Tensor(on, ms.float32), Tensor(off, ms.float32)
-            target = self.one_hot(labels, num_classes, on, off)  # (B, K)
-        else:
-            target = labels.astype(ms.float32)
-            if self.label_smoothing > 0.0:
-                target = target * (1.0 - self.label_smoothing) + off
-        return -(target * log_probs).sum(-1).mean()
+        log_probs = self.log_softmax(logits.astype(ms.float32))  # (B, K)
+        target = self.target(labels, num_classes, self.label_smoothing)  # (B, K)
+        if self.class_weights is None:
+            return self.reduce(-(target * log_probs).sum(-1))
+        total = -(target * self.class_weights * log_probs).sum()
+        if self.reduction == "sum":
+            return total
+        return total / (self.target(labels, num_classes, 0.0) * self.class_weights).sum()

@@ -10,11 +10,6 @@ from mindcv.options.yaml_file import Setting
 UNAVAILABLE: dict[str, tuple[tuple[Any, ...], str]] = {
     "distribute": ((False,), "training runs on one device"),
     "amp_cast_list": ((None,), "amp_level decides which layers run in low precision"),
-    "lr_epoch_stair": ((False,), "the learning rate changes at every update"),
-    "num_cycles": ((1,), "the cosine has one cycle"),
-    "cycle_decay": ((1,), "the cosine has one cycle"),
-    "aux_factor": ((0,), "no auxiliary loss"),
-    "reduction": (("mean",), "the loss is the mean over the batch"),
     "eval_shuffle": ((False,), "validation reads in order"),
 }
 # Settings of MindCV that cannot change a result here: accepted with a notice.

@@ -29,6 +29,7 @@ SECTION_RULES: dict[str, dict[str, Any]] = {
     "loss": _TRAIN,
     "optim": _TRAIN,
     "schedule": {**_TRAIN, "in_graph": False},
+    "lr_base": {**_TRAIN, "in_graph": False},
     "step": _TRAIN,
     "train": _TRAIN,
     "files": {"inherited": False},
@@ -193,12 +194,29 @@ class Model:
     fold_bn: bool = option(True, _FOLD_BN, scripts=("validate", "infer", "export"), free=True)
 
 
+_LOSS = "CE: cross-entropy, BCE: binary cross-entropy, JSD: with aug_splits, asl_...: asymmetric, focal"
+_WEIGHTED = ", ".join(LOSSES.users("class_weights"))
+_BALANCED = ("balanced",)
+
+
 @dataclass(frozen=True)
 class Loss:
     """Loss"""
 
-    loss: str = option("CE", "loss function; CE: cross-entropy", choices=tuple(LOSSES))
+    loss: str = option("CE", _LOSS, choices=tuple(LOSSES))
     label_smoothing: float = option(legal.LABEL_SMOOTHING, "mass moved to the uniform distribution")
+    reduction: str = option(legal.REDUCTION, "of the losses of a batch")
+    aux_factor: float = option(legal.AUX_FACTOR, "share of the loss of auxiliary classifiers, if the network has any")
+    class_weights: tuple[float, ...] | str | None = option(
+        legal.CLASS_WEIGHTS, f"factors of the classes ({_WEIGHTED}); balanced: the same total for each", words=_BALANCED
+    )
+    bce_target_thresh: float | None = option(legal.BCE_TARGET_THRESH, "BCE: labels above it become 1, others 0")
+    bce_sum: bool = option(False, "BCE: add the classes instead of averaging them")
+    focal_gamma: float = option(legal.FOCAL_GAMMA, "focal: power of the probability of the wrong answer")
+    focal_alpha: float | None = option(legal.FOCAL_ALPHA, "focal: weight of labels of 1; none: the same for all")
+    asl_gamma_pos: float = option(legal.ASL_GAMMA_POS, "asl_...: power of the wrong answer's probability, labels of 1")
+    asl_gamma_neg: float = option(legal.ASL_GAMMA_NEG, "asl_...: the same for labels of 0")
+    asl_clip: float = option(legal.ASL_CLIP, "asl_multi_label: subtracted from the probability of labels of 0")
 
 
 _MOMENTUM, _NESTEROV, _BETAS, _EPS = (
@@ -222,8 +240,12 @@ class Optim:
     head_lr_scale: float = option(legal.HEAD_LR_SCALE, "factor of the classifier's learning rate")
 
 
-_ALIASES = {"warmup_cosine_decay": "cosine_decay"}  # MindCV has two names for this schedule
-_DECAY = "cosine_decay: epochs from warmup to min_lr (none: all); step_decay: epochs between drops"
+# MindCV has two names for one schedule; onecycle is fastai's.
+_ALIASES = {"warmup_cosine_decay": "cosine_decay", "onecycle": "one_cycle"}
+_DECAY = "cosine_decay: epochs of one cycle, from lr to min_lr (none: all); step_decay: epochs between drops"
+_RATE = "factor of a drop (none: 0.1); exponential_decay: factor of an epoch (0.9); polynomial_decay: power (1)"
+_K_DECAY = "exponent of the position in cosine_decay and polynomial_decay (k-decay); above 1: falls later"
+_COOLDOWN = "last epochs, at min_lr, in polynomial_decay and in cosine_decay without decay_epochs"
 
 
 @dataclass(frozen=True)
@@ -232,14 +254,37 @@ class Schedule:
 
     scheduler: str = option("cosine_decay", "schedule", choices=tuple(SCHEDULERS), aliases=_ALIASES)
     lr: float = option(legal.LR, "learning rate at the end of warmup")
-    min_lr: float = option(legal.MIN_LR, "lowest learning rate of a decay")
+    min_lr: float = option(legal.MIN_LR, "lowest learning rate of a decay; where cyclic begins")
     warmup_epochs: int | float = option(legal.WARMUP_EPOCHS, "epochs of linear warmup")
+    warmup_steps: int | None = option(legal.WARMUP_STEPS, "updates of linear warmup, instead of warmup_epochs")
     warmup_factor: float = option(legal.WARMUP_FACTOR, "warmup begins at warmup_factor * lr")
     decay_epochs: int | float | None = option(legal.DECAY_EPOCHS, _DECAY)
-    decay_rate: float = option(legal.DECAY_RATE, f"factor of a drop in {' and '.join(SCHEDULERS.users('decay_rate'))}")
+    decay_rate: float | None = option(legal.DECAY_RATE, _RATE)
     multi_step_decay_milestones: tuple[int, ...] = option(
         legal.MILESTONES, "epochs of the drops, counted from the start of training"
     )
+    num_cycles: int = option(legal.NUM_CYCLES, "cycles of cosine_decay and cyclic")
+    cycle_decay: float = option(legal.CYCLE_DECAY, "cosine_decay: highest rate of a cycle / of the one before")
+    lr_k_decay: float = option(legal.LR_K_DECAY, _K_DECAY)
+    cooldown_epochs: int | float = option(legal.COOLDOWN_EPOCHS, _COOLDOWN)
+    pct_start: float = option(legal.PCT_START, "one_cycle: share of the rise")
+    div_factor: float = option(legal.DIV_FACTOR, "one_cycle: lr / the first rate")
+    patience_epochs: int = option(legal.PATIENCE_EPOCHS, "plateau: epochs without a better top-1 before a drop")
+    lr_epoch_stair: bool = option(False, "the learning rate changes at every epoch, not at every update")
+
+
+_SCALE_RULE = "linear or sqrt in the batch size; auto: sqrt for optimizers with ada or lamb in their name, else linear"
+
+
+@dataclass(frozen=True)
+class LrBase:
+    """Learning rate from the batch size"""
+
+    lr_base: float | None = option(
+        legal.LR_BASE, "lr = lr_base * batch_size * gradient_accumulation_steps / lr_base_size"
+    )
+    lr_base_size: int = option(legal.LR_BASE_SIZE, "batch size that lr_base is meant for")
+    lr_base_scale: str = option(legal.LR_BASE_SCALE, _SCALE_RULE)
 
 
 _CLIP_VALUE = "norm: largest norm of all gradients; value: largest number; agc: gradient's norm / weights' norm"
@@ -280,6 +325,7 @@ class Train:
     """Training"""
 
     epoch_size: int = option(90, "epochs to train", minimum=1, in_graph=False)
+    plot_schedule: str = option("", "draw the learning rate of the run as this .png, and end", is_path=True, **_COMMAND)
     val_while_train: bool = option(True, "validate while training", **_FREE)
     val_interval: int = option(1, "epochs between validations; the last epoch is always validated", minimum=1, **_FREE)
     ckpt_save_dir: str = option(
@@ -310,9 +356,12 @@ class Train:
     )
 
 
+_REPORT = "metrics of each class: .csv; with averages, calibration and confusions: .json"
+
+
 @dataclass(frozen=True)
 class Files:
-    """Files in and out (infer.py, export.py, convert.py)"""
+    """Files in and out (validate.py, infer.py, export.py, convert.py)"""
 
     images: tuple[str, ...] = option(
         (), "images, folders, and patterns such as 'photos/**/*.jpg'", scripts=("infer",), is_path=True
@@ -324,7 +373,11 @@ class Files:
         scripts=("infer", "export", "convert"),
         is_path=True,
     )
-    overwrite: bool = option(False, "replace the output if it exists", scripts=("infer", "export", "convert"))
+    report: str = option("", _REPORT, is_path=True, **_VALIDATE)
+    confusion_matrix: str = option("", "draw how often each class is taken for which: .png", is_path=True, **_VALIDATE)
+    overwrite: bool = option(
+        False, "replace the output if it exists", scripts=("validate", "infer", "export", "convert")
+    )
     dynamic_batch: bool = option(True, "the exported network takes batches of any size", scripts=("export",))
     average: tuple[str, ...] | None = option(
         None, "checkpoints to average into one", scripts=("convert",), is_path=True

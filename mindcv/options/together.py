@@ -13,18 +13,18 @@ from typing import Any
 
 from mindcv.arguments import keeps_color_jitter
 from mindcv.folders import BUILT_IN
+from mindcv.loss.factory import LOSSES
 from mindcv.optim.factory import OPTIMIZERS, check_nesterov, takes_nesterov
 from mindcv.options.command_line import COMMAND_LINE
 from mindcv.options.option import Option, shorten, show
+from mindcv.options.schedule_together import remarks_on_the_schedule, settle_lr, settle_schedule
 from mindcv.options.schema import Augment, Data
 from mindcv.paths import is_exported
 from mindcv.registry import Registry
-from mindcv.scheduler.factory import SCHEDULERS, check_schedule, first_drop
+from mindcv.scheduler.factory import SCHEDULERS
 
 # Options whose values belong to one value of another option.
-_OWNED = {"dataset": "num_classes train_split val_split data_dir", "scheduler": "decay_epochs"}
-# A shortened warmup is one part in this many of the training.
-_WARMUP_SHARE = 10
+_OWNED = {"dataset": "num_classes train_split val_split data_dir", "scheduler": "decay_epochs decay_rate"}
 
 
 @dataclass
@@ -94,7 +94,8 @@ def settle(layers: Layers, options: Mapping[str, Option], prog: str) -> None:
         _settle_validation(layers)
     else:
         _settle_resume(layers)
-        _settle_schedule(layers)
+        settle_lr(layers)
+        settle_schedule(layers)
         _settle_optimizer(layers)
 
 
@@ -149,22 +150,6 @@ def _settle_resume(layers: Layers) -> None:
     layers.sources["resume"], layers.sources["ckpt_path"] = layers.sources["ckpt_path"], "default"
 
 
-def _settle_schedule(layers: Layers) -> None:
-    if layers["warmup_epochs"] >= layers["epoch_size"]:
-        _shorten_warmup(layers, "epoch_size")
-    if layers["min_lr"] > layers["lr"]:
-        layers.gives_way("min_lr", 0.0, "lr")
-    drops, first = first_drop(layers.values)
-    if first <= layers["warmup_epochs"]:
-        _shorten_warmup(layers, drops, "scheduler")
-    check_schedule(layers.values, layers.said)
-
-
-def _shorten_warmup(layers: Layers, *others: str) -> None:
-    epochs = min(layers["epoch_size"], first_drop(layers.values)[1]) / _WARMUP_SHARE
-    layers.gives_way("warmup_epochs", int(epochs) if epochs == int(epochs) else epochs, *others)
-
-
 def _settle_optimizer(layers: Layers) -> None:
     if layers["use_nesterov"] and not takes_nesterov(layers["opt"], layers["momentum"]):
         usable = "use_nesterov" in OPTIMIZERS.options(layers["opt"])
@@ -203,6 +188,7 @@ def _unused(governor: str, entries: Registry) -> list[tuple[str, str, Callable[[
 _OF_AUGMENT = " ".join(option.name for option in fields(Augment) if option.name != "no_aug")
 
 _OF_VALIDATION = "val_interval val_batch_size val_image_resize ckpt_save_policy early_stop_patience early_stop_delta"
+_NOT_CHECKING = "batch_size on_bad_image bad_image_limit fold_bn tta compile_cache report confusion_matrix"
 # Options that have no effect for some values of others: keys, the others, whether their values are such.
 IDLE_WHEN: tuple[tuple[str, str, Callable[..., bool]], ...] = (
     ("compile_cache", "mode", lambda mode: mode == 1),
@@ -211,7 +197,7 @@ IDLE_WHEN: tuple[tuple[str, str, Callable[..., bool]], ...] = (
     ("val_fraction", "dataset", lambda name: name in BUILT_IN),
     ("on_bad_image bad_image_limit", "dataset", lambda name: name in BUILT_IN),
     ("bad_image_limit", "on_bad_image", lambda policy: policy == "stop"),
-    ("batch_size on_bad_image bad_image_limit fold_bn tta compile_cache", "check_data", bool),
+    (_NOT_CHECKING, "check_data", bool),
     ("fold_bn", "ckpt_path", is_exported),
     ("scale ratio", "random_crop_padding", lambda padding: padding is not None),
     (
@@ -230,9 +216,14 @@ IDLE_WHEN: tuple[tuple[str, str, Callable[..., bool]], ...] = (
     ("cutmix", "cutmix_minmax", lambda sides: sides is not None),
     ("mixup cutmix cutmix_minmax", "cutmix_prob", lambda probability: probability == 0),
     ("layer_decay", "freeze", lambda depth: depth == "backbone"),
+    *_unused("loss", LOSSES),
+    ("bce_sum", "reduction", lambda reduction: reduction == "sum"),
     *_unused("opt", OPTIMIZERS),
     ("weight_decay_filter", "weight_decay", lambda decay: decay == 0),
-    ("warmup_factor", "warmup_epochs", lambda epochs: epochs == 0),
+    ("lr_base_size lr_base_scale", "lr_base", lambda lr: lr is None),
+    ("warmup_factor", "warmup_epochs warmup_steps", lambda epochs, steps: not epochs and not steps),
+    ("cycle_decay", "num_cycles", lambda cycles: cycles == 1),
+    ("cooldown_epochs", "scheduler decay_epochs", lambda name, epochs: name == "cosine_decay" and epochs is not None),
     *_unused("scheduler", SCHEDULERS),
     ("clip_value clip_mode", "clip_grad", operator.not_),
     ("ema_decay ema_warmup", "ema", operator.not_),
@@ -277,24 +268,10 @@ def remarks(layers: Layers, options: Mapping[str, Option], prog: str, recipes: C
         if layers.sources[key] in recipes and layers[key] != options[key].default:
             by_recipe.setdefault(layers.sources[key], []).append(f"{key} ({why})")
     lines += [f"{source}: no effect of {', '.join(keys)}" for source, keys in by_recipe.items()]
-    return lines + (_remarks_on_the_schedule(layers) if prog == "train" else [])
-
-
-def _remarks_on_the_schedule(layers: Layers) -> list[str]:
-    lines = []
-    epochs, decay, scheduler = layers["epoch_size"], layers["decay_epochs"], layers["scheduler"]
-    if layers["warmup_epochs"] > 0 and scheduler in ("step_decay", "multi_step_decay"):
-        lines.append("drops of the learning rate count from the start of training (MindCV: from the end of warmup)")
-    milestones = layers["multi_step_decay_milestones"]
-    late = [epoch for epoch in milestones if epoch >= epochs]
-    if layers.ranks["multi_step_decay_milestones"] == 0 and len(late) < len(milestones):
-        late = []  # the default is cut to fit
-    if scheduler == "multi_step_decay" and late:
-        lines.append(f"no drop at {show(tuple(late))}: training ends before, {layers.said('epoch_size')}")
-    if scheduler == "step_decay" and decay >= epochs:
-        lines.append(f"the learning rate never drops: {layers.said('decay_epochs')}, {layers.said('epoch_size')}")
-    if scheduler == "cosine_decay" and decay is not None and layers["warmup_epochs"] + decay > epochs:
-        lines.append(f"the cosine does not reach its end: {layers.said('decay_epochs')}, {layers.said('epoch_size')}")
-    if layers.sources["val_interval"] == COMMAND_LINE and layers["val_interval"] > epochs and layers["val_while_train"]:
-        lines.append(f"{layers.said('val_interval')}, {layers.said('epoch_size')}: validated after the last epoch only")
+    if prog == "train":
+        lines += remarks_on_the_schedule(layers)
+        rarely = layers["val_while_train"] and layers["val_interval"] > layers["epoch_size"]
+        if rarely and layers.sources["val_interval"] == COMMAND_LINE:
+            both = f"{layers.said('val_interval')}, {layers.said('epoch_size')}"
+            lines.append(f"{both}: validated after the last epoch only")
     return lines

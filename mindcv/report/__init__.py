@@ -1,19 +1,26 @@
 """Results for people and other programs."""
 
 from mindcv.report.bad_images import BadImagesFile, format_bad_images, write_bad_images
+from mindcv.report.confusion_figure import draw_confusion_matrix
 from mindcv.report.contact_sheet import write_contact_sheet
+from mindcv.report.evaluation import format_metrics, write_report
 from mindcv.report.predictions import check_predictions_path, format_predictions, write_predictions
 from mindcv.report.run import complete, finished, interrupted
+from mindcv.report.schedule_plot import plot_schedule
 
 __all__ = [
     "BadImagesFile",
     "check_predictions_path",
     "complete",
+    "draw_confusion_matrix",
     "finished",
     "format_bad_images",
+    "format_metrics",
     "format_predictions",
     "interrupted",
+    "plot_schedule",
     "write_bad_images",
     "write_contact_sheet",
     "write_predictions",
+    "write_report",
 ]

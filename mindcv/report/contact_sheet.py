@@ -1,6 +1,7 @@
 """A picture of training batches as the network receives them, to look at the augmentation."""
 
 import functools
+import itertools
 import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -12,7 +13,7 @@ from PIL import Image, ImageDraw, ImageFont
 from mindcv.console import printable
 from mindcv.files import replacing
 
-COLUMNS = 8  # images in a row
+COLUMNS = ROWS = 8  # images in a row; rows, unless a batch has more views
 _SIDES = (96, 224)  # smallest and largest side of a shown image, pixels
 _GAP, _MARGIN, _LINE = 8, 64, 15  # pixels: between images, left of them for the number of the batch, per line of text
 _LABEL_LINES = 2  # a class and the one mixed with it
@@ -25,15 +26,15 @@ _Strip: TypeAlias = tuple[str, Sequence[Image.Image], Sequence[list[tuple[str, s
 def write_contact_sheet(
     path: str | Path,
     batches: Iterable[tuple[np.ndarray, np.ndarray]],
+    count: int,
     class_names: Sequence[str],
     *,
     mean: Sequence[float],
     std: Sequence[float],
     title: str,
-    rows: int = 1,
     splits: int = 1,
-) -> None:
-    """Draw the first images of each batch, with their classes and, of mixed images, the weights, as a PNG.
+) -> int:
+    """Draw the first images of the first batches, with their classes and, of mixed images, the weights, as a PNG.
 
     Small images are enlarged by a whole number, pixels stay visible; those above 224 pixels are reduced.
 
@@ -41,29 +42,34 @@ def write_contact_sheet(
         path: of the PNG; an existing file is replaced.
         batches: (B, C, H, W) normalised images with C = 1 or 3, and labels, (B,) integers or (B, K) weights. With
             splits, the batch is all first views, then all second views, and so on.
+        count: number of batches; as many are drawn as there are rows, and each has several rows if they are few.
         class_names: name of each class; one that is not in ASCII is shown as its number.
         mean, std: of the normalisation, per channel, in units of 0..255.
         title: a line above the images.
-        rows: rows of `COLUMNS` images per batch; with splits, for each of the views.
         splits: views of each example in a batch.
+
+    Returns:
+        The number of batches drawn.
 
     Raises:
         OSError: if the file cannot be written.
     """
+    drawn = min(count, max(ROWS // splits, 1))
+    most = COLUMNS * max(ROWS // (drawn * splits), 1)
     strips: list[_Strip] = []
-    for number, (images, labels) in enumerate(batches, 1):
-        count = min(len(images) // splits, rows * COLUMNS)
+    for number, (images, labels) in enumerate(itertools.islice(batches, drawn), 1):
         views = zip(np.split(images, splits), np.split(labels, splits), strict=True)
         for view, (pictures, classes) in enumerate(views, 1):
             name = f"batch {number}" if view == 1 else f"view {view}"
-            shown = [_denormalise(image, mean, std) for image in pictures[:count]]
-            described = [_describe(label, class_names) for label in classes[:count]]
-            for start in range(0, count, COLUMNS):
+            shown = [_denormalise(image, mean, std) for image in pictures[:most]]
+            described = [_describe(label, class_names) for label in classes[:most]]
+            for start in range(0, len(shown), COLUMNS):
                 part = slice(start, start + COLUMNS)
                 strips.append((name if start == 0 else "", shown[part], described[part]))
     sheet = _draw(title, strips)
     with replacing(path) as temporary:
         sheet.save(temporary, "PNG")
+    return drawn
 
 
 @functools.cache

@@ -34,6 +34,8 @@ COUNTED = {
         "loss",
         "label_smoothing",
     ),
+    *("reduction", "aux_factor", "class_weights", "bce_target_thresh", "bce_sum", "focal_gamma", "focal_alpha"),
+    *("asl_gamma_pos", "asl_gamma_neg", "asl_clip"),
     *("opt", "momentum", "weight_decay", "weight_decay_filter", "use_nesterov", "betas", "eps"),
     *("layer_decay", "head_lr_scale", "gradient_accumulation_steps", "recompute"),
     *("clip_grad", "clip_mode", "clip_value", "ema", "ema_decay", "ema_warmup"),

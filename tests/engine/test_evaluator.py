@@ -9,7 +9,7 @@ from lookup import logits_network
 from sklearn.metrics import log_loss, top_k_accuracy_score
 
 from mindcv.distributed import World
-from mindcv.engine import Sums, count, evaluate
+from mindcv.engine import Outcomes, Sums, count, evaluate, measure
 from mindcv.engine.evaluator import cross_entropy, label_ranks
 
 
@@ -41,6 +41,20 @@ def test_examples_without_a_label_are_left_out(batch_size):
     assert (result.num_examples, result.num_bad) == (30, 7)
     assert result.top1 == pytest.approx(100 * top_k_accuracy_score(good_labels, good_logits, k=1, labels=range(8)))
     assert result.loss == pytest.approx(log_loss(good_labels, probabilities, labels=range(8)), rel=1e-5)
+
+
+def test_what_is_observed_gives_the_same_top1():
+    rng = np.random.default_rng(8)
+    logits = rng.integers(0, 3, (37, 3)).astype(np.float64)  # many ties
+    logits[5] = np.nan
+    labels = np.where(np.arange(37) % 6 == 4, -1, rng.integers(0, 3, 37)).astype(np.int32)  # unreadable ones
+    outcomes, loader = Outcomes(), ArrayLoader(numbered_images(37), labels, 8)
+    result = evaluate(logits_network(logits), loader, observe=outcomes.add)
+    plain = evaluate(logits_network(logits), loader)
+    assert (result.top1, result.top5, result.num_bad) == (plain.top1, plain.top5, 6)
+    assert len(outcomes.labels) == result.num_examples == 31
+    assert 100 * np.mean(outcomes.predicted == outcomes.labels) == pytest.approx(result.top1)
+    assert 100 * measure(outcomes, 3).weighted.recall == pytest.approx(result.top1)
 
 
 def test_several_processes_give_the_result_of_one():

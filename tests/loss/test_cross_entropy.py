@@ -79,3 +79,19 @@ def test_the_loss_works_for_every_batch_size():
 def test_smoothing_out_of_range_is_an_error(label_smoothing):
     with pytest.raises(ValueError, match=rf"label_smoothing must be a number in \[0, 1\); got {label_smoothing}"):
         CrossEntropy(label_smoothing)
+
+
+def test_weights_of_classes_treat_indices_and_probabilities_alike():
+    ms.set_context(mode=ms.PYNATIVE_MODE)
+    logits, labels = examples("indices")
+    loss = CrossEntropy(0.1, class_weights=(0.5, 1.0, 2.0, 4.0, 1.0))
+    by_index = loss(Tensor(logits), Tensor(labels))
+    by_probability = loss(Tensor(logits), Tensor(np.eye(5, dtype=np.float32)[labels]))
+    assert float(by_index) == pytest.approx(float(by_probability), rel=TOLERANCE)
+    assert float(by_index) != pytest.approx(float(CrossEntropy(0.1)(Tensor(logits), Tensor(labels))), rel=1e-2)
+
+
+def test_equal_weights_of_classes_change_nothing(mode):
+    logits, labels = map(Tensor, examples("indices"))
+    expected = float(CrossEntropy(0.1)(logits, labels))
+    assert float(CrossEntropy(0.1, class_weights=(3.0,) * 5)(logits, labels)) == pytest.approx(expected, rel=TOLERANCE)

@@ -30,7 +30,7 @@ def contains(sheet, tile):
 def test_images_are_denormalised_and_enlarged_by_whole_pixels(tmp_path):
     pixels = np.random.default_rng(0).integers(0, 256, (3, 40, 40, 3), np.uint8)
     batch = (normalised(pixels), np.array([0, 1, 0], np.int32))
-    write_contact_sheet(tmp_path / "a.png", [batch], ["cat", "dog"], mean=MEAN, std=STD, title="two classes")
+    write_contact_sheet(tmp_path / "a.png", [batch], 1, ["cat", "dog"], mean=MEAN, std=STD, title="two classes")
     sheet = opened(tmp_path / "a.png")
     for image in pixels:
         assert contains(sheet, image.repeat(3, 0).repeat(3, 1))
@@ -45,7 +45,7 @@ def drawn(tmp_path, monkeypatch):
     def draw(batches, **options):
         strips = []
         monkeypatch.setattr(contact_sheet, "_draw", lambda _, given: strips.extend(given) or Image.new("RGB", (1, 1)))
-        write_contact_sheet(tmp_path / "a.png", batches, names, mean=(0,), std=(1,), title="", **options)
+        write_contact_sheet(tmp_path / "a.png", batches, len(batches), names, mean=(0,), std=(1,), title="", **options)
         return [(name, len(pictures), labels) for name, pictures, labels in strips]
 
     return draw
@@ -54,7 +54,7 @@ def drawn(tmp_path, monkeypatch):
 def test_labels_have_names_and_weights(drawn):
     images = np.zeros((10, 1, 8, 8), np.float32)
     soft = np.array([[0.37, 0.63, 0], [0, 0, 1], [0.998, 0.002, 0]] * 4, np.float32)[:10]
-    (_, eight, labels), (name, two, _) = drawn([(images, soft)], rows=2)
+    (_, eight, labels), (name, two, _) = drawn([(images, soft)])
     assert labels[:3] == [[("dog", " 0.63"), ("cat", " 0.37")], [("class 2", " 1.00")], [("cat", " 1.00")]]
     assert (eight, two, name) == (8, 2, "")
     hard = (images[:2], np.array([1, 2], np.int32))
@@ -75,7 +75,7 @@ def test_show_augment_draws_the_batches_of_the_run_and_writes_nothing_else(tmp_p
     seen = []
     path = tmp_path / "seen.png"
     with monkeypatch.context() as patch:
-        patch.setattr("assemble_data.write_contact_sheet", lambda path, batches, *_, **__: seen.extend(batches))
+        patch.setattr("assemble_data.write_contact_sheet", lambda path, batches, *_, **__: seen.extend(batches) or 4)
         assert train.main([*line, f"--show_augment={path}"]) == 0
     assert train.main([*line, f"--show_augment={path}"]) == 0
     assert f"written to {path}: images of the first 4 of 4 training batches" in capsys.readouterr().out

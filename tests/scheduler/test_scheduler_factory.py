@@ -4,10 +4,11 @@ import itertools
 import math
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mindcv.scheduler import SCHEDULERS, create_scheduler
+from mindcv.scheduler import SCHEDULERS, create_scheduler, plateau_factor
+from mindcv.scheduler.factory import RISING
 
 # name, arguments, expected rates
 TABLE = [
@@ -82,6 +83,100 @@ TABLE = [
         {"lr": 1.0, "epochs": 2, "updates_per_epoch": 2, "multi_step_decay_milestones": [0.5, 1], "decay_rate": 0.5},
         [1.0, 0.5, 0.25, 0.25],
     ),
+    (  # a warmup of three updates
+        "constant",
+        {"lr": 1.0, "epochs": 2, "updates_per_epoch": 2, "warmup_steps": 3, "warmup_factor": 0.1},
+        [0.1, 0.4, 0.7, 1.0],
+    ),
+    (  # every epoch at the rate of its first update, in the warmup too
+        "cosine_decay",
+        {
+            "lr": 1.0,
+            "epochs": 5,
+            "updates_per_epoch": 2,
+            "warmup_epochs": 2,
+            "warmup_factor": 0.5,
+            "lr_epoch_stair": True,
+        },
+        [0.5, 0.5, 0.75, 0.75, 1.0, 1.0]
+        + [0.5 * (1 + math.cos(math.pi * 2 / 5))] * 2
+        + [0.5 * (1 + math.cos(math.pi * 4 / 5))] * 2,
+    ),
+    (  # two cycles of three updates, the second half as high; the seventh update is left over
+        "cosine_decay",
+        {"lr": 1.0, "epochs": 7, "updates_per_epoch": 1, "min_lr": 0.2, "num_cycles": 2, "cycle_decay": 0.5},
+        [1.0, 0.6, 0.2, 0.5, 0.35, 0.2, 0.2],
+    ),
+    (  # decay_epochs is the length of one cycle
+        "cosine_decay",
+        {"lr": 1.0, "epochs": 8, "updates_per_epoch": 1, "warmup_epochs": 1, "decay_epochs": 3, "num_cycles": 2},
+        [0.01, 1.0, 0.5, 0.0, 1.0, 0.5, 0.0, 0.0],
+    ),
+    (  # no cycle is lower than min_lr
+        "cosine_decay",
+        {"lr": 1.0, "epochs": 6, "updates_per_epoch": 1, "min_lr": 0.5, "num_cycles": 3, "cycle_decay": 0.6},
+        [1.0, 0.5, 0.6, 0.5, 0.5, 0.5],
+    ),
+    (
+        "cosine_decay",
+        {"lr": 1.0, "epochs": 5, "updates_per_epoch": 1, "min_lr": 0.2, "cooldown_epochs": 2},
+        [1.0, 0.6, 0.2, 0.2, 0.2],
+    ),
+    (
+        "cosine_decay",
+        {"lr": 1.0, "epochs": 3, "updates_per_epoch": 1, "lr_k_decay": 2.0},
+        [1.0, 0.5 * (1 + math.sqrt(0.5)), 0.0],
+    ),
+    (  # 0.9 for an epoch after the warmup, its root for half of one
+        "exponential_decay",
+        {"lr": 1.0, "epochs": 3, "updates_per_epoch": 2, "warmup_epochs": 1, "warmup_factor": 0.5},
+        [0.5, 0.75, 1.0, math.sqrt(0.9), 0.9, 0.9 * math.sqrt(0.9)],
+    ),
+    (
+        "exponential_decay",
+        {"lr": 1.0, "epochs": 2, "updates_per_epoch": 2, "decay_rate": 0.25, "min_lr": 0.2},
+        [1.0, 0.5, 0.25, 0.2],
+    ),
+    (
+        "exponential_decay",
+        {"lr": 1.0, "epochs": 2, "updates_per_epoch": 3, "decay_rate": 0.5, "lr_epoch_stair": True},
+        [1.0] * 3 + [0.5] * 3,
+    ),
+    (  # a straight line
+        "polynomial_decay",
+        {"lr": 1.0, "epochs": 5, "updates_per_epoch": 1, "min_lr": 0.2},
+        [1.0, 0.8, 0.6, 0.4, 0.2],
+    ),
+    (
+        "polynomial_decay",
+        {"lr": 1.0, "epochs": 6, "updates_per_epoch": 1, "warmup_epochs": 1, "decay_rate": 2.0, "lr_k_decay": 2.0},
+        [0.01, 1.0, (15 / 16) ** 2, (3 / 4) ** 2, (7 / 16) ** 2, 0.0],
+    ),
+    (
+        "polynomial_decay",
+        {"lr": 1.0, "epochs": 5, "updates_per_epoch": 1, "min_lr": 0.5, "cooldown_epochs": 2},
+        [1.0, 0.75, 0.5, 0.5, 0.5],
+    ),
+    (  # up for 0.3 * 10 - 1 updates, then down for the other seven
+        "one_cycle",
+        {"lr": 1.0, "epochs": 10, "updates_per_epoch": 1, "div_factor": 10.0, "min_lr": 0.02},
+        [0.1, 0.55, 1.0] + [0.02 + 0.49 * (1 + math.cos(math.pi * i / 7)) for i in range(1, 8)],
+    ),
+    (  # too short to rise
+        "one_cycle",
+        {"lr": 1.0, "epochs": 3, "updates_per_epoch": 1},
+        [1.0, 0.5, 0.0],
+    ),
+    (
+        "cyclic",
+        {"lr": 1.0, "epochs": 8, "updates_per_epoch": 1, "min_lr": 0.2, "num_cycles": 2},
+        [0.2, 0.6, 1.0, 0.6] * 2,
+    ),
+    (
+        "plateau",
+        {"lr": 1.0, "epochs": 4, "updates_per_epoch": 1, "warmup_epochs": 2, "warmup_factor": 0.5},
+        [0.5, 0.75, 1.0, 1.0],
+    ),
 ]
 
 
@@ -101,52 +196,162 @@ def test_default_milestones_of_a_90_epoch_run_fall_at_30_and_60_despite_a_warmup
 
 
 @st.composite
-def runs(draw):
-    """Legal arguments for every schedule."""
+def runs(draw, name):
+    """Legal arguments for a schedule."""
     epochs = draw(st.integers(1, 12))
     warmup = draw(st.one_of(st.just(0), st.integers(0, epochs - 1), st.floats(0, epochs - 0.01)))
     lr = draw(st.floats(1e-6, 10))
     updates_per_epoch = draw(st.integers(1, 9))
-    warmup_end = math.ceil(warmup * updates_per_epoch) / updates_per_epoch
+    length = {"warmup_epochs": warmup}
+    if name in RISING:
+        warmup, length = 0, {}
+    elif draw(st.booleans()) and epochs * updates_per_epoch > 1:
+        length = {"warmup_steps": draw(st.integers(1, epochs * updates_per_epoch - 1))}
+        warmup = length["warmup_steps"] / updates_per_epoch
+    warmup_end = warmup_updates({**length, "updates_per_epoch": updates_per_epoch}) / updates_per_epoch
     later = st.floats(warmup_end + 0.01, epochs + 5)
     return {
+        **length,
         "lr": lr,
         "epochs": epochs,
         "updates_per_epoch": updates_per_epoch,
         "min_lr": lr * draw(st.floats(0, 1)),
-        "warmup_epochs": warmup,
         "warmup_factor": draw(st.floats(0.001, 0.999)),
         "decay_epochs": draw(later),
-        "decay_rate": draw(st.floats(0.01, 1)),
+        "decay_rate": draw(st.floats(0.01, 3 if name == "polynomial_decay" else 1)),
         "multi_step_decay_milestones": sorted(set(draw(st.lists(later, max_size=4)))),
+        "num_cycles": draw(st.integers(1, 4)),
+        "cycle_decay": draw(st.floats(0.1, 1)),
+        "lr_k_decay": draw(st.floats(0.3, 3)),
+        "cooldown_epochs": draw(st.floats(0, (epochs - warmup) * 0.99)),
+        "pct_start": draw(st.floats(0.01, 0.99)),
+        "div_factor": draw(st.floats(1, 100)),
     }
 
 
+def warmup_updates(arguments):
+    """The number of updates before the first one that is not part of the warmup."""
+    return arguments.get("warmup_steps") or math.ceil(
+        arguments.get("warmup_epochs", 0) * arguments["updates_per_epoch"]
+    )
+
+
 @pytest.mark.parametrize("name", SCHEDULERS.names())
-@given(arguments=runs())
-def test_any_schedule_is_bounded_rises_in_the_warmup_and_never_rises_after(name, arguments):
+@settings(max_examples=40)  # of each schedule
+@given(data=st.data())
+def test_any_schedule_has_its_length_rises_in_the_warmup_and_stays_in_bounds(name, data):
+    arguments = data.draw(runs(name))
     rates = create_scheduler(name, **arguments)
-    lr, min_lr = arguments["lr"], arguments["min_lr"]
-    warmup_length = math.ceil(arguments["warmup_epochs"] * arguments["updates_per_epoch"])
-    warmup, rest = rates[:warmup_length], rates[warmup_length:]
+    lr, low, first = arguments["lr"], arguments["min_lr"], warmup_updates(arguments)
+    warmup, rest = rates[:first], rates[first:]
 
     assert len(rates) == arguments["epochs"] * arguments["updates_per_epoch"]
     assert all(0 < rate < lr for rate in warmup)
     assert all(a < b for a, b in itertools.pairwise(warmup))
-    assert all(min_lr * (1 - 1e-12) <= rate <= lr for rate in rest)
-    assert all(b <= a * (1 + 1e-12) for a, b in itertools.pairwise(rest))
+    assert all(min(low, lr / arguments["div_factor"] if name == "one_cycle" else low) <= rate <= lr for rate in rest)
     if warmup:
         assert rates[0] == pytest.approx(arguments["warmup_factor"] * lr, rel=1e-12)
-    assert rest[:1] == [lr] or not rest
+    if name not in RISING:
+        assert rest[:1] in ([lr], [])
 
 
-@given(arguments=runs())
-def test_cosine_without_a_length_starts_at_lr_and_ends_at_min_lr_on_the_last_update(arguments):
-    arguments = {**arguments, "decay_epochs": None}
-    first = math.ceil(arguments["warmup_epochs"] * arguments["updates_per_epoch"])
-    rates = create_scheduler("cosine_decay", **arguments)
-    assert len(rates) - first < 1 or rates[first] == arguments["lr"]
-    assert len(rates) - first < 2 or rates[-1] == arguments["min_lr"]
+@pytest.mark.parametrize("name", [name for name in SCHEDULERS.names() if name not in RISING])
+@settings(max_examples=40)  # of each schedule
+@given(data=st.data())
+def test_a_schedule_without_cycles_never_rises_after_the_warmup(name, data):
+    arguments = {**data.draw(runs(name)), "num_cycles": 1}
+    rates = create_scheduler(name, **arguments)[warmup_updates(arguments) :]
+    assert all(b <= a * (1 + 1e-12) for a, b in itertools.pairwise(rates))
+
+
+@pytest.mark.parametrize("name", SCHEDULERS.names())
+@settings(max_examples=40)  # of each schedule
+@given(data=st.data())
+def test_a_stair_holds_the_rate_of_each_epochs_first_update(name, data):
+    arguments = data.draw(runs(name))
+    count = arguments["updates_per_epoch"]
+    smooth = create_scheduler(name, **arguments)
+    assert create_scheduler(name, **arguments, lr_epoch_stair=True) == [
+        rate for rate in smooth[::count] for _ in range(count)
+    ]
+
+
+@pytest.mark.parametrize("name", ["cosine_decay", "polynomial_decay"])
+@settings(max_examples=40)  # of each schedule
+@given(data=st.data())
+def test_a_decay_without_a_length_starts_at_lr_and_is_at_min_lr_from_the_cooldown_on(name, data):
+    arguments = {**data.draw(runs(name)), "decay_epochs": None, "num_cycles": 1}
+    rates = create_scheduler(name, **arguments)
+    first = warmup_updates(arguments)
+    cooled = round(arguments["cooldown_epochs"] * arguments["updates_per_epoch"])
+    last = len(rates) - cooled - 1  # of the decay
+    assert rates[first : first + 1] in ([arguments["lr"]], [])
+    if last > first:
+        assert set(rates[last:]) == {arguments["min_lr"]}
+
+
+@given(data=st.data())
+def test_each_cosine_cycle_begins_at_its_own_peak_and_ends_at_min_lr(data):
+    arguments = {**data.draw(runs("cosine_decay")), "decay_epochs": None, "cooldown_epochs": 0}
+    rates = create_scheduler("cosine_decay", **arguments)[warmup_updates(arguments) :]
+    low, cycles = arguments["min_lr"], arguments["num_cycles"]
+    length = len(rates) // cycles
+    if length < 2:
+        return
+    for cycle in range(cycles):
+        part = rates[cycle * length : (cycle + 1) * length]
+        assert part[0] == max(arguments["lr"] * arguments["cycle_decay"] ** cycle, low)
+        assert part[-1] == low
+        assert all(b <= a * (1 + 1e-12) for a, b in itertools.pairwise(part))
+    assert set(rates[cycles * length :]) <= {low}
+
+
+@given(data=st.data())
+def test_one_cycle_rises_once_then_falls_to_min_lr(data):
+    arguments = data.draw(runs("one_cycle"))
+    rates = create_scheduler("one_cycle", **arguments)
+    top = rates.index(max(rates))
+    if top > 0:
+        assert rates[0] == arguments["lr"] / arguments["div_factor"]
+    if top < len(rates) - 1:
+        assert rates[-1] == arguments["min_lr"]
+    assert all(a <= b * (1 + 1e-12) for a, b in itertools.pairwise(rates[: top + 1]))
+    assert all(b <= a * (1 + 1e-12) for a, b in itertools.pairwise(rates[top:]))
+
+
+@given(cycles=st.integers(1, 5), half=st.integers(1, 8), low=st.floats(0, 1))
+def test_cyclic_reaches_both_ends_in_every_cycle(cycles, half, low):
+    rates = create_scheduler("cyclic", lr=1.0, min_lr=low, epochs=cycles, updates_per_epoch=2 * half, num_cycles=cycles)
+    assert rates[:: 2 * half] == pytest.approx([low] * cycles)
+    assert rates[half :: 2 * half] == pytest.approx([1.0] * cycles)
+
+
+@pytest.mark.parametrize(
+    "scores, options, factor",
+    [
+        ([], {}, 1.0),
+        ([50, 51, 52, 53, 54, 55], {}, 1.0),
+        ([50, 50, 50, 50], {}, 0.1),  # epochs 2, 3, 4 are without a rise: more than two
+        ([50, 50, 50], {}, 1.0),
+        ([50, 49, 49, 50.1, 50, 50, 50], {}, 0.1),  # the rise in epoch 4 came in time
+        ([50, 40, 40, 40, 45, 45, 45], {}, 0.01),  # 45 is no better than 50
+        ([50, 40, 40, 40, 51, 45, 45, 45], {"decay_rate": 0.5}, 0.25),
+        ([9, 1, 1, 1, 1, 1, 1, 1, 1, 1], {"min_lr": 0.04}, 0.02),  # 0.002 without the floor
+        ([9, 1, 1, 1], {"warmup_epochs": 1}, 1.0),  # the 9 was in the warmup
+        ([9, 1, 1, 1, 1], {"warmup_epochs": 2}, 1.0),
+        ([9, 1, 1, 1, 1, 1], {"warmup_epochs": 2}, 0.1),
+        ([9, 9], {"patience_epochs": 0}, 0.1),
+    ],
+)
+def test_plateau_lowers_the_rate_after_too_many_epochs_without_a_better_score(scores, options, factor):
+    options = {"lr": 2.0, "min_lr": 0.0, "patience_epochs": 2, "warmup_epochs": 0, **options}
+    assert plateau_factor(enumerate(scores, 1), **options) == pytest.approx(factor, rel=1e-12)
+
+
+def test_plateau_counts_epochs_also_if_some_were_not_validated():
+    options = {"lr": 1.0, "min_lr": 0.0, "patience_epochs": 5, "warmup_epochs": 0}
+    assert plateau_factor([(3, 50.0), (6, 50.0)], **options) == 1.0
+    assert plateau_factor([(3, 50.0), (6, 50.0), (9, 50.0)], **options) == 0.1
 
 
 RUN = {"lr": 0.1, "epochs": 10, "updates_per_epoch": 5}
@@ -175,8 +380,34 @@ RUN = {"lr": 0.1, "epochs": 10, "updates_per_epoch": 5}
             {"decay_epochs": 3, "warmup_epochs": 3},
             "warmup_epochs=3 must end before the first drop of decay_epochs=3",
         ),
-        ("step_decay", {"decay_epochs": 3, "decay_rate": 0.0}, r"decay_rate must be a number in \(0, 1\]; got 0.0"),
-        ("step_decay", {"decay_epochs": 3, "decay_rate": 1.5}, r"decay_rate must be a number in \(0, 1\]; got 1.5"),
+        ("step_decay", {"decay_epochs": 3, "decay_rate": 0.0}, "decay_rate must be a number > 0; got 0.0"),
+        *(
+            (name, {"decay_epochs": 3, "decay_rate": 1.5}, rf"decay_rate=1.5 must be in \(0, 1\] with scheduler={name}")
+            for name in ("step_decay", "multi_step_decay", "exponential_decay", "plateau")
+        ),
+        ("cosine_decay", {"num_cycles": 1.5}, "num_cycles must be a whole number of at least 1; got 1.5"),
+        ("cosine_decay", {"cycle_decay": 1.5}, r"cycle_decay must be a number in \(0, 1\]; got 1.5"),
+        ("cosine_decay", {"lr_k_decay": 0}, "lr_k_decay must be a number > 0; got 0"),
+        ("constant", {"warmup_steps": 50}, "warmup_steps=50 leaves nothing of epochs=10: it must be smaller"),
+        ("constant", {"warmup_steps": 5, "warmup_epochs": 1}, "warmup_epochs=1 and warmup_steps=5: the warmup has one"),
+        (
+            "polynomial_decay",
+            {"warmup_epochs": 5, "cooldown_epochs": 5},
+            "warmup_epochs=5 and cooldown_epochs=5 leave nothing of epochs=10",
+        ),
+        (
+            "one_cycle",
+            {"warmup_epochs": 1},
+            "scheduler=one_cycle rises by itself: it takes no warmup, got warmup_epoch",
+        ),
+        ("cyclic", {"warmup_steps": 1}, "scheduler=cyclic rises by itself: it takes no warmup, got warmup_steps=1"),
+        ("one_cycle", {"pct_start": 1.0}, r"pct_start must be a number in \(0, 1\); got 1.0"),
+        ("one_cycle", {"div_factor": 0.5}, "div_factor must be a number >= 1; got 0.5"),
+        (
+            "multi_step_decay",
+            {"multi_step_decay_milestones": (2, 5), "warmup_steps": 10},
+            r"warmup_steps=10 must end before the first drop of multi_step_decay_milestones=\(2, 5\)",
+        ),
         ("multi_step_decay", {"multi_step_decay_milestones": (6, 3)}, r"must be increasing numbers > 0; got \(6, 3\)"),
         ("multi_step_decay", {"multi_step_decay_milestones": (3, 3)}, r"must be increasing numbers > 0; got \(3, 3\)"),
         ("multi_step_decay", {"multi_step_decay_milestones": (0, 3)}, r"must be increasing numbers > 0; got \(0, 3\)"),

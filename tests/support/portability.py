@@ -25,13 +25,16 @@ _DOCUMENTED_AS = {
     "BiasAddGrad": "BiasAdd",
     "Conv2DBackpropFilter": "Conv2D",
     "Conv2DBackpropInput": "Conv2D",  # its own line says "Deprecated": for users, not for the gradient of Conv2D
+    "Divs": "Div",  # in the gradient of Maximum
     "LogSoftmaxGrad": "LogSoftmax",
     "MaxPool3DGradWithArgmax": "MaxPool3DWithArgmax",
     "Muls": "Mul",  # what `tensor * number` becomes
     "ReluGrad": "ReLU",
     "SigmoidGrad": "Sigmoid",
     "SoftmaxBackward": "Softmax",
+    "SoftplusGrad": "Softplus",
     "StridedSliceGrad": "StridedSlice",
+    "SubScalar": "Sub",  # in the gradient of Pow
 }
 
 _HOMES = (operations, auto_generate, _inner_ops, _grad_ops)
