@@ -1,5 +1,6 @@
 """Data sets and loaders from a configuration, with the classes and the division of a run or its weights."""
 
+import contextlib
 import inspect
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -11,12 +12,13 @@ from config import COMMAND_LINE, Config
 from mindcv.checkpoint import Checkpoint, check_fits
 from mindcv.console import say
 from mindcv.data import Dataset, Loader, UnknownClassError, create_dataset, default_splits
-from mindcv.data.transforms import create_batch_transforms, create_transforms
+from mindcv.data.transforms import create_batch_transforms, create_transforms, normalization
 from mindcv.engine import size_to_load
 from mindcv.files import listed
 from mindcv.folders import BUILT_IN, find_undivided
 from mindcv.loss import LOSSES
 from mindcv.options.together import small_batch_notice
+from mindcv.report import write_contact_sheet
 
 
 def build_dataset(config: Config, *, is_training: bool, **known: Any) -> Dataset:
@@ -75,9 +77,8 @@ def build_training_loader(config: Config, weights: Checkpoint | None, *, resumes
     if notice:
         say(notice)
     drop = data.drop_remainder and not notice
-    return _build_loader(
-        config, dataset, is_training=True, shuffle=data.shuffle, sampler=data.sampler, drop_remainder=drop
-    )
+    order = {"shuffle": data.shuffle, "sampler": data.sampler, "aug_repeats": data.aug_repeats, "drop_remainder": drop}
+    return _build_loader(config, dataset, is_training=True, **order)
 
 
 def build_validation_loader(config: Config, training: Dataset) -> Loader:
@@ -121,6 +122,20 @@ def open_to_check(config: Config, weights: Checkpoint | None) -> tuple[list[Data
         division = {"held_out": dataset.held_out}
         datasets.append(dataset)
     return datasets, problems
+
+
+def show_augment(config: Config, weights: Checkpoint | None, *, resumes: bool) -> None:
+    """Draw the first batches of epoch 1, the very ones of the training, as a PNG; see `build_training_loader`."""
+    loader = build_training_loader(config, weights, resumes=resumes)
+    say_remarks(loader.dataset)
+    mean, std = normalization(config.image.mean, config.image.std, config.image.in_channels)
+    path, count, views = config.train.show_augment, len(loader), max(config.augment.aug_splits, 1)
+    title = f"{config.data.dataset}, epoch 1, the first images of each batch of {config.data.batch_size}"
+    with contextlib.closing(loader.epoch(1)) as epoch:
+        shown = write_contact_sheet(
+            path, epoch, count, loader.dataset.class_names, mean=mean, std=std, title=title, splits=views
+        )
+    say(f"written to {path}: images of the first {shown} of {count} training batches")
 
 
 def weigh_classes(config: Config, training: Dataset) -> Config:
@@ -200,7 +215,8 @@ def _build_loader(config: Config, dataset: Dataset, *, is_training: bool, **opti
             "Python code, but not yet be trained or validated on. Give each image one label."
         )
     data, augment = config.data, asdict(config.augment)
-    of_batches = {key: augment.pop(key) for key in inspect.signature(create_batch_transforms).parameters}
+    known = inspect.signature(create_batch_transforms).parameters
+    of_batches = {key: augment.pop(key) for key in known if key in augment}
     transforms = create_transforms(
         is_training=is_training,
         encoded=dataset.encoded,
@@ -208,10 +224,13 @@ def _build_loader(config: Config, dataset: Dataset, *, is_training: bool, **opti
         **vars(config.image if is_training else config.eval_image),
         **augment,
     )
+    if is_training:
+        options["aug_splits"] = config.augment.aug_splits
+    if is_training and not config.augment.no_aug:
+        options["batch_transforms"] = create_batch_transforms(**of_batches, num_classes=len(dataset.class_names))
     return Loader(
         dataset,
         transforms,
-        batch_transforms=create_batch_transforms(**of_batches) if is_training else (),
         is_training=is_training,
         batch_size=data.batch_size if is_training else config.eval_batch_size,
         num_parallel_workers=data.num_parallel_workers,

@@ -45,6 +45,8 @@ def check_names_and_paths(config: Config) -> None:
         for pattern in files.images:
             if not glob.has_magic(pattern) and not os.path.lexists(pattern):
                 raise ValueError(f"there is no file or folder {pattern}.{what_is_there(pattern)}")
+    if prog == "train" and config.train.show_augment:
+        check_output_path(config.train.show_augment, (".png",))
     if prog == "train" and config.train.plot_schedule:
         check_output_path(config.train.plot_schedule, (".png",))
     if prog == "train" and config.train.resume:

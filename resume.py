@@ -25,7 +25,7 @@ from mindcv.runtime import present_devices
 # Options that a position inside an epoch depends on.
 _WITHIN_AN_EPOCH = (
     *("batch_size", "gradient_accumulation_steps", "drop_remainder"),
-    *("num_samples", "train_split", "shuffle", "sampler", "seed"),
+    *("num_samples", "train_split", "shuffle", "sampler", "aug_repeats", "seed"),
 )
 _OF_SCHEDULE = {
     *(field.name for field in fields(Schedule)),

@@ -24,6 +24,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     # MindSpore takes seconds to import; --help and a mistyped flag should not wait for it.
     from assemble import build_store
+    from assemble_data import show_augment
     from assemble_weights import weights_to_start
     from draw import draw_schedule
     from mindcv.engine import EarlyStop, Progress
@@ -31,6 +32,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     from resume import find_run
 
     config, run = find_run(config)
+    if config.train.show_augment:
+        show_augment(*((config, run) if run else weights_to_start(config)), resumes=run is not None)
+        return 0
     store = build_store(config)
     store.check_writable()
     early_stop = EarlyStop(config.train.early_stop_patience, config.train.early_stop_delta)
@@ -38,8 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         reached = Progress.from_dict(run.info["training"]["progress"])
         ended_early = reached.epoch < config.train.epoch_size and early_stop.reached(reached.history)
         if ended_early or reached.epoch >= config.train.epoch_size:
-            best = reached.best_epoch, reached.best_top1
-            say(complete(store.folder, reached.epoch, *best, ended_early=ended_early))
+            say(complete(store.folder, reached.epoch, reached.best_epoch, reached.best_top1, ended_early=ended_early))
             return 0
     config, weights = (config, run) if run else weights_to_start(config)
     if config.train.plot_schedule:
@@ -84,8 +87,7 @@ def _train(
     from resume import prepare_folder, say_if_another_device
 
     # Check everything before writing anything.
-    runtime, options = config.runtime, config.train
-    world = ALONE
+    runtime, options, world = config.runtime, config.train, ALONE
     speak_for(world)
     device = setup_runtime(mode=runtime.mode, device_target=runtime.device_target, seed=runtime.seed)
     say_if_another_device(run, device)

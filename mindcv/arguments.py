@@ -43,7 +43,7 @@ class Argument:
         if self.choices and value not in self.choices:
             hint = did_you_mean(str(value), list(map(str, self.choices)))
             raise ValueError(f"{self.name} must be {' or '.join(map(repr, self.choices))}; got {value!r}.{hint}")
-        is_sequence = isinstance(self.default, tuple) or (self.default is None and bool(self.sizes))
+        is_sequence = isinstance(self.default, tuple) or bool(self.sizes)
         if not self.choices and (isinstance(value, tuple | list) != is_sequence or not self.in_range(value)):
             what = self.sequence_of("numbers") if is_sequence else "a number"
             raise ValueError(f"{self.name} must be {what}{self.interval}; got {value!r}.")
@@ -99,12 +99,34 @@ RATIO = Argument("ratio", (0.75, 1.3333333), **_ASPECTS)  # in float32 not quite
 HFLIP = Argument("hflip", 0.5, **_PROBABILITY)
 VFLIP = Argument("vflip", 0.0, **_PROBABILITY)
 COLOR_JITTER = Argument("color_jitter", 0.4, minimum=0, sizes=(3, 4))
+COLOR_JITTER_PROB = Argument("color_jitter_prob", None, **_PROBABILITY)
+GRAYSCALE_PROB = Argument("grayscale_prob", 0.0, **_PROBABILITY)
+GAUSSIAN_BLUR_PROB = Argument("gaussian_blur_prob", 0.0, **_PROBABILITY)
 AUTO_AUGMENT = Argument("auto_augment", None)
 RANDOM_CROP_PADDING = Argument("random_crop_padding", None, minimum=0)
+TRAIN_INTERPOLATION = Argument("train_interpolation", None, choices=(None, "bilinear", "bicubic", "nearest", "random"))
+NO_AUG = Argument("no_aug", False)
 RE_PROB = Argument("re_prob", 0.0, **_PROBABILITY)
 RE_SCALE = Argument("re_scale", (0.02, 0.33), **_SHARES)
 RE_RATIO = Argument("re_ratio", (0.3, 3.3), **_ASPECTS)
-RE_VALUE = Argument("re_value", 0, choices=(0, "random"))
+RE_VALUE = Argument("re_value", 0, choices=(0, "random", "rand"))
+RE_COUNT = Argument("re_count", (1,), minimum=1, sizes=(1, 2), ordered=operator.le)
+RE_MAX_ATTEMPTS = Argument("re_max_attempts", 10, minimum=1)
+MIXUP = Argument("mixup", 0.0, minimum=0)
+CUTMIX = Argument("cutmix", 0.0, minimum=0)
+CUTMIX_MINMAX = Argument("cutmix_minmax", None, minimum=0, maximum=1, sizes=(2,), ordered=operator.le)
+CUTMIX_PROB = Argument("cutmix_prob", 1.0, **_PROBABILITY)
+MIXUP_SWITCH_PROB = Argument("mixup_switch_prob", 0.5, **_PROBABILITY)
+MIXUP_MODE = Argument("mixup_mode", "batch", choices=("batch", "pair", "elem"))
+MIXUP_OFF_EPOCH = Argument("mixup_off_epoch", 0, minimum=0)
+AUG_SPLITS = Argument("aug_splits", 0, minimum=0)
+AUG_REPEATS = Argument("aug_repeats", 0, minimum=0)
+
+
+def keeps_color_jitter(auto_augment: str) -> bool:
+    """Whether a policy of automatic augmentation leaves colour jitter on: 3-Augment, of which it is a part."""
+    return "3a" in auto_augment
+
 
 # Data set and loader
 NUM_SAMPLES = Argument("num_samples", None, minimum=1)

@@ -145,6 +145,24 @@ def test_mindcvs_cycles_and_stair_are_read(recipe):
     assert (schedule.decay_epochs, schedule.lr_epoch_stair) == (270, True)
 
 
-def test_mindcvs_top_k_policy_is_rejected(recipe):
-    with pytest.raises(ValueError, match="ckpt_save_policy: 'top_k' is not available"):
-        train("-c", recipe("ckpt_save_policy: top_k"))
+@pytest.mark.parametrize(
+    ("text", "idle"),
+    [
+        ("mixup: 0.2\ncutmix: 1.0\ncutmix_prob: 1.0", ""),
+        ("mixup: 0.8\ncutmix: 1.0\naug_repeats: 3\nre_max_attempts: 1\nre_prob: 0.25\nre_value: 'random'", ""),
+        ("mixup: 0.8", ""),
+        ("mixup: 0.2\ncutmix: 1.0\ncutmix_prob: 0.0", "mixup (cutmix_prob=0.0), cutmix (cutmix_prob=0.0)"),
+        ("aug_splits: 3\nauto_augment: augmix", ""),
+    ],
+)
+def test_mindcvs_mixing_and_repeating_are_read_and_what_it_ignores_is_said(text, idle, recipe):
+    path = recipe(text)
+    cfg = train("-c", path)
+    wanted = dict(line.split(": ") for line in text.splitlines())
+    assert {key: str(cfg.to_dict()[key]) for key in wanted} == {key: text.strip("'") for key, text in wanted.items()}
+    assert cfg.notices == ((f"{path}: no effect of {idle}",) if idle else ())
+
+
+def test_mindcvs_top_k_policy_is_taken(recipe):
+    cfg = train("-c", recipe("ckpt_save_policy: top_k\nkeep_checkpoint_max: 10"))
+    assert cfg.train.ckpt_save_policy == "top_k" and not cfg.notices

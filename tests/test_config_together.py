@@ -57,6 +57,25 @@ def test_a_recipe_gives_way_to_the_command_line_with_a_notice(argv, key, value, 
     assert any(notice.format(path) in line for line in cfg.notices), cfg.notices
 
 
+@pytest.mark.parametrize(
+    ("argv", "remarks"),
+    [
+        (["--mixup_mode=elem"], ["mixup_mode has no effect with mixup=0.0, cutmix=0.0, cutmix_minmax=none"]),
+        (["--mixup=0.2", "--mixup_mode=elem", "--cutmix_prob=0.5"], []),
+        (
+            ["--mixup=0.2", "--mixup_switch_prob=0.1"],
+            ["mixup_switch_prob has no effect with cutmix=0.0, cutmix_minmax=none"],
+        ),
+        (["--cutmix=1", "--mixup_switch_prob=0.1"], ["mixup_switch_prob has no effect with mixup=0.0"]),
+        (["--mixup=1", "--cutmix_minmax=0.2,0.8", "--mixup_switch_prob=0.1"], []),
+        (["--cutmix=1", "--cutmix_minmax=0.2,0.8"], ["cutmix has no effect with cutmix_minmax=0.2,0.8"]),
+        (["--re_count=2"], ["re_count has no effect with re_prob=0.0"]),
+    ],
+)
+def test_options_of_mixing_and_erasing_without_effect_are_named(argv, remarks):
+    assert list(train(CIFAR, *argv).notices) == remarks
+
+
 def test_another_schedule_does_not_inherit_the_recipes_decay_epochs(recipe):
     path = recipe("scheduler: cosine_decay\ndecay_epochs: 85\nwarmup_epochs: 5\n")
     with pytest.raises(ValueError, match="needs decay_epochs"):
@@ -199,6 +218,16 @@ def test_outside_training_the_sizes_of_validation_are_the_only_ones(recipe):
         ("train", ["--compile_cache", "--mode=1"], "compile_cache has no effect with mode=1"),
         ("train", ["--on_bad_image=skip"], "on_bad_image has no effect with dataset=cifar10"),
         ("train", ["--color_jitter=0.1", "--auto_augment=randaug"], "color_jitter has no effect with auto_augment"),
+        (
+            "train",
+            ["--color_jitter_prob=0.1", "--auto_augment=augmix"],
+            "color_jitter_prob has no effect with auto_augm",
+        ),
+        ("train", ["--color_jitter_prob=0.1", "--color_jitter=0"], "color_jitter_prob has no effect with color_jitter"),
+        ("train", ["--color_jitter=0.1", "--color_jitter_prob=0"], "color_jitter has no effect with color_jitter_prob"),
+        ("train", ["--grayscale_prob=0.1", "--in_channels=1"], "grayscale_prob has no effect with in_channels=1"),
+        ("train", ["--train_interpolation=random", "--no_aug"], "train_interpolation has no effect with no_aug=true"),
+        ("train", ["--re_prob=0.1", "--no_aug"], "re_prob has no effect with no_aug=true"),
         ("train", ["--weight_decay_filter=norm_and_bias", "--weight_decay=0"], "no effect with weight_decay=0.0"),
         (
             "train",
@@ -240,6 +269,11 @@ def test_outside_training_the_sizes_of_validation_are_the_only_ones(recipe):
 def test_an_unused_option_is_a_remark(prog, argv, notice):
     cfg = load_config([*argv, *([CIFAR] if prog in ("train", "validate") else [])], prog=prog)
     assert [notice in line for line in cfg.notices] == [True]
+
+
+@pytest.mark.parametrize("policy", ["3a", "rand-t3a"])
+def test_3_augment_keeps_color_jitter(policy):
+    assert not train(CIFAR, f"--auto_augment={policy}", "--color_jitter=0.3", "--color_jitter_prob=0.8").notices
 
 
 def test_digits_are_not_downloaded():

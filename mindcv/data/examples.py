@@ -136,10 +136,13 @@ class Rows:
         order: positions in the data set, of the whole epoch.
         places: which of them.
         readers: threads that read ahead; with 1 a row is read when it is requested.
+        numbered: whether a row is (image, label, place) instead of (image, label).
     """
 
-    def __init__(self, examples: ExampleReader, order: np.ndarray, places: range, readers: int) -> None:
-        self._examples, self._order, self._places = examples, order, places
+    def __init__(
+        self, examples: ExampleReader, order: np.ndarray, places: range, readers: int, *, numbered: bool = False
+    ) -> None:
+        self._examples, self._order, self._places, self._numbered = examples, order, places, numbered
         self.error: Exception | None = None  # the first one: MindData turns exceptions into a RuntimeError
         self._pool = ThreadPoolExecutor(readers, READER) if readers > 1 else None
         self._ahead = AHEAD * readers
@@ -149,9 +152,10 @@ class Rows:
     def __len__(self) -> int:
         return len(self._places)
 
-    def __getitem__(self, index: int) -> tuple[np.ndarray, Label]:
+    def __getitem__(self, index: int) -> tuple[np.ndarray, Label] | tuple[np.ndarray, Label, np.int64]:
         try:
-            return self._read(index) if self._pool is None else self._read_ahead(self._pool, index)
+            image, label = self._read(index) if self._pool is None else self._read_ahead(self._pool, index)
+            return (image, label, np.int64(self._places[index])) if self._numbered else (image, label)
         except Exception as error:
             self.error = self.error or error
             raise

@@ -11,6 +11,7 @@ import numpy as np
 
 from mindcv.arguments import BATCH_SIZE
 from mindcv.data.image_file import BadImageError, read_image_file, reason_of, why_not_decoded
+from mindcv.data.random_stage import RandomStage
 from mindcv.data.threads import count_workers, map_in_order
 from mindcv.data.transforms import ImageTransform
 from mindcv.folders import IMAGE_SUFFIXES, describe_passed_over, images_below, is_of_user
@@ -65,7 +66,7 @@ class ImageFiles:
     def __init__(
         self,
         paths: Sequence[str | os.PathLike],
-        transforms: Sequence[ImageTransform],
+        transforms: Sequence[ImageTransform | RandomStage],
         batch_size: int = BATCH_SIZE.default,
         num_parallel_workers: int | None = None,
     ) -> None:
@@ -76,8 +77,11 @@ class ImageFiles:
         self.batch_size = min(batch_size, len(self.paths))
         self.num_parallel_workers = count_workers(num_parallel_workers)
         self.unreadable: dict[int, str] = {}
-        self._decode, *self._transforms = transforms
-        assert isinstance(self._decode, vision.Decode), "transforms are for encoded images, in evaluation"
+        decode, *others = transforms
+        assert isinstance(decode, vision.Decode), "transforms are for encoded images"
+        self._decode = decode
+        self._transforms = [transform for transform in others if not isinstance(transform, RandomStage)]
+        assert len(self._transforms) == len(others), "transforms are for evaluation"
 
     def __len__(self) -> int:
         """Return the largest possible number of batches, reached if every file is readable."""

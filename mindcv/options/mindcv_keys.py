@@ -9,18 +9,12 @@ from mindcv.options.yaml_file import Setting
 # Settings of MindCV that this version lacks: the values that mean "off", which are accepted, and what is lacking.
 UNAVAILABLE: dict[str, tuple[tuple[Any, ...], str]] = {
     "amp_cast_list": ((None,), "amp_level decides which layers run in low precision"),
-    "aug_splits": ((0,), "no augmentation splits"),
-    "aug_repeats": ((0, 1), "no repeated augmentation"),
-    "mixup": ((0,), "no mixup"),
-    "cutmix": ((0,), "no cutmix"),
-    "re_max_attempts": ((10,), "random erasing always makes up to 10 attempts"),
     "eval_shuffle": ((False,), "validation reads in order"),
 }
 # Settings of MindCV that cannot change a result here: accepted, with a notice unless they are off.
 WITHOUT_EFFECT = {
     "distribute": "training runs on one device",
     "dataset_sink_mode": "data is always fed batch by batch",
-    "cutmix_prob": "mixup and cutmix are not available",
 }
 
 

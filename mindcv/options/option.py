@@ -77,7 +77,7 @@ class Option(Argument):
     def legal(self) -> str:
         """Description of the legal values."""
         if self.choices:
-            return "one of " + ", ".join(map(str, self.choices))
+            return "one of " + ", ".join(map(show, self.choices))
         words = [self._legal_kind(kind) for kind in self.kinds]
         if int in self.kinds and float in self.kinds:
             words.remove(_KINDS[int])
@@ -102,6 +102,7 @@ class Option(Argument):
             text = [text]
         if self.choices:
             words = {str(choice).lower(): choice for choice in self.choices}
+            words |= dict.fromkeys(NONE) if None in self.choices else {}
             word = text.strip().lower() if isinstance(text, str) else ""
             word = self.aliases.get(word, word)
             if word in words:

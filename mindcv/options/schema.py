@@ -84,6 +84,9 @@ class Data:
     sampler: str = option(
         legal.SAMPLER, "uniform: each example once per epoch; balanced: each class equally often", scripts=("train",)
     )
+    aug_repeats: int = option(
+        legal.AUG_REPEATS, "times that an epoch repeats each of its examples, of which it has fewer", scripts=("train",)
+    )
     drop_remainder: bool = option(True, "drop the last, smaller training batch", scripts=("train",))
     num_parallel_workers: int | None = option(
         legal.NUM_PARALLEL_WORKERS, "data threads; none: one per core, at most 8", **_COMPUTING, **_FREE
@@ -109,13 +112,18 @@ class Image:
     in_channels: int = option(
         legal.IN_CHANNELS, "channels of the network's input: colour, or grey", fixed=_FIRST, in_graph=True
     )
-    interpolation: str = option(legal.INTERPOLATION, "resizing filter")
+    interpolation: str = option(legal.INTERPOLATION, "resizing filter; of training: see train_interpolation")
     mean: tuple[float, ...] = option(legal.MEAN, f"mean per channel, {_SCALE}")
     std: tuple[float, ...] = option(legal.STD, f"standard deviation per channel, {_SCALE}")
     crop_pct: float = option(legal.CROP_PCT, "validation: side of the centre crop / resized shorter side")
 
 
-_AUTO = "instead of color_jitter: randaug, randaug-m9-n2 (strength 0..10, operations), trivialaug, autoaug"
+_AUTO = (
+    "instead of color_jitter: randaug, rand, autoaug, original, v0, trivialaug, augmix or 3a, with parts as timm's and "
+    "MindCV's: randaug-m9-n2-mstd0.5-inc1 (strength 0..10, operations, deviation of the strength)"
+)
+_SPLITS = "views of each example in a batch, the first without auto_augment; 0 or 1: one view, with it"
+_ERASED = "erased pixels: 0, random (normal, each value) or rand (normal, one per rectangle and channel)"
 _JITTER = "strength, or brightness, contrast, saturation (, hue); none: off"
 
 
@@ -128,14 +136,33 @@ class Augment:
     hflip: float = option(legal.HFLIP, "probability of a horizontal flip")
     vflip: float = option(legal.VFLIP, "probability of a vertical flip")
     color_jitter: float | tuple[float, ...] | None = option(legal.COLOR_JITTER, _JITTER)
+    color_jitter_prob: float | None = option(legal.COLOR_JITTER_PROB, "probability of color_jitter; none: every image")
+    grayscale_prob: float = option(legal.GRAYSCALE_PROB, "probability of making an image grey")
+    gaussian_blur_prob: float = option(legal.GAUSSIAN_BLUR_PROB, "probability of a blur of 0.1 to 2 pixels")
     auto_augment: str | None = option(legal.AUTO_AUGMENT, _AUTO)
     random_crop_padding: int | None = option(
         legal.RANDOM_CROP_PADDING, "replaces scale and ratio: pixels to pad before the crop"
     )
+    train_interpolation: str | None = option(
+        legal.TRAIN_INTERPOLATION, "resizing filter; random: bilinear or bicubic for each image; none: interpolation"
+    )
+    no_aug: bool = option(legal.NO_AUG, "resize and crop the middle; nothing else of this section")
     re_prob: float = option(legal.RE_PROB, "probability of random erasing")
     re_scale: tuple[float, ...] = option(legal.RE_SCALE, "erased area / area of the image")
-    re_ratio: tuple[float, ...] = option(legal.RE_RATIO, "width / height of the erased area")
-    re_value: int | str = option(legal.RE_VALUE, "value of erased pixels")
+    re_ratio: tuple[float, ...] = option(legal.RE_RATIO, "height / width of the erased area")
+    re_value: int | str = option(legal.RE_VALUE, _ERASED, aliases={"const": "0", "pixel": "random"})
+    re_count: tuple[int, ...] = option(legal.RE_COUNT, "most erased rectangles in an image, or fewest and most")
+    re_max_attempts: int = option(legal.RE_MAX_ATTEMPTS, "rectangles tried until one fits into the image")
+    aug_splits: int = option(legal.AUG_SPLITS, _SPLITS, in_graph=True)
+    mixup: float = option(legal.MIXUP, "mixup: alpha of the Beta distribution of the mixing weight; 0: off")
+    cutmix: float = option(legal.CUTMIX, "CutMix: alpha of the Beta distribution of the mixing weight; 0: off")
+    cutmix_minmax: tuple[float, ...] | None = option(
+        legal.CUTMIX_MINMAX, "CutMix with boxes whose sides are these fractions of the image's, instead of cutmix"
+    )
+    cutmix_prob: float = option(legal.CUTMIX_PROB, "probability of mixing, by mixup or CutMix")
+    mixup_switch_prob: float = option(legal.MIXUP_SWITCH_PROB, "probability of CutMix where mixup is on as well")
+    mixup_mode: str = option(legal.MIXUP_MODE, "what has a mixing weight of its own: a batch, a pair or an image")
+    mixup_off_epoch: int = option(legal.MIXUP_OFF_EPOCH, "the last epoch with mixing; 0: all epochs mix")
 
 
 _WEIGHTS = "use these weights: .ckpt (also MindCV's), .safetensors, .pth, .onnx, .mindir"
@@ -309,6 +336,7 @@ class Step:
 
 
 _RESUME = "continue the run in ckpt_save_dir; auto: if there is one; or continue from this file or folder"
+_SHOW_AUGMENT = "draw the first training batches as the network sees them into this PNG, and end"
 _PATIENCE = "end after this many validations in a row that did not raise the best top-1; none: train all epochs"
 _LOG_INTERVAL = "steps between progress lines; none: about one a minute, if no bar is shown"
 
@@ -337,6 +365,7 @@ class Train:
         0.0, "smallest rise of the best top-1 that counts, percentage points", minimum=0, **_FREE
     )
     log_interval: int | None = option(None, _LOG_INTERVAL, minimum=1, **_FREE)
+    show_augment: str = option("", _SHOW_AUGMENT, is_path=True, **_COMMAND)
     resume: bool | str = option(False, _RESUME, is_path=True, **_COMMAND)
     resume_opt: bool = option(False, "MindCV's spelling: with ckpt_path, what resume does with that file", **_COMMAND)
     on_nan: Literal["stop", "skip", "rollback"] = option(

@@ -8,16 +8,17 @@ sense, the contradiction is an error.
 import operator
 import os
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
+from mindcv.arguments import keeps_color_jitter
 from mindcv.folders import BUILT_IN
 from mindcv.loss.factory import LOSSES
 from mindcv.optim.factory import OPTIMIZERS, check_optimizer, takes_betas, takes_nesterov
 from mindcv.options.command_line import COMMAND_LINE
 from mindcv.options.option import Option, shorten, show
 from mindcv.options.schedule_together import remarks_on_the_schedule, settle_lr, settle_schedule
-from mindcv.options.schema import Data
+from mindcv.options.schema import Augment, Data
 from mindcv.paths import is_exported
 from mindcv.registry import Registry
 from mindcv.scheduler.factory import SCHEDULERS
@@ -189,6 +190,9 @@ def _unused(governor: str, entries: Registry) -> list[tuple[str, str, Callable[[
     return [(key, governor, is_idle(key)) for key in keys]
 
 
+# Everything in the section Augment is random.
+_OF_AUGMENT = " ".join(option.name for option in fields(Augment) if option.name != "no_aug")
+
 _OF_VALIDATION = "val_interval val_batch_size val_image_resize ckpt_save_policy early_stop_patience early_stop_delta"
 _NOT_CHECKING = "batch_size on_bad_image bad_image_limit fold_bn tta compile_cache report confusion_matrix"
 # Options that have no effect for some values of others: keys, the others, whether their values are such.
@@ -205,8 +209,21 @@ IDLE_WHEN: tuple[tuple[str, str, Callable[..., bool]], ...] = (
     (_NOT_CHECKING, "check_data", bool),
     ("fold_bn", "ckpt_path", is_exported),
     ("scale ratio", "random_crop_padding", lambda padding: padding is not None),
-    ("color_jitter", "auto_augment", lambda policy: policy is not None),
-    ("re_scale re_ratio re_value", "re_prob", lambda probability: probability == 0),
+    (
+        "color_jitter color_jitter_prob",
+        "auto_augment",
+        lambda policy: policy is not None and not keeps_color_jitter(policy),
+    ),
+    ("color_jitter_prob", "color_jitter", lambda strength: strength in (None, 0.0)),
+    ("color_jitter", "color_jitter_prob", lambda probability: probability == 0),
+    ("grayscale_prob", "in_channels", lambda channels: channels == 1),
+    (_OF_AUGMENT, "no_aug", bool),
+    ("re_scale re_ratio re_value re_count re_max_attempts", "re_prob", lambda probability: probability == 0),
+    ("cutmix_prob mixup_mode mixup_off_epoch", "mixup cutmix cutmix_minmax", lambda *amounts: not any(amounts)),
+    ("mixup_switch_prob", "cutmix cutmix_minmax", lambda *amounts: not any(amounts)),
+    ("mixup_switch_prob", "mixup", operator.not_),
+    ("cutmix", "cutmix_minmax", lambda sides: sides is not None),
+    ("mixup cutmix cutmix_minmax", "cutmix_prob", lambda probability: probability == 0),
     ("layer_decay", "freeze", lambda depth: depth == "backbone"),
     *_unused("loss", LOSSES),
     ("bce_sum", "reduction", lambda reduction: reduction == "sum"),

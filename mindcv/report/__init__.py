@@ -2,6 +2,7 @@
 
 from mindcv.report.bad_images import BadImagesFile, format_bad_images, write_bad_images
 from mindcv.report.confusion_figure import draw_confusion_matrix
+from mindcv.report.contact_sheet import write_contact_sheet
 from mindcv.report.evaluation import format_metrics, write_report
 from mindcv.report.predictions import check_predictions_path, format_predictions, write_predictions
 from mindcv.report.run import complete, finished, interrupted
@@ -19,6 +20,7 @@ __all__ = [
     "interrupted",
     "plot_schedule",
     "write_bad_images",
+    "write_contact_sheet",
     "write_predictions",
     "write_report",
 ]

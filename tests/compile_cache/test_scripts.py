@@ -32,6 +32,7 @@ COUNTED = {
     *("layer_decay", "head_lr_scale", "gradient_accumulation_steps", "recompute"),
     *("clip_grad", "clip_mode", "clip_value", "ema", "ema_decay", "ema_warmup"),
     *("amp_level", "amp_dtype", "val_amp_level", "loss_scale_type", "loss_scale", "drop_overflow_update"),
+    "aug_splits",
 }
 
 

@@ -71,6 +71,43 @@ def test_order_comes_from_seed_and_epoch_alone():
     assert labels_of(numbered_loader(50, 8, shuffle=False)) == list(range(50))
 
 
+def test_repeated_augmentation_keeps_the_length_and_spreads_repeats_over_shards():
+    options = {"seed": 7, "aug_repeats": 3}
+    expected = np.random.default_rng((7, 2)).permutation(50)[:17].repeat(3)[:50].tolist()
+    loader = numbered_loader(50, 8, **options)
+    assert (len(loader), loader.num_examples) == (7, 50)
+    assert labels_of(loader, 2) == expected
+    assert [label for _, labels in loader.epoch(2, start=3) for label in labels.tolist()] == expected[24:]
+    shards = [labels_of(numbered_loader(51, 8, world=World(rank, 3), **options)) for rank in range(3)]
+    assert shards[0] == shards[1] == shards[2] and len({*shards[0]}) == 17
+    assert labels_of(numbered_loader(50, 8, seed=7, aug_repeats=1)) == labels_of(numbered_loader(50, 8, seed=7))
+    with pytest.raises(ValueError, match="aug_repeats=3 without shuffle would leave out"):
+        numbered_loader(50, 8, shuffle=False, aug_repeats=3)
+
+
+def test_augmentation_splits_give_the_views_of_a_batch_one_after_another():
+    dataset = create_dataset("digits", num_samples=21)
+    options = {"is_training": True, "image_resize": 16, "batch_size": 8, "drop_remainder": False, "hflip": 0.5}
+    policy = {"auto_augment": "randaug-m9-n2-mstd0.5", **options}
+
+    def batches(start=0, **options):
+        return list(fixtures_data.open_loader(dataset, **options).epoch(1, start))
+
+    split = batches(aug_splits=3, **policy)
+    plain = batches(color_jitter=None, **options)  # the same crops and flips
+    for (images, labels), (clean, classes) in zip(split, plain, strict=True):
+        assert (labels == np.tile(classes, 3)).all()
+        first, second, third = np.split(images, 3)
+        assert (first == clean).all()
+        assert (second != clean).any() and (third != clean).any() and (second != third).any()
+    assert [len(labels) for _, labels in split] == [24, 24, 15]
+    for (images, labels), (same, classes) in zip(batches(1, aug_splits=3, **policy), split[1:], strict=True):
+        assert (images == same).all() and (labels == classes).all()
+    assert (batches(aug_splits=1, **policy)[0][0] == batches(**policy)[0][0]).all()
+    with pytest.raises(ValueError, match=r"aug_splits=2 gives several views .* nothing would make them differ"):
+        batches(aug_splits=2, **options)
+
+
 @pytest.mark.parametrize("workers", [1, CORES])
 def test_same_seed_epoch_and_workers_give_the_same_bits(workers):
     dataset = create_dataset("digits", num_samples=150)
@@ -78,7 +115,8 @@ def test_same_seed_epoch_and_workers_give_the_same_bits(workers):
     def epoch(number, seed=0):
         loader = fixtures_data.open_loader(
             dataset, is_training=True, image_resize=16, batch_size=32, seed=seed, num_parallel_workers=workers,
-            re_prob=0.5, re_value="random", color_jitter=(0.4, 0.4, 0.4, 0.1), vflip=0.5,
+            re_prob=0.5, re_value="random", color_jitter=(0.4, 0.4, 0.4, 0.1), vflip=0.5, mixup=0.8, cutmix=1.0,
+            mixup_mode="elem", num_classes=10,
         )  # fmt: skip
         return list(loader.epoch(number))
 
@@ -136,7 +174,7 @@ def test_batch_transforms_are_applied_in_order_and_seeded_per_batch():
     def double(images, labels, rng):
         return images * 2, np.eye(16, dtype=np.float32)[labels]  # a transform may change the labels
 
-    loader = numbered_loader(16, 8, batch_transforms=[add_one, double])
+    loader = numbered_loader(16, 8, batch_transforms=lambda epoch: [add_one, double])
     for images, labels in loader.epoch(0):
         assert labels.shape == (8, 16) and shows(images / 2 - 1, labels.argmax(1))
     assert len(set(draws)) == 2

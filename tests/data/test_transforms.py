@@ -253,6 +253,38 @@ def test_erasing_touches_one_rectangle_of_legal_size():
     assert abs(touched / 400 - 0.5) < 0.1
 
 
+def test_erasing_with_a_colour_draws_one_value_per_rectangle_and_channel():
+    images = np.full((300, 3, 16, 16), 9.0, np.float32)
+    erased, _ = RandomErasing(1.0, value="rand")(images, np.zeros(300, np.int32), np.random.default_rng(0))
+    colours = [np.unique(channel[channel != 9]) for image in erased for channel in image]
+    assert {len(values) for values in colours} == {1}
+    assert abs(np.mean(colours)) < 0.1 and abs(np.std(colours) - 1) < 0.1
+
+
+def test_erasing_several_rectangles_divides_the_area():
+    images, labels = np.full((600, 3, 64, 64), 9.0, np.float32), np.zeros(600, np.int32)
+    shares, counts = {}, {}
+    for count in ((1,), (3,), (3, 3)):
+        erasing = RandomErasing(1.0, (0.2, 0.2), (1.0, 1.0), "rand", count)
+        erased, _ = erasing(images, labels, np.random.default_rng(0))
+        counts[count] = np.array([len(np.unique(image[0])) - 1 for image in erased])
+        shares[count] = (erased[:, 0] != 9).mean((1, 2))
+    assert {*counts[(1,)]} == {1} and {*counts[(3,)]} == {1, 2, 3}
+    assert abs(counts[(3,)].mean() - 2) < 0.15 and counts[(3, 3)].mean() > 2.9  # one may cover another
+    assert abs(shares[(1,)].mean() - 0.2) < 0.01
+    assert 0.17 < shares[(3, 3)].mean() < 0.2 and shares[(3, 3)].max() < 0.22
+
+
+def test_erasing_stops_after_its_attempts():
+    images, labels = np.ones((400, 1, 16, 16), np.float32), np.zeros(400, np.int32)
+
+    def erased(attempts):
+        narrow = RandomErasing(1.0, (0.5, 1.0), (0.3, 3.3), max_attempts=attempts)  # most do not fit
+        return (narrow(images, labels, np.random.default_rng(0))[0] == 0).any((1, 2, 3)).mean()
+
+    assert erased(1) < 0.6 < 0.9 < erased(10)
+
+
 def test_erasing_with_noise_has_the_moments_of_a_standard_normal():
     images = np.full((64, 3, 32, 32), 9.0, np.float32)
     erased, _ = RandomErasing(1.0, value="random")(images, np.zeros(64, np.int32), np.random.default_rng(0))
@@ -267,7 +299,14 @@ def test_erasing_with_noise_has_the_moments_of_a_standard_normal():
         ({"re_prob": 1.1}, "re_prob"),
         ({"re_prob": 0.5, "re_scale": (0, 0.3)}, "re_scale"),
         ({"re_prob": 0.5, "re_ratio": (3, 1)}, "re_ratio"),
-        ({"re_prob": 0.5, "re_value": "const"}, "re_value must be 0 or 'random'; got 'const'"),
+        ({"re_prob": 0.5, "re_value": "const"}, "re_value must be 0 or 'random' or 'rand'; got 'const'"),
+        ({"re_prob": 0.5, "re_count": (0,)}, "re_count must be 1 or 2 increasing numbers >= 1"),
+        ({"re_prob": 0.5, "re_max_attempts": 0}, "re_max_attempts must be a number >= 1"),
+        ({"mixup": -1.0, "num_classes": 2}, "mixup must be a number >= 0"),
+        ({"cutmix_minmax": (0.8, 0.2), "num_classes": 2}, "cutmix_minmax must be"),
+        ({"mixup": 0.2, "mixup_mode": "elems", "num_classes": 2}, "mixup_mode .* Did you mean 'elem'"),
+        ({"cutmix": 1.0}, "needs num_classes"),
+        ({"mixup_off_epoch": -1}, "mixup_off_epoch must be a number >= 0"),
     ],
 )
 def test_illegal_erasing_arguments_are_errors(change, message):

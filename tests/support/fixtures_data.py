@@ -112,5 +112,6 @@ def open_loader(dataset, *, is_training: bool, **options):
 
     pixels = {"encoded": dataset.encoded, "channels": dataset.channels}
     transforms = create_transforms(is_training=is_training, **pixels, **of(create_transforms))
-    erasing = create_batch_transforms(**of(create_batch_transforms))
-    return Loader(dataset, transforms, is_training=is_training, batch_transforms=erasing, **options)
+    splits = {key: options[key] for key in ("aug_splits",) if key in options}
+    of_batches = create_batch_transforms(**of(create_batch_transforms))
+    return Loader(dataset, transforms, is_training=is_training, batch_transforms=of_batches, **splits, **options)
