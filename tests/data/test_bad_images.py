@@ -145,6 +145,15 @@ def test_training_replaces_a_bad_image_by_the_next_good_one_of_the_order(case, t
     assert CASES[case][1] in reason and reason and "\n" not in reason and str(tmp_path) not in reason
 
 
+@pytest.mark.parametrize("case", ["an empty file", "a PNG of too few pixels"])
+def test_random_stages_get_the_replacement_at_the_same_place(case, tmp_path):
+    dataset = write_good(tmp_path)
+    spoil(case, path_of(tmp_path, BAD))
+    options = {"gaussian_blur_prob": 0.5, "grayscale_prob": 0.5}  # leave images of one grey level alone
+    labels, _ = read_all(loader_of(dataset, True, **options))
+    assert labels == replaced({BAD})
+
+
 @pytest.mark.parametrize("case", CASES)
 def test_evaluation_marks_a_bad_image_and_gives_every_good_one_once(case, tmp_path):
     dataset = write_good(tmp_path, "val")
