@@ -1,24 +1,18 @@
 """Data sets and loaders from a configuration, with the classes and the division of a run or its weights."""
 
-import contextlib
 import inspect
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from config import COMMAND_LINE, Config
 from mindcv.checkpoint import Checkpoint, check_fits
 from mindcv.console import say
 from mindcv.data import Dataset, Loader, UnknownClassError, create_dataset, default_splits
-from mindcv.data.transforms import create_batch_transforms, create_transforms, normalization
+from mindcv.data.transforms import create_batch_transforms, create_transforms
 from mindcv.engine import size_to_load
-from mindcv.files import listed
 from mindcv.folders import BUILT_IN, find_undivided
-from mindcv.loss import LOSSES
 from mindcv.options.together import small_batch_notice
-from mindcv.report import write_contact_sheet
 
 
 def build_dataset(config: Config, *, is_training: bool, **known: Any) -> Dataset:
@@ -122,48 +116,6 @@ def open_to_check(config: Config, weights: Checkpoint | None) -> tuple[list[Data
         division = {"held_out": dataset.held_out}
         datasets.append(dataset)
     return datasets, problems
-
-
-def show_augment(config: Config, weights: Checkpoint | None, *, resumes: bool) -> None:
-    """Draw the first batches of epoch 1, the very ones of the training, as a PNG; see `build_training_loader`."""
-    loader = build_training_loader(config, weights, resumes=resumes)
-    say_remarks(loader.dataset)
-    mean, std = normalization(config.image.mean, config.image.std, config.image.in_channels)
-    path, count, views = config.train.show_augment, len(loader), max(config.augment.aug_splits, 1)
-    title = f"{config.data.dataset}, epoch 1, the first images of each batch of {config.data.batch_size}"
-    with contextlib.closing(loader.epoch(1)) as epoch:
-        shown = write_contact_sheet(
-            path, epoch, count, loader.dataset.class_names, mean=mean, std=std, title=title, splits=views
-        )
-    say(f"written to {path}: images of the first {shown} of {count} training batches")
-
-
-def weigh_classes(config: Config, training: Dataset) -> Config:
-    """The configuration with a number for each class if the loss uses `class_weights`.
-
-    "balanced" is N / (K * images of the class), so that each class has the same total weight.
-
-    Raises:
-        ValueError: if there are not as many numbers as classes, or a class to balance has no image.
-    """
-    names, weights = training.class_names, config.loss.class_weights
-    if weights is None or "class_weights" not in LOSSES.options(config.loss.loss):
-        return config
-    if weights == "balanced":
-        counts = np.bincount(training.labels, minlength=len(names))
-        if not counts.all():
-            missing = [repr(name) for name, count in zip(names, counts, strict=True) if not count]
-            raise ValueError(
-                f"class_weights=balanced needs at least one training image of each class; there is none of "
-                f"{listed(missing)}. Give the weights as {len(names)} numbers instead."
-            )
-        weights = tuple((len(training) / (len(names) * counts)).tolist())
-    elif len(weights) != len(names):
-        raise ValueError(
-            f"class_weights must be {len(names)} numbers, one for each class of data set {config.data.dataset!r}; "
-            f"got {len(weights)}."
-        )
-    return replace(config, loss=replace(config.loss, class_weights=weights))
 
 
 def say_remarks(*datasets: Dataset) -> None:

@@ -1,14 +1,16 @@
 """Pictures of what a training would do, without training."""
 
+import contextlib
 from pathlib import Path
 
-from assemble import build_rates, fit_to_epoch
 from assemble_data import build_training_loader, say_remarks
+from assemble_training import build_rates, fit_to_epoch
 from config import Config
 from mindcv.checkpoint import Checkpoint
 from mindcv.console import say
+from mindcv.data.transforms import normalization
 from mindcv.engine import RunLength
-from mindcv.report import plot_schedule
+from mindcv.report import plot_schedule, write_contact_sheet
 from mindcv.scheduler import phases
 
 
@@ -32,3 +34,17 @@ def draw_schedule(config: Config, weights: Checkpoint | None, *, resumes: bool) 
         phases=phases(vars(schedule), length.epochs, length.updates_per_epoch),
     )
     say(f"the learning rate of {length.epochs} epochs is drawn in {options.plot_schedule}")
+
+
+def draw_augmentation(config: Config, weights: Checkpoint | None, *, resumes: bool) -> None:
+    """Draw the first batches of epoch 1, the very ones of the training, as a PNG; see `build_training_loader`."""
+    loader = build_training_loader(config, weights, resumes=resumes)
+    say_remarks(loader.dataset)
+    mean, std = normalization(config.image.mean, config.image.std, config.image.in_channels)
+    path, count, views = config.train.show_augment, len(loader), max(config.augment.aug_splits, 1)
+    title = f"{config.data.dataset}, epoch 1, the first images of each batch of {config.data.batch_size}"
+    with contextlib.closing(loader.epoch(1)) as epoch:
+        shown = write_contact_sheet(
+            path, epoch, count, loader.dataset.class_names, mean=mean, std=std, title=title, splits=views
+        )
+    say(f"written to {path}: images of the first {shown} of {count} training batches")

@@ -18,8 +18,9 @@ from early import check_data_dir, resume_path
 from mindcv.checkpoint import Checkpoint, CheckpointStore, check_fits, read_checkpoint, save_checkpoint
 from mindcv.console import say, warn
 from mindcv.data import Loader
-from mindcv.engine import Progress, RunLength, TrainState
+from mindcv.engine import EarlyStop, Progress, RunLength, TrainState
 from mindcv.options.option import show
+from mindcv.report import complete
 from mindcv.runtime import present_devices
 
 # Options that a position inside an epoch depends on.
@@ -66,6 +67,17 @@ def find_run(config: Config) -> tuple[Config, Checkpoint | None]:
             "have had"
         )
     return config, checkpoint
+
+
+def why_complete(config: Config, run: Checkpoint) -> str:
+    """What to say about a run that has reached its end; "" if it has not."""
+    reached, options = Progress.from_dict(run.info["training"]["progress"]), config.train
+    early_stop = EarlyStop(options.early_stop_patience, options.early_stop_delta)
+    ended_early = reached.epoch < options.epoch_size and early_stop.reached(reached.history)
+    if not ended_early and reached.epoch < options.epoch_size:
+        return ""
+    folder = Path(options.ckpt_save_dir)
+    return complete(folder, reached.epoch, reached.best_epoch, reached.best_top1, ended_early=ended_early)
 
 
 def _read_run(config: Config, path: Path) -> Checkpoint | None:

@@ -15,7 +15,6 @@ from mindcv.script import run_script
 
 if TYPE_CHECKING:
     from mindcv.checkpoint import Checkpoint, CheckpointStore
-    from mindcv.engine import EarlyStop
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -24,52 +23,36 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     # MindSpore takes seconds to import; --help and a mistyped flag should not wait for it.
     from assemble import build_store
-    from assemble_data import show_augment
     from assemble_weights import weights_to_start
-    from draw import draw_schedule
-    from mindcv.engine import EarlyStop, Progress
-    from mindcv.report import complete
-    from resume import find_run
+    from draw import draw_augmentation, draw_schedule
+    from resume import find_run, why_complete
 
     config, run = find_run(config)
-    if config.train.show_augment:
-        show_augment(*((config, run) if run else weights_to_start(config)), resumes=run is not None)
-        return 0
     store = build_store(config)
     store.check_writable()
-    early_stop = EarlyStop(config.train.early_stop_patience, config.train.early_stop_delta)
-    if run:
-        reached = Progress.from_dict(run.info["training"]["progress"])
-        ended_early = reached.epoch < config.train.epoch_size and early_stop.reached(reached.history)
-        if ended_early or reached.epoch >= config.train.epoch_size:
-            say(complete(store.folder, reached.epoch, reached.best_epoch, reached.best_top1, ended_early=ended_early))
-            return 0
+    if run and (reason := why_complete(config, run)):
+        say(reason)
+        return 0
     config, weights = (config, run) if run else weights_to_start(config)
-    if config.train.plot_schedule:
-        draw_schedule(config, weights, resumes=run is not None)
+    pictures = ((config.train.plot_schedule, draw_schedule), (config.train.show_augment, draw_augmentation))
+    for draw in [draw for path, draw in pictures if path]:
+        draw(config, weights, resumes=run is not None)
+    if config.train.plot_schedule or config.train.show_augment:
         return 0
     with store.lock() as lock:
         if lock.took_over:
             say(lock.took_over)
-        return _train(config, weights, run, store, early_stop)
+        return _train(config, weights, run, store)
 
 
-def _train(
-    config: Config, weights: Checkpoint | None, run: Checkpoint | None, store: CheckpointStore, early_stop: EarlyStop
-) -> int:
+def _train(config: Config, weights: Checkpoint | None, run: Checkpoint | None, store: CheckpointStore) -> int:
     """Train from weights, or resume a run; returns the exit code."""
-    from assemble import (
-        build_step,
-        build_to_train,
-        describe_graphs,
-        describe_run,
-        fit_to_epoch,
-        graph_folder,
-        rate_callbacks,
-    )
-    from assemble_data import build_training_loader, build_validation_loader, say_remarks, weigh_classes
+    from assemble import describe_graphs, graph_folder
+    from assemble_data import build_training_loader, build_validation_loader, say_remarks
+    from assemble_training import build_step, build_to_train, describe_run, fit_to_epoch, rate_callbacks, weigh_classes
     from mindcv.compile_cache import compiled_graphs_kept
     from mindcv.engine import (
+        EarlyStop,
         EpochLog,
         Interruption,
         MetricsFile,
@@ -89,6 +72,7 @@ def _train(
     # Check everything before writing anything.
     runtime, options, world = config.runtime, config.train, ALONE
     speak_for(world)
+    early_stop = EarlyStop(options.early_stop_patience, options.early_stop_delta)
     device = setup_runtime(mode=runtime.mode, device_target=runtime.device_target, seed=runtime.seed)
     say_if_another_device(run, device)
     train_loader = build_training_loader(config, weights, resumes=run is not None)

@@ -32,8 +32,8 @@ def make_step(case: str, folder: Path, *, smoke: bool) -> Callable[[], object]:
     mindcv.setup_runtime(mode=int(smoke), device_target="CPU")  # smoke: compiles nothing
     from mindspore import Tensor
 
-    from assemble import build_step
     from assemble_data import build_training_loader
+    from assemble_training import build_step
     from config import load_config
     from mindcv.engine import RunLength
 

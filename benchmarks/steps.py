@@ -84,7 +84,8 @@ def ours(
     import numpy as np
     from mindspore import Tensor
 
-    from assemble import build_step, describe_graphs
+    from assemble import describe_graphs
+    from assemble_training import build_step
     from config import load_config
     from mindcv.engine import RunLength
 

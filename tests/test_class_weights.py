@@ -6,8 +6,7 @@ from config_lines import train
 from mindspore import Tensor
 from sklearn.utils.class_weight import compute_class_weight
 
-from assemble import build_step
-from assemble_data import weigh_classes
+from assemble_training import build_step, weigh_classes
 from mindcv.compile_cache.key import graph_key
 from mindcv.data.dataset import ArrayDataset
 from mindcv.engine import RunLength

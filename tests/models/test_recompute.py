@@ -6,7 +6,7 @@ import pytest
 from mindspore import Tensor, nn
 from tiers import full
 
-import assemble
+import assemble_training
 import config
 from mindcv.compile_cache.key import graph_key
 from mindcv.engine import Clip, RunLength, TrainStep
@@ -139,5 +139,5 @@ def test_networks_with_and_without_recomputing_have_different_graph_keys(tiny_ne
 def test_the_option_reaches_the_network(tiny_network, flags, share):
     network = tiny_network()
     resolved = config.load_config(["--dataset=cifar10", *flags], prog="train")
-    assemble.build_step(resolved, network, RunLength(90, 5))
+    assemble_training.build_step(resolved, network, RunLength(90, 5))
     assert network.stages[1][0].conv3.bn.bn_train.momentum == pytest.approx(share)

@@ -1,0 +1,190 @@
+"""Builds what a training needs beyond its data: network, learning rates, step, and their description."""
+
+import os
+import platform
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import mindspore
+import numpy
+from mindspore import nn
+
+from assemble import apply_precision, check_num_classes, is_mixed
+from config import COMMAND_LINE, Config
+from mindcv.checkpoint import Checkpoint, check_fits
+from mindcv.console import say
+from mindcv.data import Dataset, Loader
+from mindcv.engine import (
+    Callback,
+    Clip,
+    PlateauRates,
+    Progress,
+    RunLength,
+    TrainStep,
+    WeightAverage,
+    create_loss_scale,
+)
+from mindcv.files import listed
+from mindcv.loss import LOSSES, create_loss
+from mindcv.models import build_model, recompute_blocks
+from mindcv.optim import create_optimizer
+from mindcv.scheduler import create_scheduler, phases, plateau_factor
+from mindcv.version import __version__
+from mindcv.weights.load import load_weights
+
+
+def fit_to_epoch(config: Config, batches: int) -> Config:
+    """Limit the accumulation steps to the batches of an epoch, unless they are set on the command line."""
+    wanted, source = config.step.gradient_accumulation_steps, config.sources["gradient_accumulation_steps"]
+    if wanted <= batches or source == COMMAND_LINE:
+        return config
+    say(f"gradient_accumulation_steps={wanted} ({source}) gives way to the {batches} batches of an epoch")
+    return replace(config, step=replace(config.step, gradient_accumulation_steps=batches))
+
+
+def build_to_train(config: Config, class_names: Sequence[str], weights: Checkpoint | None) -> nn.Cell:
+    """The network for these classes, starting from the weights if there are any.
+
+    A classifier of other classes is replaced by a new one; a first convolution for other input channels is adapted.
+
+    Raises:
+        ValueError: if the network, the data set and the weights do not belong together.
+    """
+    check_num_classes(config, class_names)
+    model = config.model
+    if weights:
+        check_fits(weights, model=model.model)
+    network = build_model(
+        model.model,
+        weights,
+        num_classes=len(class_names),
+        in_channels=config.image.in_channels,
+        drop_rate=model.drop_rate,
+        drop_path_rate=model.drop_path_rate,
+        drop_block_rate=model.drop_block_rate,
+        device_forms=not is_mixed(config),
+    )
+    if weights:
+        its_classes = weights.info.get("class_names")
+        load_weights(
+            network, weights, adapt=True, new_classifier=bool(its_classes) and its_classes != list(class_names)
+        )
+    return network
+
+
+def build_rates(config: Config, length: RunLength) -> list[float]:
+    """The learning rate of each update of a run.
+
+    Raises:
+        ValueError: if an option of the schedule is illegal.
+    """
+    return create_scheduler(**vars(config.schedule), epochs=length.epochs, updates_per_epoch=length.updates_per_epoch)
+
+
+def build_step(config: Config, network: nn.Cell, length: RunLength) -> tuple[TrainStep, list[float]]:
+    """The training step, and the learning rate of each of its updates.
+
+    Raises:
+        ValueError: if an option of the loss, optimizer, schedule or recomputing is illegal.
+    """
+    options = config.step
+    learning_rates = build_rates(config, length)
+    apply_precision(config, network)
+    if options.recompute:
+        recompute_blocks(network)
+    if config.loss.aux_factor and not getattr(network, "aux_logits", False):
+        raise ValueError(
+            f"aux_factor={config.loss.aux_factor:g} ({config.sources['aux_factor']}), but {config.model.model} has no "
+            "auxiliary classifiers: leave it out, or set it to 0."
+        )
+    optimizer = create_optimizer(network, **vars(config.optim), lr=learning_rates)
+    clip = Clip(options.clip_mode, options.clip_value, optimizer.parameters, exempt=network.depth_groups()[-1])
+    step = TrainStep(
+        network,
+        create_loss(**vars(config.loss), aug_splits=config.augment.aug_splits),
+        optimizer,
+        clip=clip if options.clip_grad else None,
+        accumulate_steps=length.accumulate_steps,
+        loss_scale=create_loss_scale(
+            options.loss_scale_type,
+            options.loss_scale,
+            options.amp_level,
+            options.amp_dtype,
+            skips_overflow=options.drop_overflow_update,
+        ),
+        average=WeightAverage(network, options.ema_decay, options.ema_warmup) if options.ema else None,
+    )
+    return step, learning_rates
+
+
+def rate_callbacks(
+    config: Config, length: RunLength, step: TrainStep, learning_rates: list[float], progress: Progress
+) -> list[Callback]:
+    """What changes the learning rates during the run, before its first step: a callback for "plateau", else nothing."""
+    schedule = config.schedule
+    if schedule.scheduler != "plateau":
+        return []
+    keys = ("lr", "min_lr", "decay_rate", "patience_epochs")
+    _, warmup = phases(vars(schedule), length.epochs, length.updates_per_epoch)["warmup"]
+    factor = partial(plateau_factor, **{key: getattr(schedule, key) for key in keys}, warmup_epochs=warmup)
+    return [PlateauRates(step.optimizer, learning_rates, factor, progress.history)]
+
+
+def weigh_classes(config: Config, training: Dataset) -> Config:
+    """The configuration with a number for each class if the loss uses `class_weights`.
+
+    "balanced" is N / (K * images of the class), so that each class has the same total weight.
+
+    Raises:
+        ValueError: if there are not as many numbers as classes, or a class to balance has no image.
+    """
+    names, weights = training.class_names, config.loss.class_weights
+    if weights is None or "class_weights" not in LOSSES.options(config.loss.loss):
+        return config
+    if weights == "balanced":
+        counts = numpy.bincount(training.labels, minlength=len(names))
+        if not counts.all():
+            missing = [repr(name) for name, count in zip(names, counts, strict=True) if not count]
+            raise ValueError(
+                f"class_weights=balanced needs at least one training image of each class; there is none of "
+                f"{listed(missing)}. Give the weights as {len(names)} numbers instead."
+            )
+        weights = tuple((len(training) / (len(names) * counts)).tolist())
+    elif len(weights) != len(names):
+        raise ValueError(
+            f"class_weights must be {len(names)} numbers, one for each class of data set {config.data.dataset!r}; "
+            f"got {len(weights)}."
+        )
+    return replace(config, loss=replace(config.loss, class_weights=weights))
+
+
+def describe_run(
+    config: Config, network: nn.Cell, loader: Loader, length: RunLength, device: str
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The description in every checkpoint of a run, and what resuming needs in addition to the state.
+
+    Relative paths in "config" start from "folder".
+    """
+    info = {
+        "model": network.description,
+        "config": config.to_dict(),
+        "folder": os.getcwd(),
+        "class_names": list(loader.dataset.class_names),
+        "held_out": loader.dataset.held_out,
+        "is_multi_label": loader.dataset.is_multi_label,
+        "versions": {
+            "mindcv": __version__,
+            "mindspore": mindspore.__version__,
+            "numpy": numpy.__version__,
+            "python": platform.python_version(),
+        },
+    }
+    training = {
+        "device": device,
+        "num_parallel_workers": loader.num_parallel_workers,
+        "num_examples": len(loader.dataset),
+        "updates_per_epoch": length.updates_per_epoch,
+    }
+    return info, training
