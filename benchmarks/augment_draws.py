@@ -36,7 +36,7 @@ def ours(policy: str, count: int) -> dict[str, Any]:
     drawn, applied = defaultdict(list), []
     augment = create_auto_augment(policy, Canvas((Resampling.BICUBIC,), (128, 128, 128)))
     for place in range(count):
-        rng = np.random.default_rng((7, 1, 0, place, 0, 1))  # as the loader makes one for each image
+        rng = np.random.Generator(np.random.Philox(key=7, counter=(0, place, 0, 1)))  # as mindcv/data/pipeline.py
         if isinstance(augment, AugMix):
             weights, chains, share = augment.draw(rng)
             drawn["(share of the mixture)"].append(share)
