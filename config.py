@@ -20,22 +20,9 @@ from mindcv.options import help
 from mindcv.options.command_line import COMMAND_LINE, read_command_line
 from mindcv.options.mindcv_keys import UNAVAILABLE, WITHOUT_EFFECT, check_foreign
 from mindcv.options.option import Option, brief, expand_home, shorten, show
-from mindcv.options.schema import (
-    SCRIPTS,
-    SECTION_RULES,
-    Augment,
-    Data,
-    Files,
-    Image,
-    Loss,
-    LrBase,
-    Model,
-    Optim,
-    Runtime,
-    Schedule,
-    Step,
-    Train,
-)
+from mindcv.options.rules import SCRIPTS
+from mindcv.options.schema import SECTION_RULES, Augment, Data, Files, Image, Model, Runtime
+from mindcv.options.schema_training import Loss, LrBase, Optim, Schedule, Step, Train
 from mindcv.options.together import Layers, remarks, settle
 from mindcv.options.yaml_file import Setting, read_yaml, write_yaml
 from mindcv.version import __version__

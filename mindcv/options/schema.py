@@ -7,35 +7,28 @@ or NumPy, because `--help` must answer at once.
 """
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from mindcv import arguments as legal
-from mindcv.loss.factory import LOSSES
-from mindcv.optim.factory import OPTIMIZERS
-from mindcv.options.option import option, show
-from mindcv.scheduler.factory import SCHEDULERS
+from mindcv.options.option import option
+from mindcv.options.rules import COMMAND, COMPUTING, FREE, TRAIN
 
-SCRIPTS = ("train", "validate", "infer", "export", "convert")
-_COMPUTING: dict[str, Any] = {"scripts": ("train", "validate", "infer")}
-_TRAIN: dict[str, Any] = {"scripts": ("train",)}
 # Rules of all options of a section that do not say otherwise. Graphs take images, labels and weights as inputs, and
 # learning rates as a Parameter; in_graph=False says so of the options that decide about these.
 SECTION_RULES: dict[str, dict[str, Any]] = {
     "runtime": {},
     "data": {"scripts": ("train", "validate"), "in_graph": False},
     "image": {"in_graph": False},
-    "augment": {**_TRAIN, "in_graph": False},
+    "augment": {**TRAIN, "in_graph": False},
     "model": {},
-    "loss": _TRAIN,
-    "optim": _TRAIN,
-    "schedule": {**_TRAIN, "in_graph": False},
-    "lr_base": {**_TRAIN, "in_graph": False},
-    "step": _TRAIN,
-    "train": _TRAIN,
+    "loss": TRAIN,
+    "optim": TRAIN,
+    "schedule": {**TRAIN, "in_graph": False},
+    "lr_base": {**TRAIN, "in_graph": False},
+    "step": TRAIN,
+    "train": TRAIN,
     "files": {"inherited": False},
 }
-_COMMAND: dict[str, Any] = {"inherited": False}
-_FREE: dict[str, Any] = {"free": True, "in_graph": False}
 
 
 @dataclass(frozen=True)
@@ -45,8 +38,8 @@ class Runtime:
     mode: int = option(0, "0: Graph mode (compiled), 1: Pynative mode (eager)", choices=(0, 1))
     device_target: str = option("auto", "device; auto: the best available", choices=("auto", "Ascend", "GPU", "CPU"))
     seed: int = option(legal.SEED, "seed of weights, data order and augmentation")
-    compile_cache: bool = option(True, "keep compiled networks for the next start", **_COMPUTING, **_COMMAND)
-    debug: bool = option(False, "show the traceback of an error, not only its message", **_COMMAND)
+    compile_cache: bool = option(True, "keep compiled networks for the next start", **COMPUTING, **COMMAND)
+    debug: bool = option(False, "show the traceback of an error, not only its message", **COMMAND)
 
 
 _VALIDATE: dict[str, Any] = {"scripts": ("validate",)}
@@ -66,7 +59,7 @@ class Data:
         "folder with the data set: class folders, train.csv, .tar, .mindrecord; or such a file",
         is_path=True,
     )
-    dataset_download: bool = option(False, "download the data set into data_dir if it is missing", **_COMMAND)
+    dataset_download: bool = option(False, "download the data set into data_dir if it is missing", **COMMAND)
     train_split: str | None = option(None, "split to train on; none: the data set's own", scripts=("train",))
     val_split: str | None = option(None, "split to validate on; none: the data set's own")
     val_fraction: float | None = option(
@@ -77,7 +70,7 @@ class Data:
     )
     fold: int = option(legal.FOLD, "number of the part to hold out and validate on, from 0", fixed=_DIVISION)
     num_samples: int | None = option(legal.NUM_SAMPLES, "use only this many examples of each split")
-    batch_size: int = option(legal.BATCH_SIZE, "examples per batch", **_COMPUTING)
+    batch_size: int = option(legal.BATCH_SIZE, "examples per batch", **COMPUTING)
     val_batch_size: int | None = option(None, "examples per batch of validation; none: batch_size", minimum=1)
     val_image_resize: int | None = option(None, "height and width to validate at; none: image_resize", minimum=1)
     shuffle: bool = option(True, "shuffle the training examples in every epoch", scripts=("train",))
@@ -89,14 +82,14 @@ class Data:
     )
     drop_remainder: bool = option(True, "drop the last, smaller training batch", scripts=("train",))
     num_parallel_workers: int | None = option(
-        legal.NUM_PARALLEL_WORKERS, "data threads; none: one per core, at most 8", **_COMPUTING, **_FREE
+        legal.NUM_PARALLEL_WORKERS, "data threads; none: one per core, at most 8", **COMPUTING, **FREE
     )
-    on_bad_image: str = option(legal.ON_BAD_IMAGE, "an unreadable image ends the run, or is left out", **_FREE)
+    on_bad_image: str = option(legal.ON_BAD_IMAGE, "an unreadable image ends the run, or is left out", **FREE)
     bad_image_limit: int = option(
-        legal.BAD_IMAGE_LIMIT, "largest number of images that on_bad_image=skip leaves out", **_FREE
+        legal.BAD_IMAGE_LIMIT, "largest number of images that on_bad_image=skip leaves out", **FREE
     )
     check_data: bool = option(
-        False, "read every image of the data set, list the bad ones, and end", **_VALIDATE, **_COMMAND
+        False, "read every image of the data set, list the bad ones, and end", **_VALIDATE, **COMMAND
     )
 
 
@@ -166,7 +159,7 @@ class Augment:
 
 
 _WEIGHTS = "use these weights: .ckpt (also MindCV's), .safetensors, .pth, .onnx, .mindir"
-_FREEZE: dict[str, Any] = {"fixed": "the saved state covers the parameters that were trained", **_TRAIN}
+_FREEZE: dict[str, Any] = {"fixed": "the saved state covers the parameters that were trained", **TRAIN}
 _TTA = "average over views: the image and its reflection, corners and centre, or these and their reflections"
 _VIEWS: dict[str, Any] = {"scripts": ("validate", "infer")}
 _FOLD_BN = "fold batch norms into convolutions: faster, the same results up to rounding"
@@ -188,11 +181,11 @@ class Model:
         fixed="the classifier has that size",
         in_graph=False,  # the network's description has it
     )
-    pretrained: bool | str = option(False, "use published weights: the usual ones, or those of this name", **_FREE)
-    ckpt_path: str = option("", _WEIGHTS, is_path=True, **_FREE)
-    drop_rate: float = option(0.0, "dropout before the classifier", minimum=0, below=1, **_TRAIN)
-    drop_path_rate: float = option(0.0, "probability of skipping a block", minimum=0, below=1, **_TRAIN)
-    drop_block_rate: float = option(0.0, "share that DropBlock drops in the last stages", minimum=0, below=1, **_TRAIN)
+    pretrained: bool | str = option(False, "use published weights: the usual ones, or those of this name", **FREE)
+    ckpt_path: str = option("", _WEIGHTS, is_path=True, **FREE)
+    drop_rate: float = option(0.0, "dropout before the classifier", minimum=0, below=1, **TRAIN)
+    drop_path_rate: float = option(0.0, "probability of skipping a block", minimum=0, below=1, **TRAIN)
+    drop_block_rate: float = option(0.0, "share that DropBlock drops in the last stages", minimum=0, below=1, **TRAIN)
     freeze: int | str | None = option(
         None,
         "do not train the stem and the first N stages; backbone: all but the classifier",
@@ -201,180 +194,8 @@ class Model:
         **_FREEZE,
     )
     freeze_bn: str = option("frozen", _FREEZE_BN, choices=("none", "frozen", "all"), **_FREEZE)
-    tta: str = option("none", _TTA, choices=("none", "hflip", "five_crop", "ten_crop"), **_VIEWS, **_COMMAND)
+    tta: str = option("none", _TTA, choices=("none", "hflip", "five_crop", "ten_crop"), **_VIEWS, **COMMAND)
     fold_bn: bool = option(True, _FOLD_BN, scripts=("validate", "infer", "export"), free=True)
-
-
-_LOSS = "CE: cross-entropy, BCE: binary cross-entropy, JSD: with aug_splits, asl_...: asymmetric, focal"
-_WEIGHTED = ", ".join(LOSSES.users("class_weights"))
-_BALANCED = ("balanced",)
-
-
-@dataclass(frozen=True)
-class Loss:
-    """Loss"""
-
-    loss: str = option("CE", _LOSS, choices=tuple(LOSSES))
-    label_smoothing: float = option(legal.LABEL_SMOOTHING, "mass moved to the uniform distribution")
-    reduction: str = option(legal.REDUCTION, "of the losses of a batch")
-    aux_factor: float = option(legal.AUX_FACTOR, "share of the loss of auxiliary classifiers, if the network has any")
-    class_weights: tuple[float, ...] | str | None = option(
-        legal.CLASS_WEIGHTS, f"factors of the classes ({_WEIGHTED}); balanced: the same total for each", words=_BALANCED
-    )
-    bce_target_thresh: float | None = option(legal.BCE_TARGET_THRESH, "BCE: labels above it become 1, others 0")
-    bce_sum: bool = option(False, "BCE: add the classes instead of averaging them")
-    focal_gamma: float = option(legal.FOCAL_GAMMA, "focal: power of the probability of the wrong answer")
-    focal_alpha: float | None = option(legal.FOCAL_ALPHA, "focal: weight of labels of 1; none: the same for all")
-    asl_gamma_pos: float = option(legal.ASL_GAMMA_POS, "asl_...: power of the wrong answer's probability, labels of 1")
-    asl_gamma_neg: float = option(legal.ASL_GAMMA_NEG, "asl_...: the same for labels of 0")
-    asl_clip: float = option(legal.ASL_CLIP, "asl_multi_label: subtracted from the probability of labels of 0")
-
-
-def _used(key: str) -> str:
-    """The optimizers that use an option, with their own defaults where these differ."""
-    users: dict[Any, list[str]] = {}
-    for name in OPTIMIZERS.users(key):
-        users.setdefault(OPTIMIZERS.default(name, key), []).append(name)
-    if len(users) == 1:
-        return ", ".join(*users.values())
-    return "; ".join(f"{', '.join(names)}: {show(default)}" for default, names in users.items())
-
-
-_FILTER = "parameters without weight decay; auto: those of norms"
-_STATE = "the saved state is that optimizer's"
-
-
-@dataclass(frozen=True)
-class Optim:
-    """Optimizer"""
-
-    opt: str = option("momentum", "optimizer", choices=tuple(OPTIMIZERS), fixed=_STATE)
-    momentum: float = option(legal.MOMENTUM, f"momentum ({_used('momentum')})")
-    weight_decay: float = option(legal.WEIGHT_DECAY, "weight decay")
-    weight_decay_filter: str = option(legal.WEIGHT_DECAY_FILTER, _FILTER)
-    use_nesterov: bool = option(False, f"Nesterov's momentum ({_used('use_nesterov')})", fixed=_STATE)
-    betas: tuple[float, ...] | None = option(legal.BETAS, f"averaging rates (none is {_used('betas')})")
-    eps: float | None = option(legal.EPS, f"term in the denominator (none is {_used('eps')})")
-    rmsprop_rho: float = option(legal.RMSPROP_RHO, f"averaging rate of squares ({_used('rmsprop_rho')})")
-    trust_coeff: float = option(legal.TRUST_COEFF, f"a step's share of the weights' norm ({_used('trust_coeff')})")
-    layer_decay: float | None = option(legal.LAYER_DECAY, "learning rate's factor from each block to the one before")
-    head_lr_scale: float = option(legal.HEAD_LR_SCALE, "factor of the classifier's learning rate")
-
-
-# MindCV has two names for one schedule; onecycle is fastai's.
-_ALIASES = {"warmup_cosine_decay": "cosine_decay", "onecycle": "one_cycle"}
-_DECAY = "cosine_decay: epochs of one cycle, from lr to min_lr (none: all); step_decay: epochs between drops"
-_RATE = "factor of a drop (none: 0.1); exponential_decay: factor of an epoch (0.9); polynomial_decay: power (1)"
-_K_DECAY = "exponent of the position in cosine_decay and polynomial_decay (k-decay); above 1: falls later"
-_COOLDOWN = "last epochs, at min_lr, in polynomial_decay and in cosine_decay without decay_epochs"
-
-
-@dataclass(frozen=True)
-class Schedule:
-    """Learning rate"""
-
-    scheduler: str = option("cosine_decay", "schedule", choices=tuple(SCHEDULERS), aliases=_ALIASES)
-    lr: float = option(legal.LR, "learning rate at the end of warmup")
-    min_lr: float = option(legal.MIN_LR, "lowest learning rate of a decay; where cyclic begins")
-    warmup_epochs: int | float = option(legal.WARMUP_EPOCHS, "epochs of linear warmup")
-    warmup_steps: int | None = option(legal.WARMUP_STEPS, "updates of linear warmup, instead of warmup_epochs")
-    warmup_factor: float = option(legal.WARMUP_FACTOR, "warmup begins at warmup_factor * lr")
-    decay_epochs: int | float | None = option(legal.DECAY_EPOCHS, _DECAY)
-    decay_rate: float | None = option(legal.DECAY_RATE, _RATE)
-    multi_step_decay_milestones: tuple[int, ...] = option(
-        legal.MILESTONES, "epochs of the drops, counted from the start of training"
-    )
-    num_cycles: int = option(legal.NUM_CYCLES, "cycles of cosine_decay and cyclic")
-    cycle_decay: float = option(legal.CYCLE_DECAY, "cosine_decay: highest rate of a cycle / of the one before")
-    lr_k_decay: float = option(legal.LR_K_DECAY, _K_DECAY)
-    cooldown_epochs: int | float = option(legal.COOLDOWN_EPOCHS, _COOLDOWN)
-    pct_start: float = option(legal.PCT_START, "one_cycle: share of the rise")
-    div_factor: float = option(legal.DIV_FACTOR, "one_cycle: lr / the first rate")
-    patience_epochs: int = option(legal.PATIENCE_EPOCHS, "plateau: epochs without a better top-1 before a drop")
-    lr_epoch_stair: bool = option(False, "the learning rate changes at every epoch, not at every update")
-
-
-_SCALE_RULE = "linear or sqrt in the batch size; auto: sqrt for optimizers with ada or lamb in their name, else linear"
-
-
-@dataclass(frozen=True)
-class LrBase:
-    """Learning rate from the batch size"""
-
-    lr_base: float | None = option(
-        legal.LR_BASE, "lr = lr_base * batch_size * gradient_accumulation_steps / lr_base_size"
-    )
-    lr_base_size: int = option(legal.LR_BASE_SIZE, "batch size that lr_base is meant for")
-    lr_base_scale: str = option(legal.LR_BASE_SCALE, _SCALE_RULE)
-
-
-_CLIP_VALUE = "norm: largest norm of all gradients; value: largest number; agc: gradient's norm / weights' norm"
-_LEVEL = "O0: float32; O1 (auto): products in amp_dtype; O2: all but norms; O3: all but weights and statistics"
-_SCALE_TYPE = "fixed, dynamic; auto: fixed if loss_scale is set, else dynamic for float16 and none for bfloat16"
-_DROP = "with a fixed loss scale, leave out steps whose gradients overflow, instead of on_nan"
-_SAVED: dict[str, Any] = {"fixed": "the saved state is that of these options"}
-
-
-@dataclass(frozen=True)
-class Step:
-    """Training step"""
-
-    gradient_accumulation_steps: int = option(1, "batches whose gradients make one update", minimum=1)
-    recompute: bool = option(False, "recompute activations in the backward pass: less memory, more time")
-    clip_grad: bool = option(False, "clip the gradients of an update")
-    clip_mode: str = option(legal.CLIP_MODE, "what is clipped: the global norm, each value, or each unit (agc)")
-    clip_value: float = option(legal.CLIP_VALUE, _CLIP_VALUE)
-    ema: bool = option(False, "average the weights (EMA), and validate and save the averages", **_SAVED)
-    ema_decay: float = option(legal.EMA_DECAY, "decay of the average at each update")
-    ema_warmup: int | float = option(legal.EMA_WARMUP, "updates in which the decay rises to 63 %; 0: constant decay")
-    amp_level: str = option(legal.AMP_LEVEL, f"mixed precision. {_LEVEL}", **_SAVED)
-    amp_dtype: str = option(legal.AMP_DTYPE, "dtype of mixed precision", **_COMPUTING, **_SAVED)
-    val_amp_level: str = option(legal.AMP_LEVEL, "mixed precision in evaluation, as amp_level", **_COMPUTING)
-    loss_scale_type: str = option(legal.LOSS_SCALE_TYPE, _SCALE_TYPE, **_SAVED)
-    loss_scale: float | None = option(legal.LOSS_SCALE, "fixed, or first dynamic loss scale; none: 1, or 65536")
-    drop_overflow_update: bool = option(False, _DROP)
-
-
-_RESUME = "continue the run in ckpt_save_dir; auto: if there is one; or continue from this file or folder"
-_SHOW_AUGMENT = "draw the first training batches as the network sees them into this PNG, and end"
-_PATIENCE = "end after this many validations in a row that did not raise the best top-1; none: train all epochs"
-_LOG_INTERVAL = "steps between progress lines; none: about one a minute, if no bar is shown"
-
-
-@dataclass(frozen=True)
-class Train:
-    """Training"""
-
-    epoch_size: int = option(90, "epochs to train", minimum=1, in_graph=False)
-    plot_schedule: str = option("", "draw the learning rate of the run as this .png, and end", is_path=True, **_COMMAND)
-    val_while_train: bool = option(True, "validate while training", **_FREE)
-    val_interval: int = option(1, "epochs between validations; the last epoch is always validated", minimum=1, **_FREE)
-    ckpt_save_dir: str = option(
-        "./ckpt", "folder for checkpoints, metrics and the resolved configuration", is_path=True, **_COMMAND
-    )
-    ckpt_save_interval: int = option(1, "epochs between checkpoints", minimum=1, **_FREE)
-    ckpt_save_steps: int | None = option(
-        None, "batches between additional checkpoints inside epochs", minimum=1, **_FREE
-    )
-    keep_checkpoint_max: int = option(0, "epoch checkpoints kept in addition to best and last", minimum=0, **_FREE)
-    ckpt_save_policy: Literal["latest_k", "top_k"] = option(
-        "latest_k", "which keep_checkpoint_max keeps: the newest, or those with the highest top-1", **_FREE
-    )
-    early_stop_patience: int | None = option(None, _PATIENCE, minimum=1, **_FREE)
-    early_stop_delta: float = option(
-        0.0, "smallest rise of the best top-1 that counts, percentage points", minimum=0, **_FREE
-    )
-    log_interval: int | None = option(None, _LOG_INTERVAL, minimum=1, **_FREE)
-    show_augment: str = option("", _SHOW_AUGMENT, is_path=True, **_COMMAND)
-    resume: bool | str = option(False, _RESUME, is_path=True, **_COMMAND)
-    resume_opt: bool = option(False, "MindCV's spelling: with ckpt_path, what resume does with that file", **_COMMAND)
-    on_nan: Literal["stop", "skip", "rollback"] = option(
-        "stop", "reaction to a NaN or infinite loss or gradient", **_FREE
-    )
-    nan_limit: int = option(20, "largest number of steps lost to on_nan=skip or rollback", minimum=1, **_FREE)
-    on_save_error: Literal["stop", "continue"] = option(
-        "stop", "reaction to a checkpoint that cannot be written", **_FREE
-    )
 
 
 _REPORT = "metrics of each class: .csv; with averages, calibration and confusions: .json"
