@@ -100,12 +100,13 @@ def build_step(config: Config, network: nn.Cell, length: RunLength) -> tuple[Tra
             "auxiliary classifiers: leave it out, or set it to 0."
         )
     optimizer = create_optimizer(network, **vars(config.optim), lr=learning_rates)
-    clip = Clip(options.clip_mode, options.clip_value, optimizer.parameters, exempt=network.depth_groups()[-1])
+    exempt = network.depth_groups()[-1] if options.clip_mode == "agc" else ()
+    clip = Clip(options.clip_mode, options.clip_value, optimizer.parameters, exempt) if options.clip_grad else None
     step = TrainStep(
         network,
         create_loss(**vars(config.loss), aug_splits=config.augment.aug_splits),
         optimizer,
-        clip=clip if options.clip_grad else None,
+        clip=clip,
         accumulate_steps=length.accumulate_steps,
         loss_scale=create_loss_scale(
             options.loss_scale_type,

@@ -21,7 +21,8 @@ def shrunken_primitives(name):
     The second stage has a block that changes stride and width and one that keeps them; further blocks and stages repeat
     these with other sizes. The full networks take 20 to 80 s to compile, these 2 to 5.
     """
-    model = create_model(name, num_classes=10, device_forms=False, layers=(1, 2), planes=(64, 128)).set_train()
+    sizes = {"channels": (24, 64, 128, 256)} if "shufflenet" in name else {"planes": (64, 128)}
+    model = create_model(name, num_classes=10, device_forms=False, layers=(1, 2), **sizes).set_train()
     key = re.sub("0x[0-9a-f]+", "", str(model))  # without the addresses of the initializers
     if key not in _compiled:
         images = Tensor(np.zeros((2, 3, 64, 64), np.float32))

@@ -176,7 +176,7 @@ def test_without_validation_there_is_no_best_checkpoint(tmp_path, tiny_model, ca
         (["--model=sknet5O"], r"unknown model 'sknet5O'.*Did you mean 'sknet50'"),
         (["--epoch_sise=3"], r"epoch_sise.*epoch_size"),
         (["batch_size=12.5"], r"batch_size.*12\.5.*integer"),
-        (["--opt=adan"], r"opt.*adan.*adam"),
+        (["--opt=adamv"], r"opt.*adamv.*adamw?"),
         (["--pretrained"], r"no weights are published for 'tiny_sknet'"),
         (["--ckpt_path=nowhere.ckpt"], r"no checkpoint at nowhere.ckpt"),
         (["--num_classes=3"], r"num_classes=3.*10 classes"),

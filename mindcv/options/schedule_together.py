@@ -30,6 +30,8 @@ def settle_lr(layers: Layers) -> None:
     if scale == "sqrt" or (scale == "auto" and any(part in layers["opt"] for part in ("ada", "lamb"))):
         ratio = math.sqrt(ratio)
     lr = layers["lr_base"] * ratio
+    if lr == 0:
+        raise ValueError(f"{layers.said('lr_base')} is too small: the learning rate that follows from it is 0")
     parts = ("lr_base", "lr_base_size", "lr_base_scale", "batch_size", "gradient_accumulation_steps", "opt")
     # A saved configuration has both, in agreement.
     if layers["lr"] != lr and not layers.gives_way("lr", lr, *parts):

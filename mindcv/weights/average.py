@@ -14,6 +14,7 @@ USE_CONFIG = (
     *("model", "num_classes"),
     *("image_resize", "in_channels", "interpolation", "mean", "std", "crop_pct"),
     *("dataset", "data_dir", "val_split", "val_fraction", "folds", "fold", "num_samples", "seed", "batch_size"),
+    *("val_batch_size", "val_image_resize"),
 )
 # Entries of a description about the run rather than the weights.
 _OF_THE_RUN = ("epoch", "metrics", "training", "versions", "averaged_from")

@@ -228,7 +228,6 @@ class _IntLike(int):
         lambda: {1},
         lambda: np.ones(2),
         lambda: np.float32(1),
-        lambda: ms.float16,
         lambda: _Plain(1),
         lambda: _Plain,
         lambda: _function(1.0),

@@ -81,7 +81,7 @@ def test_streams_of_places_views_stages_and_batches_differ():
     images, labels = segment.batch(0)
     segment.batch(1)
     segment.close()
-    assert images.shape == (3 * BATCH, 16, 16, 3) and labels.shape == (BATCH,)
+    assert images.shape == (3 * BATCH, 16, 16, 3) and labels.shape == (3 * BATCH,)
     of_batches = [np.random.default_rng((0, 0, 0, index)).random() for index in range(8)]
     assert len({*seen, *of_batches}) == len(seen) + 8 == 2 * BATCH * 3 + 8
 

@@ -75,7 +75,7 @@ def test_show_augment_draws_the_batches_of_the_run_and_writes_nothing_else(tmp_p
     seen = []
     path = tmp_path / "seen.png"
     with monkeypatch.context() as patch:
-        patch.setattr("assemble_data.write_contact_sheet", lambda path, batches, *_, **__: seen.extend(batches) or 4)
+        patch.setattr("draw.write_contact_sheet", lambda path, batches, *_, **__: seen.extend(batches) or 4)
         assert train.main([*line, f"--show_augment={path}"]) == 0
     assert train.main([*line, f"--show_augment={path}"]) == 0
     assert f"written to {path}: images of the first 4 of 4 training batches" in capsys.readouterr().out
