@@ -35,10 +35,15 @@ _Betas = tuple[float, float]
 def _sgd(
     groups: list[dict], lr: _Rates, *, momentum: float = MOMENTUM.default, use_nesterov: bool = False
 ) -> nn.Optimizer:
-    from mindcv.optim.momentum import NesterovMomentum
+    from mindspore import nn
+
     from mindcv.optim.momentum import momentum as plain_momentum
 
-    return (NesterovMomentum if use_nesterov else plain_momentum)(groups, lr, float(momentum))
+    if not use_nesterov:
+        return plain_momentum(groups, lr, float(momentum))
+    # nn.Momentum(use_nesterov=True) is ignored on CPU (MindSpore 2.10). nn.SGD is right, but keeps two states for each
+    # parameter. With one state and elementary operators an update takes longer than with its fused one.
+    return nn.SGD(groups, lr, float(momentum), nesterov=True)
 
 
 @OPTIMIZERS.register("nesterov")

@@ -1,10 +1,8 @@
-"""Momentum with the weight decay in one operator for each parameter, and Nesterov's momentum."""
+"""Momentum with the weight decay in one operator for each parameter."""
 
-import mindspore as ms
 from mindspore import Tensor, nn, ops
 from mindspore.ops.auto_generate import add_ext_op
 
-from mindcv.optim.optimizer import Optimizer
 from mindcv.runtime import on_cpu
 
 _add_decay = ops.MultitypeFuncGraph("add_decay")
@@ -36,46 +34,3 @@ class FusedDecayMomentum(nn.Momentum):
 def momentum(params: list, learning_rate: float | list[float], momentum: float) -> nn.Momentum:
     """`nn.Momentum` in the form that suits the device."""
     return (FusedDecayMomentum if on_cpu() else nn.Momentum)(params, learning_rate, momentum)
-
-
-_nesterov_update = ops.MultitypeFuncGraph("nesterov_update")
-
-
-@_nesterov_update.register("Tuple", *["Tensor"] * 4)
-def _nesterov_one(options, lr, param, moment, grad):
-    (momentum,) = options
-    velocity = moment * momentum + grad
-    updated = ops.assign(param, param - lr * (velocity * momentum + grad))
-    return ops.depend(True, (updated, ops.assign(moment, velocity)))
-
-
-class NesterovMomentum(Optimizer):
-    """Nesterov's momentum: g' = g + d p, v = m v + g', p = p - lr (g' + m v).
-
-    `nn.Momentum` ignores `use_nesterov` on a CPU (MindSpore 2.10); `nn.SGD` computes the same, to the last bit, but
-    keeps two arrays for each parameter.
-
-    Args:
-        params: parameters, or groups of them, as for every `nn.Optimizer`.
-        learning_rate: one rate, or one for each update.
-        momentum: m, in [0, 1).
-
-    Inputs:
-        gradients: tuple of one Tensor for each of `parameters`.
-
-    Source: Sutskever et al. 2013 (On the importance of initialization and momentum), section 2, in the form of
-        PyTorch's SGD.
-    """
-
-    def __init__(self, params: list, learning_rate: float | list[float], momentum: float) -> None:
-        super().__init__(params, learning_rate)
-        self.momentum = momentum
-        self.moments = self.new_state("moments")
-
-    @ms.jit(backend="ms_backend")
-    def construct(self, gradients):
-        lr, _ = self.begin_update()
-        options = (self.momentum,)
-        return self.update_each(
-            _nesterov_update, options, lr, self.parameters, self.moments, self.decay_weight(gradients)
-        )
