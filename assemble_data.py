@@ -58,7 +58,10 @@ def build_training_loader(config: Config, weights: Checkpoint | None, *, resumes
     """
     # The division of weights to start from applies only to the data set that they were trained on.
     same_data = resumes or (weights and weights.info.get("config", {}).get("dataset") == config.data.dataset)
-    dataset = build_dataset(config, is_training=True, **(_division(config, weights) if same_data else {}))
+    known = _division(config, weights) if same_data else {}
+    if weights and resumes:
+        known |= {"is_multi_label": weights.info.get("is_multi_label", False), "owner": str(weights.path)}
+    dataset = build_dataset(config, is_training=True, **known)
     if weights and same_data:
         _compare_division(dataset, weights)
     if weights and (names := weights.info.get("class_names")):
@@ -161,11 +164,6 @@ def _compare_division(dataset: Dataset, weights: Checkpoint) -> None:
 
 
 def _build_loader(config: Config, dataset: Dataset, *, is_training: bool, **options: Any) -> Loader:
-    if dataset.is_multi_label:
-        raise ValueError(
-            f"data set {dataset.name!r} has several labels per image: it can be checked (--check_data) and read by "
-            "Python code, but not yet be trained or validated on. Give each image one label."
-        )
     data, augment = config.data, asdict(config.augment)
     known = inspect.signature(create_batch_transforms).parameters
     of_batches = {key: augment.pop(key) for key in known if key in augment}

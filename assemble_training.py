@@ -27,7 +27,7 @@ from mindcv.engine import (
     create_loss_scale,
 )
 from mindcv.files import listed
-from mindcv.loss import LOSSES, create_loss
+from mindcv.loss import LOSSES, MULTI_LABEL, create_loss
 from mindcv.models import build_model, recompute_blocks
 from mindcv.optim import create_optimizer
 from mindcv.scheduler import create_scheduler, phases, plateau_factor
@@ -139,11 +139,19 @@ def weigh_classes(config: Config, training: Dataset) -> Config:
     "balanced" is N / (K * images of the class), so that each class has the same total weight.
 
     Raises:
-        ValueError: if there are not as many numbers as classes, or a class to balance has no image.
+        ValueError: if there are not as many numbers as classes, or a class to balance has no image; with several labels
+            per image if classes are to be balanced, or the loss expects one label.
     """
+    _check_loss(config, training)
     names, weights = training.class_names, config.loss.class_weights
     if weights is None or "class_weights" not in LOSSES.options(config.loss.loss):
         return config
+    if weights == "balanced" and training.is_multi_label:
+        raise ValueError(
+            f"class_weights=balanced is for one label per image, and data set {training.name!r} has several: each "
+            f"image answers for every class, so that classes weigh the same already. Give {len(names)} numbers, or "
+            "use a loss that weighs the labels of 1 and 0: --loss=asl_multi_label, or --loss=focal with --focal_alpha."
+        )
     if weights == "balanced":
         counts = numpy.bincount(training.labels, minlength=len(names))
         if not counts.all():
@@ -159,6 +167,16 @@ def weigh_classes(config: Config, training: Dataset) -> Config:
             f"got {len(weights)}."
         )
     return replace(config, loss=replace(config.loss, class_weights=weights))
+
+
+def _check_loss(config: Config, training: Dataset) -> None:
+    """Raise ValueError if images have several labels and the loss expects one."""
+    name = config.loss.loss
+    if training.is_multi_label and name not in MULTI_LABEL:
+        raise ValueError(
+            f"loss={name} ({config.sources['loss']}) is for one label per image, but data set {training.name!r} has "
+            f"several: use one of {', '.join(MULTI_LABEL)}, for example --loss={MULTI_LABEL[0]}."
+        )
 
 
 def describe_run(

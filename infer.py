@@ -35,6 +35,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     setup_runtime(mode=config.runtime.mode, device_target=config.runtime.device_target, seed=config.runtime.seed)
 
     network = build_to_infer(config, weights)
+    multi_label = weights.info.get("is_multi_label", False)
     image, tta = config.eval_image, config.model.tta
     size = size_to_load(tta, image.image_resize, image.crop_pct)
     transforms = create_transforms(is_training=False, **{**vars(image), **size})
@@ -43,7 +44,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         compiled_graphs_kept(graph_folder(config), described_by=describe_graphs(config, network)) as kept,
         compiling_shown(kept=kept),
     ):
-        result = predict(with_views(network, tta, image.image_resize), batches, class_names_of(weights), files.topk)
+        views = with_views(network, tta, image.image_resize, multi_label=multi_label)
+        result = predict(views, batches, class_names_of(weights), files.topk, multi_label=multi_label)
 
     say(format_predictions(result.predictions, result.failures, shutil.get_terminal_size().columns))
     say(f"\n{len(result.predictions):,} of {len(paths):,} images predicted in {result.seconds:.1f} s")

@@ -18,7 +18,7 @@ from early import check_data_dir, resume_path
 from mindcv.checkpoint import Checkpoint, CheckpointStore, check_fits, read_checkpoint, save_checkpoint
 from mindcv.console import say, warn
 from mindcv.data import Loader
-from mindcv.engine import EarlyStop, Progress, RunLength, TrainState
+from mindcv.engine import EarlyStop, Progress, RunLength, TrainState, deciding
 from mindcv.options.option import show
 from mindcv.report import complete
 from mindcv.runtime import present_devices
@@ -77,7 +77,7 @@ def why_complete(config: Config, run: Checkpoint) -> str:
     if not ended_early and reached.epoch < options.epoch_size:
         return ""
     folder = Path(options.ckpt_save_dir)
-    return complete(folder, reached.epoch, reached.best_epoch, reached.best_top1, ended_early=ended_early)
+    return complete(folder, reached.epoch, reached.best, ended_early=ended_early)
 
 
 def _read_run(config: Config, path: Path) -> Checkpoint | None:
@@ -215,19 +215,18 @@ def _find_best(run: Checkpoint, store: CheckpointStore, progress: Progress) -> l
     """Make the best checkpoint on disk and the run's record of it agree."""
     if store.best.exists():
         info = read_checkpoint(store.best).info
-        metrics = info["metrics"]
-        if progress.best_top1 is None or metrics["top1"] > progress.best_top1:  # its epoch is not in this state
-            progress.set_best(info["epoch"], metrics["top1"], metrics["top5"])
+        if progress.best_score is None or deciding(info["metrics"])[1] > progress.best_score:
+            progress.set_best(info["epoch"], info["metrics"])  # its epoch is not in this state
         return []
-    if progress.best_top1 is None:
+    if progress.best_score is None:
         return []
     if progress.best_epoch == progress.epoch and progress.batch == 0:
         info = {key: value for key, value in run.info.items() if key != "training"}
         save_checkpoint(store.best, run.weights, info)
         return [f"{store.best} was missing and has been restored from {run.path}"]
     remark = (
-        f"{store.best} is missing: that of epoch {progress.best_epoch} ({progress.best_top1:.2f} %) is lost, and the "
+        f"{store.best} is missing: that of epoch {progress.best_epoch} ({progress.best_score:.2f} %) is lost, and the "
         "best of the remaining epochs will take its place"
     )
-    progress.set_best(None, None, None)
+    progress.set_best(None, {})
     return [remark]

@@ -61,7 +61,7 @@ def _train(config: Config, weights: Checkpoint | None, run: Checkpoint | None, s
         Trainer,
         TrainState,
         compiling_shown,
-        evaluate,
+        evaluation_kind,
         memory_explained,
     )
     from mindcv.models import check_batch_norms, freeze
@@ -76,6 +76,7 @@ def _train(config: Config, weights: Checkpoint | None, run: Checkpoint | None, s
     device = setup_runtime(mode=runtime.mode, device_target=runtime.device_target, seed=runtime.seed)
     say_if_another_device(run, device)
     train_loader = build_training_loader(config, weights, resumes=run is not None)
+    evaluate, kind = evaluation_kind(multi_label=train_loader.dataset.is_multi_label)
     eval_loader = build_validation_loader(config, train_loader.dataset) if options.val_while_train else None
     say_remarks(*(loader.dataset for loader in (train_loader, eval_loader) if loader))
     config = fit_to_epoch(config, len(train_loader))
@@ -87,7 +88,7 @@ def _train(config: Config, weights: Checkpoint | None, run: Checkpoint | None, s
     state = TrainState(step)
     progress = prepare_folder(config, run, state, store, train_loader, length)
     lowering = rate_callbacks(config, length, step, learning_rates, progress)
-    metrics = MetricsFile(store.folder / "metrics.csv", progress.history, on_error=options.on_save_error)
+    metrics = MetricsFile(store.folder / "metrics.csv", progress.history, kind, on_error=options.on_save_error)
     bad_images = BadImagesFile(store.folder / "bad_images.csv", train_loader, eval_loader)
     say(
         f"{config.model.model}: {sum(parameter.size for parameter in network.trainable_params()):,} parameters, on "
@@ -136,7 +137,7 @@ def _train(config: Config, weights: Checkpoint | None, run: Checkpoint | None, s
     if saver.problem:
         raise OSError(f"training is finished, but its last checkpoint is missing: {saver.problem}")
     if ended_early:
-        say(early_stop.reason(progress.epoch))
+        say(early_stop.reason(progress.epoch, kind.metric()))
     checkpoint = store.best if progress.best else store.last
     counts = {"bad_steps": progress.bad_steps, "overflows": progress.overflows, "bad_images": len(bad_images)}
     say(finished(store.folder, checkpoint, best=progress.best, **counts))

@@ -19,13 +19,12 @@ from mindcv.script import run_script
 if TYPE_CHECKING:
     from config import Config
     from mindcv.checkpoint import Checkpoint
-    from mindcv.data import Dataset
-    from mindcv.engine import Evaluation, Outcomes
+    from mindcv.engine import Measured
 
 BAD_IMAGES = "bad_images.csv"  # in the current folder; written only if there are any
 
 
-def main(argv: Sequence[str] | None = None) -> Evaluation | int:
+def main(argv: Sequence[str] | None = None) -> Measured | int:
     """Returns the result, or with --check_data the exit code: 1 if an image is bad or a class unknown."""
     config = load_config(argv, prog="validate")
     if not config.data.check_data and not config.model.ckpt_path and not config.model.pretrained:
@@ -37,8 +36,16 @@ def main(argv: Sequence[str] | None = None) -> Evaluation | int:
     from assemble_data import build_measuring_loader, say_remarks
     from assemble_weights import weights_to_start, weights_to_use
     from mindcv.compile_cache import compiled_graphs_kept
-    from mindcv.engine import Outcomes, compiling_shown, evaluate, memory_explained, with_views
-    from mindcv.report import format_bad_images
+    from mindcv.engine import (
+        LabelScores,
+        Outcomes,
+        compiling_shown,
+        evaluation_kind,
+        in_words,
+        memory_explained,
+        with_views,
+    )
+    from mindcv.report import format_bad_images, report_validation
     from mindcv.runtime import setup_runtime
 
     if config.data.check_data:
@@ -49,25 +56,33 @@ def main(argv: Sequence[str] | None = None) -> Evaluation | int:
     loader = build_measuring_loader(config, weights)
     say_remarks(loader.dataset)
     network = build_to_infer(config, weights, loader.dataset.class_names)
-    outcomes, reports = Outcomes(), bool(config.files.report or config.files.confusion_matrix)
+    multi_label = loader.dataset.is_multi_label
+    if multi_label and config.files.confusion_matrix:
+        raise ValueError(
+            f"confusion_matrix needs one label per image; data set {config.data.dataset!r} has several. Leave it out: "
+            "--report gives the average precision of each class."
+        )
+    evaluate, _ = evaluation_kind(multi_label=multi_label)
+    observed: LabelScores | Outcomes = LabelScores() if multi_label else Outcomes()
+    reports = bool(config.files.report or config.files.confusion_matrix)
     with (
         memory_explained(loader.batch_size),
         compiled_graphs_kept(graph_folder(config), described_by=describe_graphs(config, network)) as kept,
         compiling_shown(kept=kept),
     ):
-        views = with_views(network, config.model.tta, config.eval_image.image_resize)
-        result = evaluate(views, loader, observe=outcomes.add if reports else None)
+        views = with_views(network, config.model.tta, config.eval_image.image_resize, multi_label=multi_label)
+        result = evaluate(views, loader, observe=observed.add if reports else None)
     assert result is not None, "evaluate was given no stop"
 
-    views = "" if config.model.tta == "none" else f" (tta={config.model.tta})"
+    shown_views = "" if config.model.tta == "none" else f" (tta={config.model.tta})"
     left_out = ""
     if result.num_bad:
         listed = format_bad_images([*loader.bad_images.items()], shown=5)
         left_out = f"; {result.num_bad:,} unreadable left out:\n{listed}"
     say(
-        f"{config.model.model} on {config.data.dataset}, split {loader.dataset.split}{views}: "
+        f"{config.model.model} on {config.data.dataset}, split {loader.dataset.split}{shown_views}: "
         f"{result.num_examples:,} images in {result.seconds:.1f} s{left_out}\n"
-        f"top-1 {result.top1:.2f} %  top-5 {result.top5:.2f} %  loss {result.loss:.4f}"
+        f"{'  '.join(in_words(result.measures))}  loss {result.loss:.4f}"
     )
     if result.num_not_finite:
         warn(
@@ -75,32 +90,13 @@ def main(argv: Sequence[str] | None = None) -> Evaluation | int:
             f"{result.num_examples:,} images: they count as wrong, and the loss is meaningless"
         )
     if reports:
-        report(config, result, outcomes, loader.dataset)
-    if "top1" in weights.info.get("metrics", {}):
-        saved = weights.info["metrics"]
-        say(
-            f"while training (epoch {weights.info['epoch']}): top-1 {saved['top1']:.2f} %  "
-            f"top-5 {saved['top5']:.2f} %  loss {saved['loss']:.4f}"
-        )
+        about = {"model": config.model.model, "dataset": config.data.dataset, "split": loader.dataset.split}
+        files = (config.files.report, config.files.confusion_matrix)
+        report_validation(result, observed, loader.dataset.class_names, about, *files)
+    saved = weights.info.get("metrics", {})
+    if shares := in_words(saved):
+        say(f"while training (epoch {weights.info['epoch']}): {'  '.join(shares)}  loss {saved['loss']:.4f}")
     return result
-
-
-def report(config: Config, result: Evaluation, outcomes: Outcomes, dataset: Dataset) -> None:
-    """Print the metrics beyond top-1, and write those and the figure that were asked for."""
-    from mindcv.engine import confusion_matrix, measure
-    from mindcv.report import draw_confusion_matrix, format_metrics, write_report
-
-    names, files = dataset.class_names, config.files
-    metrics = measure(outcomes, len(names))
-    say(format_metrics(metrics, outcomes, names))
-    about = {"model": config.model.model, "dataset": config.data.dataset, "split": dataset.split}
-    if files.report:
-        write_report(files.report, result, metrics, outcomes, names, about)
-        say(f"written to {files.report}")
-    if files.confusion_matrix:
-        title = f"{about['model']} on {about['dataset']}, {about['split']}: top-1 {result.top1:.2f} %"
-        draw_confusion_matrix(files.confusion_matrix, confusion_matrix(outcomes, len(names)), names, title)
-        say(f"written to {files.confusion_matrix}")
 
 
 def check_data(config: Config, weights: Checkpoint | None) -> int:

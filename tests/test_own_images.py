@@ -80,8 +80,10 @@ def test_an_error_in_a_list_ends_a_training_before_anything_is_written(birds, ti
     assert not (birds.parent / "out").exists()
 
 
-def test_images_with_several_labels_can_be_checked_but_not_trained_on(birds, tiny_model, capsys):
+def test_images_with_several_labels_can_be_checked_and_need_a_loss_for_them(birds, tiny_model, capsys):
     path = birds / "all.csv"
     path.write_text(path.read_text().replace("wren\n", "wren;odd\n"))
     assert validate.main(["--check_data", "--data_dir=birds/all.csv"]) == 0
-    assert "several labels per image" in fails(train.main, line("--data_dir=birds/all.csv"), capsys)
+    assert "is for one label per image, but data set 'all' has several" in fails(
+        train.main, line("--data_dir=birds/all.csv"), capsys
+    )

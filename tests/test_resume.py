@@ -12,9 +12,8 @@ from tiers import full
 
 import resume
 import train
-from mindcv import engine
 from mindcv.checkpoint import CheckpointStore, read_checkpoint
-from mindcv.engine import Evaluation
+from mindcv.engine import Evaluation, multi_label
 from mindcv.engine import trainer as trainer_module
 
 DROPS = ["--drop_rate=0.2", "--drop_path_rate=0.2", "--re_prob=0.5", "--mixup=0.8", "--cutmix=1.0", "--aug_repeats=2"]
@@ -93,7 +92,7 @@ def test_plateau_goes_on_with_the_same_rates(tmp_path, tiny_model, interrupt, mo
     def script_scores():
         scores = iter([50.0, 40.0, 40.0, 40.0])
         monkeypatch.setattr(
-            engine, "evaluate", lambda *_, **__: Evaluation(next(scores), 100.0, 1.0, num_examples=70, seconds=0.1)
+            multi_label, "evaluate", lambda *_, **__: Evaluation(next(scores), 100.0, 1.0, num_examples=70, seconds=0.1)
         )
 
     # The classifier has rates of its own.

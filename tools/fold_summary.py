@@ -21,6 +21,7 @@ import numpy as np
 from scipy import stats  # scikit-learn needs it
 
 from mindcv.checkpoint import read_checkpoint
+from mindcv.engine import deciding, in_words
 from mindcv.script import run_script
 
 
@@ -37,18 +38,19 @@ def summarize(folders: Sequence[str]) -> str:
             raise ValueError(f"{folder} must hold one run, a file ...-last.ckpt; it holds {len(paths)}.")
         info = read_checkpoint(paths[0]).info
         held_out, metrics = info.get("held_out") or {}, info.get("metrics", {})
-        if "folds" not in held_out or "top1" not in metrics:
+        if "folds" not in held_out or not in_words(metrics):
             raise ValueError(f"{folder} is not the run of a fold that was validated: train it with --folds and --fold.")
         fold = held_out["fold"]
         if fold in runs:
             raise ValueError(f"{runs[fold][0]} and {folder} hold the same fold {fold}.")
-        runs[fold] = folder, metrics["top1"], (info["model"]["model"], held_out["folds"], held_out["seed"])
+        metric, score = deciding(metrics)
+        runs[fold] = folder, score, (metric, info["model"]["model"], held_out["folds"], held_out["seed"])
     if len({division for *_, division in runs.values()}) != 1 or len(runs) < 2:
         raise ValueError("two or more folds of one network, division and seed are needed.")
-    lines = [f"fold {fold}: top-1 {top1:.2f} %  {folder}" for fold, (folder, top1, _) in sorted(runs.items())]
-    values = np.array([top1 for _, top1, _ in runs.values()])
+    lines = [f"fold {fold}: {metric} {score:.2f} %  {folder}" for fold, (folder, score, _) in sorted(runs.items())]
+    values = np.array([score for _, score, _ in runs.values()])
     half = stats.t.ppf(0.975, len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values))
-    lines.append(f"{len(values)} folds: top-1 {values.mean():.2f} % +- {half:.2f} (95 % confidence)")
+    lines.append(f"{len(values)} folds: {metric} {values.mean():.2f} % +- {half:.2f} (95 % confidence)")
     return "\n".join(lines)
 
 

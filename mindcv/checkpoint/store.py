@@ -35,7 +35,7 @@ class CheckpointStore:
         folder: created when the run starts.
         model: name used for the files.
         keep: how many `{model}-{epoch}.ckpt` to keep beside best and last; 0 writes none.
-        policy: which. "latest_k": the newest. "top_k": those with the highest top-1, of equal ones the earlier.
+        policy: which. "latest_k": the newest. "top_k": those with the highest score, of equal ones the earlier.
         interval: epochs between saves; the final epoch is always saved.
     """
 
@@ -178,7 +178,7 @@ class CheckpointStore:
         """Write the checkpoints due after `epoch` (counted from 1): last, and best and numbered ones if they apply.
 
         Args:
-            scores: top-1 of every validated epoch of the run so far; "top_k" removes others first.
+            scores: top-1 or mAP of every validated epoch of the run so far; "top_k" removes others first.
         Raises:
             OSError: if a file cannot be written; those of earlier saves are unchanged.
         """

@@ -8,7 +8,16 @@ from mindcv.engine.early_stop import EarlyStop
 from mindcv.engine.evaluator import Evaluation, Sums, count, evaluate
 from mindcv.engine.interrupt import Interruption
 from mindcv.engine.loss_scale import LossScale, create_loss_scale
-from mindcv.engine.metrics import Metrics, Outcomes, confusion_matrix, mean_average_precision, measure
+from mindcv.engine.measures import Measured, deciding, in_words
+from mindcv.engine.metrics import (
+    Metrics,
+    Outcomes,
+    average_precision,
+    confusion_matrix,
+    mean_average_precision,
+    measure,
+)
+from mindcv.engine.multi_label import LabelScores, MultiLabelEvaluation, evaluate_multi_label, evaluation_kind
 from mindcv.engine.out_of_memory import memory_explained
 from mindcv.engine.plateau import PlateauRates
 from mindcv.engine.predictor import Prediction, Predictions, predict
@@ -28,9 +37,12 @@ __all__ = [
     "EpochResult",
     "Evaluation",
     "Interruption",
+    "LabelScores",
     "LossScale",
+    "Measured",
     "Metrics",
     "MetricsFile",
+    "MultiLabelEvaluation",
     "Outcomes",
     "PlateauRates",
     "Prediction",
@@ -45,11 +57,16 @@ __all__ = [
     "TrainStep",
     "Trainer",
     "WeightAverage",
+    "average_precision",
     "compiling_shown",
     "confusion_matrix",
     "count",
     "create_loss_scale",
+    "deciding",
     "evaluate",
+    "evaluate_multi_label",
+    "evaluation_kind",
+    "in_words",
     "mean_average_precision",
     "measure",
     "memory_explained",

@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Literal
 
 from mindcv import console
+from mindcv.engine.evaluator import Evaluation
+from mindcv.engine.measures import Measured, in_words
 from mindcv.engine.state import EpochResult, StepReport
 from mindcv.files import replacing
 
@@ -34,8 +36,9 @@ class EpochLog(Callback):
             f"lr {result.lr:.2g}  {result.images_per_second:.0f} img/s"
         )
         if evaluation:
-            trained = f" (without EMA {result.trained.top1:.2f} %)" if result.trained else ""
-            line += f"  top-1 {evaluation.top1:.2f} %{trained}  top-5 {evaluation.top5:.2f} %"
+            trained = f" (without EMA {result.trained.score:.2f} %)" if result.trained else ""
+            score, *others = in_words(evaluation.measures)
+            line = "  ".join([line, score + trained, *others])
             line += "  best" * result.is_best
         console.say(line)
 
@@ -46,27 +49,20 @@ class MetricsFile(Callback):
     Args:
         path: the file. Its rows of epochs that are not in `history` are removed.
         history: complete epochs.
+        kind: of the run's evaluations.
         on_error: if the file cannot be written. "stop": end the run. "continue": warn, and try again after the next
             epoch.
     """
 
-    COLUMNS = (
-        "epoch",
-        "train_loss",
-        "lr",
-        "train_seconds",
-        "images_per_second",
-        "data_wait",
-        "val_top1",
-        "val_top5",
-        "val_loss",
-        "val_seconds",
-        "val_top1_without_ema",
-    )
-
     def __init__(
-        self, path: Path, history: Sequence[EpochResult] = (), *, on_error: Literal["stop", "continue"] = "stop"
+        self,
+        path: Path,
+        history: Sequence[EpochResult] = (),
+        kind: type[Measured] = Evaluation,
+        *,
+        on_error: Literal["stop", "continue"] = "stop",
     ) -> None:
+        self.measures = kind.MEASURES
         self.path = path
         self.on_error = on_error
         self._results = list(history)
@@ -81,25 +77,26 @@ class MetricsFile(Callback):
         try:
             with replacing(self.path) as temporary, temporary.open("w", newline="") as file:
                 writer = csv.writer(file)
-                writer.writerow(self.COLUMNS)
-                writer.writerows(map(_row, self._results))
+                writer.writerow(self._columns())
+                writer.writerows(map(self._row, self._results))
         except OSError as error:
             problem = f"could not write {self.path}: {error.strerror or error}. The checkpoints beside it are intact."
             if self.on_error == "stop":
                 raise OSError(problem) from error
             console.warn(problem)
 
+    def _columns(self) -> list[str]:
+        of_epoch = ["epoch", "train_loss", "lr", "train_seconds", "images_per_second", "data_wait"]
+        of_validation = [f"val_{name}" for name in (*self.measures, "seconds")]
+        return [*of_epoch, *of_validation, f"val_{self.measures[0]}_without_ema"]
 
-def _row(result: EpochResult) -> tuple[object, ...]:
-    evaluation = result.evaluation
-    validated = (evaluation.top1, evaluation.top5, evaluation.loss, evaluation.seconds) if evaluation else [""] * 4
-    return (
-        result.epoch,
-        result.train_loss,
-        result.lr,
-        result.seconds,
-        result.images_per_second,
-        result.data_wait,
-        *validated,
-        result.trained.top1 if result.trained else "",
-    )
+    def _row(self, result: EpochResult) -> list[object]:
+        of_epoch = [result.epoch, result.train_loss, result.lr]
+        speed = [result.seconds, result.images_per_second, result.data_wait]
+        trained = result.trained.score if result.trained else ""
+        return [*of_epoch, *speed, *self._validated(result.evaluation), trained]
+
+    def _validated(self, evaluation: Measured | None) -> list[object]:
+        if evaluation is None:
+            return [""] * (len(self.measures) + 1)
+        return [*evaluation.measures.values(), evaluation.seconds]

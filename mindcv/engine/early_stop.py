@@ -13,7 +13,7 @@ class EarlyStop:
 
     Args:
         patience: validations without an improvement after which the run ends; None: it does not.
-        delta: an improvement is a top-1 of more than this many percentage points above that of the last improvement.
+        delta: an improvement is a score of more than this many percentage points above that of the last improvement.
     """
 
     patience: int | None = None
@@ -26,16 +26,16 @@ class EarlyStop:
         best, waited = -math.inf, 0
         for result in history:
             if result.evaluation:
-                improved = result.evaluation.top1 > best + self.delta
-                best, waited = (result.evaluation.top1, 0) if improved else (best, waited + 1)
+                improved = result.evaluation.score > best + self.delta
+                best, waited = (result.evaluation.score, 0) if improved else (best, waited + 1)
         return waited >= self.patience
 
-    def reason(self, epoch: int) -> str:
-        """Why a run ended after this epoch, in words."""
+    def reason(self, epoch: int, metric: str = "top-1") -> str:
+        """Why a run ended after this epoch, in words; `metric` is what the scores are."""
         which = "the last validation" if self.patience == 1 else f"none of the last {self.patience} validations"
         raised = "did not raise" if self.patience == 1 else "raised"
         more = f" by more than {self.delta:g}" if self.delta else ""
-        return f"ended after epoch {epoch}: {which} {raised} the best top-1{more}"
+        return f"ended after epoch {epoch}: {which} {raised} the best {metric}{more}"
 
 
 NEVER = EarlyStop()

@@ -10,6 +10,7 @@ from mindspore import Tensor, nn
 from mindcv import console
 from mindcv.distributed import ALONE, World
 from mindcv.engine.compiling import clock
+from mindcv.engine.measures import Measured
 
 _NEVER_RIGHT = np.iinfo(np.int64).max  # the rank of a label whose logits are not finite
 
@@ -23,7 +24,10 @@ class Batches(Protocol):
     def __len__(self) -> int: ...
 
     def epoch(self, epoch: int, start: int = 0) -> Generator[tuple[np.ndarray, np.ndarray], None, None]:
-        """Yield (B, C, H, W) float32 images and (B,) int32 labels of each batch from number `start` on."""
+        """Yield images and labels of each batch from number `start` on: (B, C, H, W) float32 and (B,) int32.
+
+        With several labels per image, these are (B, K) float32.
+        """
 
 
 @dataclass(frozen=True)
@@ -47,18 +51,16 @@ class Sums:
 
 
 @dataclass(frozen=True)
-class Evaluation:
-    """Result over a whole split.
+class Evaluation(Measured):
+    """Result over a whole split whose examples have one label; see `Measured`.
 
     Attributes:
         top1: per cent of examples whose label has the highest logit.
         top5: per cent of examples whose label is among the five highest.
         loss: plain cross-entropy in nats per example, without label smoothing.
-        num_examples: number of examples counted.
-        seconds: time taken, without compiling.
-        num_bad: number of examples left out because their image could not be read.
-        num_not_finite: number of examples counted with NaN or infinite logits; they are wrong.
     """
+
+    MEASURES = ("top1", "top5", "loss")
 
     top1: float
     top5: float
@@ -132,35 +134,59 @@ def count(
     Returns:
         None if `stop` became true before the end.
     """
+    ranks, losses, num_bad, num_not_finite = [], [], 0, 0
+
+    def take(logits: np.ndarray, labels: np.ndarray) -> None:
+        nonlocal num_bad, num_not_finite
+        good = labels >= 0
+        num_bad += len(labels) - int(np.count_nonzero(good))
+        logits, labels = logits[good], labels[good]
+        is_finite = np.isfinite(logits).all(axis=1)
+        num_not_finite += int(np.count_nonzero(~is_finite))
+        ranks.append(np.where(is_finite, label_ranks(logits, labels), _NEVER_RIGHT))
+        losses.append(cross_entropy(logits, labels))
+        if observe:
+            observe(logits, labels)
+
+    if not run_batches(network, loader, take, progress=progress, stop=stop):
+        return None
+    all_ranks = np.concatenate(ranks)
+    return Sums(
+        examples=len(all_ranks),
+        right=int(np.count_nonzero(all_ranks == 0)),
+        right_of_5=int(np.count_nonzero(all_ranks < 5)),
+        # Of all at once: a sum of batch sums would depend on the batch size.
+        loss=float(np.concatenate(losses).sum()),
+        bad=num_bad,
+        not_finite=num_not_finite,
+    )
+
+
+def run_batches(
+    network: nn.Cell,
+    loader: Batches,
+    take: Callable[[np.ndarray, np.ndarray], None],
+    *,
+    progress: bool = True,
+    stop: Callable[[], bool] = lambda: False,
+) -> bool:
+    """Pass the (B, K) float64 logits and the labels of each batch to `take`; see `count`.
+
+    Returns:
+        Whether it came to the end, because `stop` did not become true.
+    """
     was_training = network.training
     network.set_train(False)
-    ranks, losses, num_bad, num_not_finite = [], [], 0, 0
     with console.Progress("validate", len(loader), "batch", shown=progress, clock=clock) as shown:
         for images, labels in loader.epoch(0):
             if stop():
                 network.set_train(was_training)
-                return None
-            logits = network(Tensor(pad_batch(images, loader.batch_size))).asnumpy()[: len(labels)].astype(np.float64)
-            good = labels >= 0
-            num_bad += len(labels) - int(np.count_nonzero(good))
-            logits, labels = logits[good], labels[good]
-            is_finite = np.isfinite(logits).all(axis=1)
-            num_not_finite += int(np.count_nonzero(~is_finite))
-            ranks.append(np.where(is_finite, label_ranks(logits, labels), _NEVER_RIGHT))
-            losses.append(cross_entropy(logits, labels))
-            if observe:
-                observe(logits, labels)
+                return False
+            logits = network(Tensor(pad_batch(images, loader.batch_size))).asnumpy()
+            take(logits[: len(labels)].astype(np.float64), labels)
             shown.advance()
     network.set_train(was_training)
-    ranks, losses = np.concatenate(ranks), np.concatenate(losses)
-    return Sums(
-        examples=len(ranks),
-        right=int(np.count_nonzero(ranks == 0)),
-        right_of_5=int(np.count_nonzero(ranks < 5)),
-        loss=float(losses.sum()),  # of all at once: a sum of batch sums would depend on the batch size
-        bad=num_bad,
-        not_finite=num_not_finite,
-    )
+    return True
 
 
 def label_ranks(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:

@@ -139,19 +139,26 @@ def calibrate(outcomes: Outcomes, bins: int = CALIBRATION_BINS) -> Calibration:
     return Calibration(float(error), examples, mean_confidence, accuracy)
 
 
-def mean_average_precision(labels: np.ndarray, scores: np.ndarray) -> float:
-    """The mean over the classes of the average precision, for examples with several labels.
+def average_precision(labels: np.ndarray, scores: np.ndarray) -> np.ndarray:
+    """The average precision of each class, for examples with several labels.
+
+    Examples with equal scores share one place in the ranking.
 
     Args:
         labels: (N, K) of 0 and 1.
         scores: (N, K) logits or probabilities.
 
     Returns:
-        A number in 0..1. Classes that are the label of no example are left out; NaN if all are.
+        (K,) float64 in 0..1; NaN for a class that is the label of no example.
     """
     from sklearn.metrics import average_precision_score
 
-    present = labels.any(axis=0)
-    if not present.any():
-        return float("nan")
-    return float(average_precision_score(labels[:, present], scores[:, present], average="macro"))
+    columns = zip(labels.T, scores.T, strict=True)
+    return np.array([average_precision_score(own, score) if own.any() else np.nan for own, score in columns])
+
+
+def mean_average_precision(labels: np.ndarray, scores: np.ndarray) -> float:
+    """The mean of `average_precision` over the classes that have an example: in 0..1; NaN if none has."""
+    precisions = average_precision(labels, scores)
+    present = np.isfinite(precisions)
+    return float(precisions[present].mean()) if present.any() else float("nan")

@@ -59,7 +59,13 @@ class Predictions:
 
 
 def predict(
-    network: nn.Cell, batches: UnlabelledBatches, class_names: Sequence[str], topk: int = 5, *, progress: bool = True
+    network: nn.Cell,
+    batches: UnlabelledBatches,
+    class_names: Sequence[str],
+    topk: int = 5,
+    *,
+    multi_label: bool = False,
+    progress: bool = True,
 ) -> Predictions:
     """Run the network over every image in evaluation mode.
 
@@ -71,12 +77,15 @@ def predict(
         batches: the images.
         class_names: one per logit.
         topk: candidates per image; all classes if there are fewer. Equal logits rank by class index.
+        multi_label: whether an image may have several labels: the probability of a class does not depend on the others
+            (a sigmoid, not a softmax), and all above 0.5 are candidates, even if they are more than `topk`.
         progress: show a bar, or lines if there is no terminal.
     Raises:
         ValueError: if topk is below 1, or the network does not have one logit per class name.
     """
     if topk < 1:
         raise ValueError(f"topk must be at least 1; got {topk}.")
+    best = _likely if multi_label else _best
     was_training = network.training
     network.set_train(False)
     start = clock()
@@ -90,7 +99,7 @@ def predict(
                     raise ValueError(f"the network has {logits.shape[1]} classes, but {len(class_names)} are named.")
                 for position, row in zip(positions.tolist(), logits.astype(np.float64), strict=True):
                     if np.isfinite(row).all():
-                        predictions.append(Prediction(batches.paths[position], _best(row, class_names, topk)))
+                        predictions.append(Prediction(batches.paths[position], best(row, class_names, topk)))
                     else:
                         not_finite[position] = "the network's output for it is NaN or infinite"
                 shown.advance()
@@ -112,7 +121,17 @@ def softmax(logits: np.ndarray) -> np.ndarray:
 
 
 def _best(logits: np.ndarray, class_names: Sequence[str], topk: int) -> tuple[Candidate, ...]:
-    probabilities = softmax(logits)
+    return _highest(logits, softmax(logits), class_names, topk)
+
+
+def _likely(logits: np.ndarray, class_names: Sequence[str], topk: int) -> tuple[Candidate, ...]:
+    probabilities = np.exp(-np.logaddexp(0.0, -logits))  # the sigmoid, without overflow
+    return _highest(logits, probabilities, class_names, max(topk, int(np.count_nonzero(logits > 0))))
+
+
+def _highest(
+    logits: np.ndarray, probabilities: np.ndarray, class_names: Sequence[str], count: int
+) -> tuple[Candidate, ...]:
     # By logit: small probabilities may be equal (0) although the logits differ.
-    best = np.argsort(-logits, kind="stable")[:topk].tolist()
+    best = np.argsort(-logits, kind="stable")[:count].tolist()
     return tuple(Candidate(index, class_names[index], float(probabilities[index])) for index in best)

@@ -98,7 +98,7 @@ class SaveCheckpoints:
                     epoch=result.epoch,
                     is_best=result.is_best,
                     is_final=result.is_final,
-                    scores={past.epoch: past.evaluation.top1 for past in progress.history if past.evaluation},
+                    scores={past.epoch: past.evaluation.score for past in progress.history if past.evaluation},
                 )
             else:
                 self.store.save_last(weights, info, self.state.arrays())
@@ -112,12 +112,12 @@ class SaveCheckpoints:
         else:
             self.problem, self._saved = None, (progress.epoch, progress.batch)
 
-    def _best_on_disk(self) -> tuple[int | None, float | None, float | None]:
-        """Return epoch, top-1 and top-5 of the best checkpoint that exists."""
+    def _best_on_disk(self) -> tuple[int | None, dict[str, float]]:
+        """Return epoch and measures of the best checkpoint that exists."""
         if not self.store.best.exists():
-            return None, None, None
+            return None, {}
         info = read_checkpoint(self.store.best).info
-        return info["epoch"], info["metrics"]["top1"], info["metrics"]["top5"]
+        return info["epoch"], info["metrics"]
 
     def _what_is_left(self) -> str:
         return (
@@ -141,8 +141,4 @@ def _where(progress: Progress) -> str:
 
 
 def _metrics(result: EpochResult) -> dict[str, float]:
-    metrics = {"train_loss": result.train_loss}
-    if result.evaluation:
-        evaluation = result.evaluation
-        metrics |= {"top1": evaluation.top1, "top5": evaluation.top5, "loss": evaluation.loss}
-    return metrics
+    return {"train_loss": result.train_loss, **(result.evaluation.measures if result.evaluation else {})}

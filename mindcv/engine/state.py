@@ -15,6 +15,8 @@ from mindcv.checkpoint import (
     weight_parameters,
 )
 from mindcv.engine.evaluator import Evaluation
+from mindcv.engine.measures import Measured, deciding
+from mindcv.engine.multi_label import MultiLabelEvaluation
 from mindcv.engine.run_length import RunLength
 from mindcv.engine.train_step import TrainStep
 from mindcv.runtime import random_state, set_random_state
@@ -60,7 +62,7 @@ class EpochResult:
         data_wait: share of `seconds` spent waiting for the data loader, 0 to 1.
         evaluation: of the weights that are saved, the averages if there are any; None in epochs that were not
             validated.
-        is_best: the best top-1 so far.
+        is_best: the best score so far: top-1, or mAP with several labels per image.
         is_final: the last epoch of the run.
         trained: evaluation of the trained weights; None if there are no averages.
     """
@@ -71,10 +73,10 @@ class EpochResult:
     seconds: float
     images_per_second: float
     data_wait: float
-    evaluation: Evaluation | None
+    evaluation: Measured | None
     is_best: bool
     is_final: bool
-    trained: Evaluation | None = None
+    trained: Measured | None = None
 
 
 @dataclass
@@ -90,8 +92,8 @@ class Progress:
         waited: part of `seconds` spent waiting for data.
         bad_steps: steps of the whole run with a NaN or infinite loss or gradient.
         overflows: steps of the whole run at which only the loss scale was too large.
-        best_epoch: that with the highest top-1, counted from 1; None before the first validation.
-        best_top1, best_top5: of that epoch, per cent.
+        best_epoch: that with the highest score, counted from 1; None before the first validation.
+        best_top1, best_top5, best_mAP: of that epoch, per cent; None for those that are not measured.
         history: one result per complete epoch.
     """
 
@@ -106,6 +108,7 @@ class Progress:
     best_epoch: int | None = None
     best_top1: float | None = None
     best_top5: float | None = None
+    best_mAP: float | None = None
     history: list[EpochResult] = field(default_factory=list)
 
     def to_dict(self) -> dict[str, Any]:
@@ -117,7 +120,7 @@ class Progress:
         """Return the progress of a description by `to_dict`."""
         history = []
         for row in values["history"]:
-            evaluations = {key: Evaluation(**row[key]) for key in ("evaluation", "trained") if row.get(key)}
+            evaluations = {key: _evaluation(row[key]) for key in ("evaluation", "trained") if row.get(key)}
             history.append(EpochResult(**{**row, **evaluations}))
         return cls(**{**values, "history": history})
 
@@ -125,7 +128,7 @@ class Progress:
         """Count an epoch as complete."""
         self.history.append(result)
         if result.is_best and result.evaluation:
-            self.set_best(result.epoch, result.evaluation.top1, result.evaluation.top5)
+            self.set_best(result.epoch, result.evaluation.measures)
         self.epoch, self.batch, self.counted = result.epoch, 0, 0
         self.loss_sum = self.seconds = self.waited = 0.0
 
@@ -140,15 +143,26 @@ class Progress:
         return f"epoch {self.epoch + 1}, step {self.batch} of {length.steps_per_epoch}"
 
     @property
-    def best(self) -> tuple[int, float, float] | None:
-        """Epoch, top-1 and top-5 of the best epoch; None before the first validation."""
-        if self.best_epoch is None or self.best_top1 is None or self.best_top5 is None:
+    def best(self) -> tuple[int, dict[str, float]] | None:
+        """The best epoch and its measures in per cent; None before the first validation."""
+        if self.best_epoch is None:
             return None
-        return self.best_epoch, self.best_top1, self.best_top5
+        measures = {"top1": self.best_top1, "top5": self.best_top5, "mAP": self.best_mAP}
+        return self.best_epoch, {name: value for name, value in measures.items() if value is not None}
 
-    def set_best(self, epoch: int | None, top1: float | None, top5: float | None) -> None:
-        """Set the best epoch; None for none."""
-        self.best_epoch, self.best_top1, self.best_top5 = epoch, top1, top5
+    @property
+    def best_score(self) -> float | None:
+        """Of the best epoch, per cent; None before the first validation."""
+        return deciding(self.best[1])[1] if self.best else None
+
+    def set_best(self, epoch: int | None, measures: Mapping[str, float]) -> None:
+        """Set the best epoch and its measures, as in a checkpoint; None and {} for none."""
+        self.best_epoch = epoch
+        self.best_top1, self.best_top5, self.best_mAP = (measures.get(name) for name in ("top1", "top5", "mAP"))
+
+
+def _evaluation(values: Mapping[str, Any]) -> Measured:
+    return MultiLabelEvaluation(**values) if "mAP" in values else Evaluation(**values)
 
 
 class TrainState:

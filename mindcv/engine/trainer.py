@@ -12,7 +12,8 @@ from mindcv import console
 from mindcv.engine.callbacks import Callback
 from mindcv.engine.compiling import clock
 from mindcv.engine.early_stop import NEVER, EarlyStop
-from mindcv.engine.evaluator import Batches, Evaluation
+from mindcv.engine.evaluator import Batches
+from mindcv.engine.measures import Measured
 from mindcv.engine.run_length import RunLength
 from mindcv.engine.state import EpochResult, Progress, StepReport
 from mindcv.engine.train_step import TrainStep
@@ -57,7 +58,7 @@ class Trainer:
     def __init__(
         self,
         step: TrainStep,
-        evaluate: Callable[[], Evaluation | None] | None,
+        evaluate: Callable[[], Measured | None] | None,
         callbacks: Sequence[Callback] = (),
         *,
         saver: Saver | None = None,
@@ -120,7 +121,7 @@ class Trainer:
                 images_per_second=progress.batch * loader.batch_size / progress.seconds,
                 data_wait=progress.waited / progress.seconds,
                 evaluation=evaluation,
-                is_best=evaluation is not None and _is_best(epoch, evaluation.top1, progress),
+                is_best=evaluation is not None and _is_best(epoch, evaluation.score, progress),
                 is_final=epoch == epochs,
                 trained=trained,
             )
@@ -137,7 +138,7 @@ class Trainer:
             self.saver.save_now(progress)
         return progress.history
 
-    def _validate(self) -> tuple[Evaluation | None, Evaluation | None]:
+    def _validate(self) -> tuple[Measured | None, Measured | None]:
         """Evaluate the weights to save, and the trained ones if they are others; (None, None) if it was stopped."""
         assert self.evaluate is not None, "no validation is due without it"
         with self.step.measuring():
@@ -238,8 +239,8 @@ class Trainer:
         console.say(f"{what} {where}: {then} ({progress.bad_steps} of at most {self.nan_limit})")
 
 
-def _is_best(epoch: int, top1: float, progress: Progress) -> bool:
+def _is_best(epoch: int, score: float, progress: Progress) -> bool:
     """Return whether an epoch is the best, also if a killed run has written its weights but not yet its state."""
-    if progress.best_top1 is None or top1 > progress.best_top1:
+    if progress.best_score is None or score > progress.best_score:
         return True
-    return (epoch, top1) == (progress.best_epoch, progress.best_top1)
+    return (epoch, score) == (progress.best_epoch, progress.best_score)

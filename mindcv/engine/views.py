@@ -1,7 +1,7 @@
 """Test-time augmentation: the mean prediction for several views of each image."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,19 +15,21 @@ class AveragedViews:
     """A network that is asked for several views of each image; it replaces the network in evaluation.
 
     (B, C, S, S) float32 images -> (B, num_classes) float64: the logarithms of the mean probabilities, which are logits
-    of them. All views are batches of one size, so that one compiled graph serves them.
+    of them; with several labels, the logits of the mean probability of each class. All views are batches of one size,
+    so that one compiled graph serves them.
 
     Args:
         network: (B, C, side, side) -> (B, num_classes) logits.
         tta: the views. "hflip": the image and its reflection. "five_crop": its corners and its centre; "ten_crop":
             these and their reflections.
         side: height and width of the network's input, pixels. Crops need larger images: see `size_to_load`.
+        multi_label: whether probabilities are those of each class for itself, the sigmoids of the logits.
     Sources: Krizhevsky et al. 2012, section 4.1 (ten crops), and Simonyan and Zisserman 2015,
         https://arxiv.org/abs/1409.1556, section 3.2 (reflections); both average probabilities, not logits.
     """
 
-    def __init__(self, network: nn.Cell, tta: str, side: int) -> None:
-        self.network, self.tta, self.side = network, tta, side
+    def __init__(self, network: nn.Cell, tta: str, side: int, *, multi_label: bool = False) -> None:
+        self.network, self.tta, self.side, self.multi_label = network, tta, side, multi_label
 
     @property
     def training(self) -> bool:
@@ -38,8 +40,10 @@ class AveragedViews:
 
     def __call__(self, images: Tensor) -> Tensor:
         with np.errstate(invalid="ignore"):  # logits that are not finite give NaN
-            logarithms = [_log_softmax(self.network(Tensor(view)).asnumpy()) for view in self.views(images.asnumpy())]
-            return Tensor(np.logaddexp.reduce(logarithms) - math.log(len(logarithms)))
+            logits = [self.network(Tensor(view)).asnumpy().astype(np.float64) for view in self.views(images.asnumpy())]
+            if self.multi_label:  # log(p / (1 - p)) of the mean p
+                return Tensor(_sum_of_sigmoids(logits) - _sum_of_sigmoids([-each for each in logits]))
+            return Tensor(np.logaddexp.reduce([_log_softmax(each) for each in logits]) - math.log(len(logits)))
 
     def views(self, images: np.ndarray) -> Iterator[np.ndarray]:
         """(B, C, S, S) -> batches of (B, C, side, side)."""
@@ -55,9 +59,9 @@ class AveragedViews:
             yield images[..., top : top + self.side, left : left + self.side]
 
 
-def with_views(network: nn.Cell, tta: str, side: int) -> Callable[[Tensor], Tensor]:
+def with_views(network: nn.Cell, tta: str, side: int, *, multi_label: bool = False) -> Callable[[Tensor], Tensor]:
     """The network, or with another `tta` than "none" its mean prediction over views; see AveragedViews."""
-    return network if tta == "none" else AveragedViews(network, tta, side)
+    return network if tta == "none" else AveragedViews(network, tta, side, multi_label=multi_label)
 
 
 def size_to_load(tta: str, image_resize: int, crop_pct: float) -> dict[str, Any]:
@@ -78,6 +82,11 @@ def size_to_load(tta: str, image_resize: int, crop_pct: float) -> dict[str, Any]
 
 
 def _log_softmax(logits: np.ndarray) -> np.ndarray:
-    """(B, K) logits -> (B, K) float64 log-probabilities."""
-    shifted = logits.astype(np.float64) - logits.max(axis=1, keepdims=True)
+    """(B, K) float64 logits -> (B, K) log-probabilities."""
+    shifted = logits - logits.max(axis=1, keepdims=True)
     return shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
+
+
+def _sum_of_sigmoids(logits: Sequence[np.ndarray]) -> np.ndarray:
+    """The logarithm of the sum over several arrays of float64 logits of their sigmoids."""
+    return np.logaddexp.reduce([-np.logaddexp(0.0, -each) for each in logits])

@@ -1,5 +1,5 @@
 """Training losses."""
 
-from mindcv.loss.factory import LOSSES, create_loss
+from mindcv.loss.factory import LOSSES, MULTI_LABEL, create_loss
 
-__all__ = ["LOSSES", "create_loss"]
+__all__ = ["LOSSES", "MULTI_LABEL", "create_loss"]

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 # choices, help and remarks on options without effect follow from this record.
 LOSSES: Registry[Callable[..., Any]] = Registry("loss")
 
+MULTI_LABEL = ("BCE", "asl_multi_label", "focal")  # for several labels per image: each class is a question of its own
+
 
 @LOSSES.register("CE")
 def _cross_entropy(_: int, *, label_smoothing: float, reduction: str, class_weights: Sequence[float] | None) -> nn.Cell:

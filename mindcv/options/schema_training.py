@@ -95,7 +95,7 @@ class Schedule:
     cooldown_epochs: int | float = option(legal.COOLDOWN_EPOCHS, _COOLDOWN)
     pct_start: float = option(legal.PCT_START, "one_cycle: share of the rise")
     div_factor: float = option(legal.DIV_FACTOR, "one_cycle: lr / the first rate")
-    patience_epochs: int = option(legal.PATIENCE_EPOCHS, "plateau: epochs without a better top-1 before a drop")
+    patience_epochs: int = option(legal.PATIENCE_EPOCHS, "plateau: epochs without a better top-1 or mAP before a drop")
     lr_epoch_stair: bool = option(False, "the learning rate changes at every epoch, not at every update")
 
 
@@ -142,7 +142,7 @@ class Step:
 
 _RESUME = "continue the run in ckpt_save_dir; auto: if there is one; or continue from this file or folder"
 _SHOW_AUGMENT = "draw the first training batches as the network sees them into this PNG, and end"
-_PATIENCE = "end after this many validations in a row that did not raise the best top-1; none: train all epochs"
+_PATIENCE = "end after this many validations in a row that did not raise the best top-1 or mAP; none: train all epochs"
 _LOG_INTERVAL = "steps between progress lines; none: about one a minute, if no bar is shown"
 
 
@@ -163,11 +163,11 @@ class Train:
     )
     keep_checkpoint_max: int = option(0, "epoch checkpoints kept in addition to best and last", minimum=0, **FREE)
     ckpt_save_policy: Literal["latest_k", "top_k"] = option(
-        "latest_k", "which keep_checkpoint_max keeps: the newest, or those with the highest top-1", **FREE
+        "latest_k", "which keep_checkpoint_max keeps: the newest, or those with the highest top-1 or mAP", **FREE
     )
     early_stop_patience: int | None = option(None, _PATIENCE, minimum=1, **FREE)
     early_stop_delta: float = option(
-        0.0, "smallest rise of the best top-1 that counts, percentage points", minimum=0, **FREE
+        0.0, "smallest rise of the best top-1 or mAP that counts, percentage points", minimum=0, **FREE
     )
     log_interval: int | None = option(None, _LOG_INTERVAL, minimum=1, **FREE)
     show_augment: str = option("", _SHOW_AUGMENT, is_path=True, **COMMAND)

@@ -10,12 +10,13 @@ from typing import Any
 import numpy as np
 
 from mindcv.console import printable
-from mindcv.engine import Evaluation, Metrics, Outcomes, confusion_matrix
+from mindcv.engine import Evaluation, Metrics, MultiLabelEvaluation, Outcomes, confusion_matrix
 from mindcv.files import replacing
 from mindcv.report.predictions import _inert
 
 _SHOWN = 3
 _COLUMNS = ("class_index", "class_name", "examples", "predicted", "precision", "recall", "f1")
+_MULTI_LABEL_COLUMNS = ("class_index", "class_name", "examples", "average_precision")
 
 
 def format_metrics(metrics: Metrics, outcomes: Outcomes, class_names: Sequence[str]) -> str:
@@ -63,26 +64,69 @@ def write_report(
     Raises:
         OSError: if the file cannot be written; an earlier one is unchanged.
     """
-    path = Path(path)
+    columns = (metrics.examples, metrics.predicted, metrics.precision, metrics.recall, metrics.f1)
+    calibration = metrics.calibration
+    bins = zip(*map(_numbers, (calibration.examples, calibration.confidence, calibration.accuracy)), strict=True)
+    before = {
+        **about,
+        **{key: _number(value) for key, value in asdict(evaluation).items()},
+        "macro": asdict(metrics.macro),
+        "weighted": asdict(metrics.weighted),
+        "calibration_error": _number(calibration.error),
+        "calibration_bins": [dict(zip(("examples", "confidence", "accuracy"), row, strict=True)) for row in bins],
+    }
+    after = {"confusion_matrix": confusion_matrix(outcomes, len(class_names)).tolist()}
+    _write(Path(path), _COLUMNS, _rows(class_names, columns), before, after)
+
+
+def format_precisions(precisions: np.ndarray, class_names: Sequence[str]) -> str:
+    """Return the classes with the lowest average precision: (K,), see `average_precision`."""
+    worst = [number for number in np.argsort(precisions, kind="stable")[:_SHOWN].tolist() if precisions[number] < 1.0]
+    lines = [f"  {printable(class_names[number])}: {_percent(precisions[number])}" for number in worst]
+    return "\n".join(["lowest average precision:", *lines]) if lines else "average precision: 100.00 % of each class"
+
+
+def write_multi_label_report(
+    path: str | Path,
+    evaluation: MultiLabelEvaluation,
+    precisions: np.ndarray,
+    labels: np.ndarray,
+    class_names: Sequence[str],
+    about: Mapping[str, Any],
+) -> None:
+    """Write the average precision of each class to a file, as `write_report` does.
+
+    `.csv`: the columns class_index, class_name, examples, average_precision (0..1). `.json`: an object with the entries
+    of `about`, those of the `MultiLabelEvaluation` (mAP in per cent), and "classes" with the columns above.
+
+    Args:
+        precisions: (K,), NaN for classes without examples.
+        labels: (N, K) of 0 and 1.
+
+    Raises:
+        OSError: if the file cannot be written; an earlier one is unchanged.
+    """
+    rows = _rows(class_names, (labels.sum(axis=0).astype(int), precisions))
+    before = {**about, **{key: _number(value) for key, value in asdict(evaluation).items()}}
+    _write(Path(path), _MULTI_LABEL_COLUMNS, rows, before, {})
+
+
+def _write(
+    path: Path,
+    columns: Sequence[str],
+    rows: Iterator[tuple[Any, ...]],
+    before: Mapping[str, Any],
+    after: Mapping[str, Any],
+) -> None:
+    """Write the rows of the classes as CSV, or as JSON between the entries `before` and `after`."""
     with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
         if path.suffix.lower() == ".csv":
             writer = csv.writer(file)
-            writer.writerow(_COLUMNS)
-            for index, name, *numbers in _rows(metrics, class_names):
+            writer.writerow(columns)
+            for index, name, *numbers in rows:
                 writer.writerow((index, _inert(name), *("" if number is None else number for number in numbers)))
             return
-        calibration = metrics.calibration
-        bins = zip(*map(_numbers, (calibration.examples, calibration.confidence, calibration.accuracy)), strict=True)
-        entries = {
-            **about,
-            **{key: _number(value) for key, value in asdict(evaluation).items()},
-            "macro": asdict(metrics.macro),
-            "weighted": asdict(metrics.weighted),
-            "calibration_error": _number(calibration.error),
-            "calibration_bins": [dict(zip(("examples", "confidence", "accuracy"), row, strict=True)) for row in bins],
-            "classes": [dict(zip(_COLUMNS, row, strict=True)) for row in _rows(metrics, class_names)],
-            "confusion_matrix": confusion_matrix(outcomes, len(class_names)).tolist(),
-        }
+        entries = {**before, "classes": [dict(zip(columns, row, strict=True)) for row in rows], **after}
         file.write("{\n" + ",\n".join(f'"{key}": {_to_json(value)}' for key, value in entries.items()) + "\n}\n")
 
 
@@ -97,8 +141,7 @@ def _to_line(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, allow_nan=False)
 
 
-def _rows(metrics: Metrics, class_names: Sequence[str]) -> Iterator[tuple[Any, ...]]:
-    columns = (metrics.examples, metrics.predicted, metrics.precision, metrics.recall, metrics.f1)
+def _rows(class_names: Sequence[str], columns: Sequence[np.ndarray]) -> Iterator[tuple[Any, ...]]:
     return zip(range(len(class_names)), class_names, *map(_numbers, columns), strict=True)
 
 

@@ -1,9 +1,11 @@
 """Messages at the end of a training: its result and the next command."""
 
 import signal
+from collections.abc import Mapping
 from pathlib import Path
 
 from mindcv.console import command
+from mindcv.engine import in_words
 
 
 def interrupted(model: str, folder: Path, signum: int, where: str, *, is_saved: bool, problem: str | None) -> str:
@@ -25,7 +27,7 @@ def finished(
     folder: Path,
     checkpoint: Path,
     *,
-    best: tuple[int, float, float] | None,
+    best: tuple[int, Mapping[str, float]] | None,
     bad_steps: int,
     bad_images: int,
     overflows: int = 0,
@@ -34,7 +36,7 @@ def finished(
 
     Args:
         checkpoint: the one to validate.
-        best: epoch, top-1 and top-5 in per cent of the best epoch; None without validation.
+        best: the best epoch and its measures in per cent; None without validation.
         bad_steps: number of skipped steps.
         bad_images: number of skipped images.
         overflows: number of steps skipped because the loss scale was too large.
@@ -47,20 +49,20 @@ def finished(
     if bad_images:
         lines.append(f"{bad_images} unreadable {_plural('image', bad_images)} skipped: {folder}/bad_images.csv")
     if best:
-        lines.append("best: epoch {}, top-1 {:.2f} %, top-5 {:.2f} %".format(*best))
+        lines.append(f"best: epoch {best[0]}, {', '.join(in_words(best[1]))}")
     lines.append(f"written to {folder}: checkpoints, metrics.csv, config.yaml")
     lines.append(f"validate with: {command('validate.py', f'--ckpt_path={checkpoint}')}")
     return "\n".join(lines)
 
 
 def complete(
-    folder: Path, epochs: int, best_epoch: int | None, best_top1: float | None, *, ended_early: bool = False
+    folder: Path, epochs: int, best: tuple[int, Mapping[str, float]] | None, *, ended_early: bool = False
 ) -> str:
-    """Describe a run that was complete before it was started again."""
-    best = f", best top-1 {best_top1:.2f} % in epoch {best_epoch}" if best_epoch else ""
+    """Describe a run that was complete before it was started again; `best` as for `finished`."""
+    shown = f", best {in_words(best[1])[0]} in epoch {best[0]}" if best else ""
     longer = "--early_stop_patience=none" if ended_early else "--epoch_size"
     return (
-        f"the run in {folder} is complete: {epochs} {_plural('epoch', epochs)}{best}. Nothing was changed. Train "
+        f"the run in {folder} is complete: {epochs} {_plural('epoch', epochs)}{shown}. Nothing was changed. Train "
         f"longer with {longer}, or from scratch without --resume."
     )
 

@@ -106,7 +106,7 @@ def create_scheduler(
             `decay_epochs`.
         pct_start: one_cycle: share of the rise.
         div_factor: one_cycle: `lr` / the first rate.
-        patience_epochs: plateau: epochs without a better top-1 that are tolerated before a drop.
+        patience_epochs: plateau: epochs without a better top-1 or mAP that are tolerated before a drop.
         lr_epoch_stair: the rate of an epoch's first update is that of the whole epoch.
 
     Returns:

@@ -7,6 +7,7 @@ import pytest
 from lookup import logits_network
 from mindspore import Tensor
 from PIL import Image
+from scipy.special import expit
 from scipy.special import softmax as scipy_softmax
 
 from mindcv.data import create_transforms
@@ -75,6 +76,17 @@ def test_logits_far_below_the_best_keep_their_order():
     result = predict(logits_network(logits), ArrayBatches(1, 1), NAMES, topk=8)
     assert [c.class_index for c in result.predictions[0].candidates] == [1, 4, 6, 2, 3, 5, 0, 7]
     assert [c.probability for c in result.predictions[0].candidates] == [0.5, 0.5, 0, 0, 0, 0, 0, 0]
+
+
+def test_with_several_labels_all_likely_classes_are_candidates_and_at_least_topk():
+    logits = np.array([[3, -1, 0.5, 2, -4, 0, -5, -6], [-1, -2, -3, -4, -5, -6, -7, -2000]])
+    found = predict(logits_network(logits), ArrayBatches(2, 2), NAMES, topk=2, multi_label=True).predictions
+    assert [[c.class_index for c in p.candidates] for p in found] == [[0, 3, 2], [0, 1]]
+    for prediction, row in zip(found, logits, strict=True):
+        chosen = [c.class_index for c in prediction.candidates]
+        np.testing.assert_allclose([c.probability for c in prediction.candidates], expit(row[chosen]))
+    every = predict(logits_network(logits), ArrayBatches(2, 2), NAMES, topk=8, multi_label=True).predictions
+    assert every[1].candidates[7].probability == 0.0  # no overflow
 
 
 def test_topk_is_limited_to_all_classes_and_at_least_one():

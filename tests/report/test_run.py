@@ -33,7 +33,7 @@ def test_an_interrupted_run_reports_an_unsaved_state():
 
 def test_a_finished_run_counts_skipped_steps_and_images():
     best = Path("ckpt/m-best.ckpt")
-    text = finished(Path("ckpt"), best, best=(3, 98.611, 100.0), bad_steps=1, bad_images=2)
+    text = finished(Path("ckpt"), best, best=(3, {"top1": 98.611, "top5": 100.0}), bad_steps=1, bad_images=2)
     assert text.splitlines() == [
         "1 step skipped: loss or gradient NaN or infinite",
         "2 unreadable images skipped: ckpt/bad_images.csv",
@@ -45,8 +45,10 @@ def test_a_finished_run_counts_skipped_steps_and_images():
 
 
 def test_a_complete_run_prints_how_to_continue():
-    assert complete(Path("ckpt"), 1, None, None).startswith(
-        "the run in ckpt is complete: 1 epoch. Nothing was changed."
+    assert complete(Path("ckpt"), 1, None).startswith("the run in ckpt is complete: 1 epoch. Nothing was changed.")
+    assert "10 epochs, best top-1 98.61 % in epoch 7" in complete(
+        Path("ckpt"), 10, (7, {"top1": 98.611, "top5": 100.0})
     )
-    assert "10 epochs, best top-1 98.61 % in epoch 7" in complete(Path("ckpt"), 10, 7, 98.611)
-    assert "longer with --early_stop_patience=none" in complete(Path("ckpt"), 10, 7, 98.611, ended_early=True)
+    assert "longer with --early_stop_patience=none" in complete(
+        Path("ckpt"), 10, (7, {"top1": 98.611, "top5": 100.0}), ended_early=True
+    )
