@@ -103,7 +103,7 @@ def build_step(config: Config, network: nn.Cell, length: RunLength) -> tuple[Tra
     clip = Clip(options.clip_mode, options.clip_value, optimizer.parameters, exempt=network.depth_groups()[-1])
     step = TrainStep(
         network,
-        create_loss(**vars(config.loss), aug_splits=config.augment.aug_splits),
+        create_loss(**vars(config.loss), aug_splits=config.aug_splits),
         optimizer,
         clip=clip if options.clip_grad else None,
         accumulate_steps=length.accumulate_steps,
