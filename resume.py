@@ -146,7 +146,9 @@ def compare(saved: Mapping[str, Any], now: Mapping[str, Any], *, inside_epoch: b
             "Resume with the old values and change them at the end of an epoch, or resume from a checkpoint saved "
             "at the end of an epoch."
         )
-    reported = [text for key, text in different.items() if not OPTIONS[key].free]
+    # With plateau, the learning rates follow from which epochs are validated.
+    reacting = {"val_interval"} if now.get("scheduler") == "plateau" else set()
+    reported = [text for key, text in different.items() if not OPTIONS[key].free or key in reacting]
     if not reported:
         return []
     schedule = "; the learning rates are those of the new schedule" if _OF_SCHEDULE & different.keys() else ""

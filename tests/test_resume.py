@@ -112,6 +112,26 @@ def test_plateau_goes_on_with_the_same_rates(tmp_path, tiny_model, interrupt, mo
         assert [float(row["lr"]) for row in csv.DictReader(lines)] == [0.5, 0.5, 0.25, 0.125]
 
 
+def test_an_accumulation_that_gives_way_to_the_epoch_is_continued_and_repeated(
+    tmp_path, tiny_model, interrupt, capsys, recipe
+):
+    path = recipe("dataset: digits\nin_channels: 1\ngradient_accumulation_steps: 50\nlr_base: 0.1\n")
+    gives_way = "gives way to the 4 batches of an epoch: lr=0.025"  # 0.1 * 16 * 4 / 256
+    train.main(quick_run(tmp_path / "whole", "-c", path))
+    assert gives_way in capsys.readouterr().out
+    line = quick_run(tmp_path / "out", "-c", path, "--resume=auto")
+    interrupt(2)  # inside an epoch, where another accumulation is an error
+    assert train.main(line) == 143
+    assert train.main(line) == 0
+    assert "resumed with changes" not in capsys.readouterr().out
+    assert_same_run(tmp_path / "whole", tmp_path / "out")
+    with (tmp_path / "out" / "metrics.csv").open(newline="") as lines:
+        assert next(csv.DictReader(lines))["lr"] == "0.025"
+    train.main(["-c", str(tmp_path / "whole" / "config.yaml"), f"--ckpt_save_dir={tmp_path / 'again'}"])
+    assert gives_way in capsys.readouterr().out
+    assert_same_run(tmp_path / "whole", tmp_path / "again")
+
+
 def test_the_same_command_starts_continues_and_reports_a_complete_run(tmp_path, tiny_model, interrupt, capsys):
     line = quick_run(tmp_path / "out", "--resume=auto")
     interrupt(6)
@@ -275,6 +295,8 @@ def test_a_run_with_a_diverging_loss_stops_skips_or_rolls_back(tmp_path, tiny_mo
         ({"hflip": 0.5}, {"hflip": 0.0}, ["hflip 0.5 -> 0.0"]),
         ({}, {"hflip": 0.0}, []),
         ({"keep_checkpoint_max": 1}, {"keep_checkpoint_max": 2}, []),
+        ({"val_interval": 1}, {"val_interval": 2, "scheduler": "cosine_decay"}, []),
+        ({"val_interval": 1}, {"val_interval": 2, "scheduler": "plateau"}, ["val_interval 1 -> 2"]),
     ],
 )
 def test_differences_are_reported_unless_they_cannot_change_the_result(saved, now, reported):
