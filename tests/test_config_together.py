@@ -244,6 +244,7 @@ def test_outside_training_the_sizes_of_validation_are_the_only_ones(recipe):
             ["--opt=lars", "--trust_coeff=0.1", "--weight_decay=0"],
             "trust_coeff has no effect with weight_decay",
         ),
+        ("train", ["--opt=lars", "--eps=0.1", "--weight_decay=0"], "eps has no effect with opt=lars, weight_decay=0.0"),
         ("train", ["--layer_decay=0.9", "--freeze=backbone"], "layer_decay has no effect with freeze=backbone"),
         ("train", ["--ckpt_path=a.ckpt", "--resume"], "ckpt_path has no effect with resume=true"),
         ("train", ["--pretrained", "--resume=run"], "pretrained has no effect with resume=run"),

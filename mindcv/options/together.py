@@ -236,6 +236,7 @@ IDLE_WHEN: tuple[tuple[str, str, Callable[..., bool]], ...] = (
     ("bce_sum", "reduction", lambda reduction: reduction == "sum"),
     *_unused("opt", OPTIMIZERS),
     ("weight_decay_filter trust_coeff", "weight_decay", lambda decay: decay == 0),
+    ("eps", "opt weight_decay", lambda name, decay: name == "lars" and decay == 0),
     ("lr_base_size lr_base_scale", "lr_base", lambda lr: lr is None),
     ("warmup_factor", "warmup_epochs warmup_steps", lambda epochs, steps: not epochs and not steps),
     ("cycle_decay", "num_cycles", lambda cycles: cycles == 1),
