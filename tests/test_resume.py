@@ -286,6 +286,14 @@ def test_a_run_with_a_diverging_loss_stops_skips_or_rolls_back(tmp_path, tiny_mo
         assert "nan_limit is 2" in message or "holds NaN or infinity" in message
 
 
+def test_options_without_effect_may_change_where_others_may_not():
+    used = {"amp_level": "O1", "folds": 5, "freeze": 1}
+    saved = {"amp_dtype": "float16", "loss_scale_type": "auto", "fold": 0, "freeze_bn": "frozen", **used}
+    for key, value in (("amp_dtype", "bfloat16"), ("loss_scale_type", "fixed"), ("fold", 1), ("freeze_bn", "none")):
+        with pytest.raises(ValueError, match=f"cannot be resumed with another {key}"):
+            resume.compare(saved, {**saved, key: value}, inside_epoch=False)
+
+
 @pytest.mark.parametrize(
     "saved, now, reported",
     [
@@ -295,6 +303,11 @@ def test_a_run_with_a_diverging_loss_stops_skips_or_rolls_back(tmp_path, tiny_mo
         ({"hflip": 0.5}, {"hflip": 0.0}, ["hflip 0.5 -> 0.0"]),
         ({}, {"hflip": 0.0}, []),
         ({"keep_checkpoint_max": 1}, {"keep_checkpoint_max": 2}, []),
+        ({"clip_value": 1.0}, {"clip_value": 2.0}, []),
+        ({"clip_value": 1.0}, {"clip_value": 2.0, "clip_grad": True}, ["clip_value 1.0 -> 2.0"]),
+        ({"clip_grad": False, "clip_value": 1.0}, {"clip_grad": True, "clip_value": 1.0}, ["clip_grad false -> true"]),
+        ({"amp_dtype": "float16", "fold": 0}, {"amp_dtype": "bfloat16", "fold": 1}, []),
+        ({"loss_scale_type": "auto", "freeze_bn": "frozen"}, {"loss_scale_type": "fixed", "freeze_bn": "none"}, []),
         ({"val_interval": 1}, {"val_interval": 2, "scheduler": "cosine_decay"}, []),
         ({"val_interval": 1}, {"val_interval": 2, "scheduler": "plateau"}, ["val_interval 1 -> 2"]),
     ],

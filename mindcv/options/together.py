@@ -266,6 +266,20 @@ IDLE_WHEN: tuple[tuple[str, str, Callable[..., bool]], ...] = (
 IDLE_IN = {"infer": ("seed",), "export": ("seed",), "convert": ("seed", "mode", "device_target")}
 
 
+def without_effect(values: Mapping[str, Any], options: Mapping[str, Option], prog: str) -> dict[str, str]:
+    """The options that have no effect in a script for these values of all options -> the values that make it so."""
+    idle = {
+        key: ", ".join(f"{governor}={shorten(show(values[governor]))}" for governor in governors.split())
+        for keys, governors, is_idle in reversed(IDLE_WHEN)
+        for key in keys.split()
+        if all(prog in options[name].scripts for name in (key, *governors.split()))
+        and is_idle(*(values[governor] for governor in governors.split()))
+    }
+    if values["val_amp_level"] == "O0" and (prog != "train" or values["amp_level"] == "O0"):
+        idle["amp_dtype"] = "val_amp_level=O0" if prog != "train" else "amp_level=O0"
+    return idle
+
+
 def remarks(layers: Layers, options: Mapping[str, Option], prog: str, recipes: Collection[str]) -> list[str]:
     """Remarks on values that are legal, but perhaps not intended.
 
@@ -275,15 +289,7 @@ def remarks(layers: Layers, options: Mapping[str, Option], prog: str, recipes: C
     Args:
         recipes: the sources that are recipes.
     """
-    idle = {
-        key: ", ".join(f"{governor}={shorten(show(layers[governor]))}" for governor in governors.split())
-        for keys, governors, is_idle in reversed(IDLE_WHEN)
-        for key in keys.split()
-        if all(prog in options[name].scripts for name in (key, *governors.split()))
-        and is_idle(*(layers[governor] for governor in governors.split()))
-    }
-    if layers["val_amp_level"] == "O0" and (prog != "train" or layers["amp_level"] == "O0"):
-        idle["amp_dtype"] = "val_amp_level=O0" if prog != "train" else "amp_level=O0"
+    idle = without_effect(layers.values, options, prog)
     lines = [f"{key} has no effect with {why}" for key, why in idle.items() if layers.sources[key] == COMMAND_LINE]
     lines += [
         f"{key} has no effect in {prog}.py" for key in IDLE_IN.get(prog, ()) if layers.sources[key] == COMMAND_LINE
