@@ -175,7 +175,7 @@ def _build_loader(config: Config, dataset: Dataset, *, is_training: bool, **opti
         **augment,
     )
     if is_training:
-        options["aug_splits"] = config.augment.aug_splits
+        options["aug_splits"] = config.aug_splits
     if is_training and not config.augment.no_aug:
         options["batch_transforms"] = create_batch_transforms(**of_batches, num_classes=len(dataset.class_names))
     return Loader(

@@ -30,18 +30,27 @@ from mindcv.files import listed
 from mindcv.loss import LOSSES, MULTI_LABEL, create_loss
 from mindcv.models import build_model, recompute_blocks
 from mindcv.optim import create_optimizer
+from mindcv.options.option import show
+from mindcv.options.schedule_together import lr_from_base
 from mindcv.scheduler import create_scheduler, phases, plateau_factor
 from mindcv.version import __version__
 from mindcv.weights.load import load_weights
 
 
 def fit_to_epoch(config: Config, batches: int) -> Config:
-    """Limit the accumulation steps to the batches of an epoch, unless they are set on the command line."""
+    """Limit the accumulation steps to the batches of an epoch, unless they are set on the command line.
+
+    A learning rate that follows from `lr_base` is then that of the shorter update.
+    """
     wanted, source = config.step.gradient_accumulation_steps, config.sources["gradient_accumulation_steps"]
     if wanted <= batches or source == COMMAND_LINE:
         return config
-    say(f"gradient_accumulation_steps={wanted} ({source}) gives way to the {batches} batches of an epoch")
-    return replace(config, step=replace(config.step, gradient_accumulation_steps=batches))
+    fitted, lr = replace(config, step=replace(config.step, gradient_accumulation_steps=batches)), ""
+    if config.lr_base.lr_base is not None:
+        fitted = replace(fitted, schedule=replace(config.schedule, lr=lr_from_base(fitted.to_dict())))
+        lr = f": lr={show(fitted.schedule.lr)}"
+    say(f"gradient_accumulation_steps={wanted} ({source}) gives way to the {batches} batches of an epoch{lr}")
+    return fitted
 
 
 def build_to_train(config: Config, class_names: Sequence[str], weights: Checkpoint | None) -> nn.Cell:
@@ -104,7 +113,7 @@ def build_step(config: Config, network: nn.Cell, length: RunLength) -> tuple[Tra
     clip = Clip(options.clip_mode, options.clip_value, optimizer.parameters, exempt) if options.clip_grad else None
     step = TrainStep(
         network,
-        create_loss(**vars(config.loss), aug_splits=config.augment.aug_splits),
+        create_loss(**vars(config.loss), aug_splits=config.aug_splits),
         optimizer,
         clip=clip,
         accumulate_steps=length.accumulate_steps,

@@ -75,6 +75,11 @@ class Config:
         """The batch size outside training."""
         return self.data.val_batch_size or self.data.batch_size
 
+    @property
+    def aug_splits(self) -> int:
+        """The views of each training image in a batch; 0 without augmentation."""
+        return 0 if self.augment.no_aug else self.augment.aug_splits
+
     def given(self, key: str) -> bool:
         """Whether `key` was set in a YAML file or on the command line."""
         return any(setting.key == key for setting in (*(self.request.recipe or ()), *self.request.line))

@@ -41,7 +41,7 @@ def draw_augmentation(config: Config, weights: Checkpoint | None, *, resumes: bo
     loader = build_training_loader(config, weights, resumes=resumes)
     say_remarks(loader.dataset)
     mean, std = normalization(config.image.mean, config.image.std, config.image.in_channels)
-    path, count, views = config.train.show_augment, len(loader), max(config.augment.aug_splits, 1)
+    path, count, views = config.train.show_augment, len(loader), max(config.aug_splits, 1)
     title = f"{config.data.dataset}, epoch 1, the first images of each batch of {config.data.batch_size}"
     with contextlib.closing(loader.epoch(1)) as epoch:
         shown = write_contact_sheet(

@@ -20,6 +20,7 @@ from mindcv.console import say, warn
 from mindcv.data import Loader
 from mindcv.engine import EarlyStop, Progress, RunLength, TrainState, deciding
 from mindcv.options.option import show
+from mindcv.options.together import without_effect
 from mindcv.report import complete
 from mindcv.runtime import present_devices
 
@@ -125,13 +126,17 @@ def _check_device(config: Config, run: Checkpoint) -> None:
 def compare(saved: Mapping[str, Any], now: Mapping[str, Any], *, inside_epoch: bool) -> list[str]:
     """Remarks on what differs between the configuration of a saved run and that of its continuation.
 
-    An option that the saved run did not know has not changed.
+    An option that the saved run did not know, or that has no effect in both, has not changed.
 
     Raises:
         ValueError: if the run cannot be continued with the new values.
     """
     before = {key: tuple(value) if isinstance(value, list) else value for key, value in saved.items()}
-    changed = [key for key in now if key in before and before[key] != now[key]]
+    defaults = {name: option.default for name, option in OPTIONS.items()}
+    runs = ({**defaults, **now, **before}, {**defaults, **now})
+    idle_before, idle_now = (without_effect(values, OPTIONS, "train") for values in runs)
+    idle = idle_before.keys() & idle_now.keys()
+    changed = [key for key in now if key in before and before[key] != now[key] and key not in idle]
     different = {key: f"{key} {show(saved[key])} -> {show(now[key])}" for key in changed}
     for key in different:
         if OPTIONS[key].fixed:
@@ -146,7 +151,9 @@ def compare(saved: Mapping[str, Any], now: Mapping[str, Any], *, inside_epoch: b
             "Resume with the old values and change them at the end of an epoch, or resume from a checkpoint saved "
             "at the end of an epoch."
         )
-    reported = [text for key, text in different.items() if not OPTIONS[key].free]
+    # With plateau, the learning rates follow from which epochs are validated.
+    reacting = {"val_interval"} if now.get("scheduler") == "plateau" else set()
+    reported = [text for key, text in different.items() if not OPTIONS[key].free or key in reacting]
     if not reported:
         return []
     schedule = "; the learning rates are those of the new schedule" if _OF_SCHEDULE & different.keys() else ""

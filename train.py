@@ -79,14 +79,14 @@ def _train(config: Config, weights: Checkpoint | None, run: Checkpoint | None, s
     evaluate, kind = evaluation_kind(multi_label=train_loader.dataset.is_multi_label)
     eval_loader = build_validation_loader(config, train_loader.dataset) if options.val_while_train else None
     say_remarks(*(loader.dataset for loader in (train_loader, eval_loader) if loader))
-    config = fit_to_epoch(config, len(train_loader))
+    asked, config = config, fit_to_epoch(config, len(train_loader))
     length = RunLength(options.epoch_size, len(train_loader), config.step.gradient_accumulation_steps)
     network = build_to_train(config, train_loader.dataset.class_names, weights)
     frozen = freeze(network, config.model.freeze, config.model.freeze_bn)
     check_batch_norms(network, train_loader.smallest_batch, config.image.image_resize)
     step, learning_rates = build_step(weigh_classes(config, train_loader.dataset), network, length)
     state = TrainState(step)
-    progress = prepare_folder(config, run, state, store, train_loader, length)
+    progress = prepare_folder(asked, run, state, store, train_loader, length)
     lowering = rate_callbacks(config, length, step, learning_rates, progress)
     metrics = MetricsFile(store.folder / "metrics.csv", progress.history, kind, on_error=options.on_save_error)
     bad_images = BadImagesFile(store.folder / "bad_images.csv", train_loader, eval_loader)
@@ -98,7 +98,7 @@ def _train(config: Config, weights: Checkpoint | None, run: Checkpoint | None, s
     )
     if frozen:
         say(frozen)
-    description = describe_run(config, network, train_loader, length, device)
+    description = describe_run(asked, network, train_loader, length, device)
     saver = SaveCheckpoints(store, state, *description, on_error=options.on_save_error, world=world)
     with Interruption(computes_here=config.runtime.mode == 1) as interruption:
 

@@ -92,6 +92,16 @@ def test_another_optimizer_does_not_inherit_the_recipes_betas_and_eps(recipe):
     assert cfg.optim.betas is None and any("betas=none" in line for line in cfg.notices)
 
 
+def test_another_data_set_does_not_inherit_the_weights_of_the_recipes_classes(recipe):
+    path = recipe("dataset: flowers\nclass_weights: [1, 2, 3]\n")
+    cfg = train("-c", path, "--dataset=birds")
+    assert cfg.loss.class_weights is None
+    assert f"class_weights=1.0,2.0,3.0 ({path}) gives way to dataset=birds (command line)" in cfg.notices
+    assert train("-c", path, "--epoch_size=3").loss.class_weights == (1, 2, 3)
+    path = recipe("dataset: flowers\nclass_weights: balanced\n")
+    assert train("-c", path, "--dataset=birds").loss.class_weights == "balanced"
+
+
 def test_a_folder_of_another_data_set_is_kept_with_a_remark(recipe):
     cfg = train("-c", recipe("dataset: imagenet\ndata_dir: all\n"), "--dataset=flowers")
     assert cfg.data.data_dir == "all"
@@ -234,6 +244,7 @@ def test_outside_training_the_sizes_of_validation_are_the_only_ones(recipe):
             ["--opt=lars", "--trust_coeff=0.1", "--weight_decay=0"],
             "trust_coeff has no effect with weight_decay",
         ),
+        ("train", ["--opt=lars", "--eps=0.1", "--weight_decay=0"], "eps has no effect with opt=lars, weight_decay=0.0"),
         ("train", ["--layer_decay=0.9", "--freeze=backbone"], "layer_decay has no effect with freeze=backbone"),
         ("train", ["--ckpt_path=a.ckpt", "--resume"], "ckpt_path has no effect with resume=true"),
         ("train", ["--pretrained", "--resume=run"], "pretrained has no effect with resume=run"),
@@ -259,6 +270,15 @@ def test_outside_training_the_sizes_of_validation_are_the_only_ones(recipe):
         ("train", ["--warmup_factor=0.5"], "no effect with warmup_epochs=0, warmup_steps=none"),
         ("train", ["--lr_base_scale=sqrt"], "lr_base_scale has no effect with lr_base=none"),
         ("train", ["--warmup_steps=9", "--scheduler=multi_step_decay"], "count from the start of training"),
+        ("train", ["--amp_level=O2", "--drop_overflow_update"], "no effect with loss_scale_type=auto, loss_scale=none"),
+        ("train", ["--no-val_while_train", "--val_split=test"], "val_split has no effect with val_while_train=false"),
+        ("train", ["--freeze_bn=none"], "freeze_bn has no effect with freeze=none"),
+        ("train", ["--aug_splits=3", "--no_aug"], "aug_splits has no effect with no_aug=true"),
+        ("validate", ["--ckpt_path=a.onnx", "--val_amp_level=O2"], "val_amp_level has no effect with ckpt_path=a.onnx"),
+        ("validate", ["--ckpt_path=a.ckpt", "--overwrite"], "overwrite has no effect with report='', confusion_matrix"),
+        ("validate", ["--check_data", "--val_batch_size=3"], "val_batch_size has no effect with check_data=true"),
+        ("validate", ["--check_data", "--image_resize=96"], "image_resize has no effect with check_data=true"),
+        ("infer", ["--ckpt_path=a.ckpt", "--overwrite"], "overwrite has no effect with output=''"),
         ("infer", ["--seed=1"], "seed has no effect in infer.py"),
         ("convert", ["--mode=1"], "mode has no effect in convert.py"),
         ("validate", ["--check_data", "--batch_size=3"], "batch_size has no effect with check_data=true"),

@@ -111,6 +111,26 @@ def test_plateau_goes_on_with_the_same_rates(tmp_path, tiny_model, interrupt, mo
         assert [float(row["lr"]) for row in csv.DictReader(lines)] == [0.5, 0.5, 0.25, 0.125]
 
 
+def test_an_accumulation_that_gives_way_to_the_epoch_is_continued_and_repeated(
+    tmp_path, tiny_model, interrupt, capsys, recipe
+):
+    path = recipe("dataset: digits\nin_channels: 1\ngradient_accumulation_steps: 50\nlr_base: 0.1\n")
+    gives_way = "gives way to the 4 batches of an epoch: lr=0.025"  # 0.1 * 16 * 4 / 256
+    train.main(quick_run(tmp_path / "whole", "-c", path))
+    assert gives_way in capsys.readouterr().out
+    line = quick_run(tmp_path / "out", "-c", path, "--resume=auto")
+    interrupt(2)  # inside an epoch, where another accumulation is an error
+    assert train.main(line) == 143
+    assert train.main(line) == 0
+    assert "resumed with changes" not in capsys.readouterr().out
+    assert_same_run(tmp_path / "whole", tmp_path / "out")
+    with (tmp_path / "out" / "metrics.csv").open(newline="") as lines:
+        assert next(csv.DictReader(lines))["lr"] == "0.025"
+    train.main(["-c", str(tmp_path / "whole" / "config.yaml"), f"--ckpt_save_dir={tmp_path / 'again'}"])
+    assert gives_way in capsys.readouterr().out
+    assert_same_run(tmp_path / "whole", tmp_path / "again")
+
+
 def test_the_same_command_starts_continues_and_reports_a_complete_run(tmp_path, tiny_model, interrupt, capsys):
     line = quick_run(tmp_path / "out", "--resume=auto")
     interrupt(6)
@@ -265,6 +285,14 @@ def test_a_run_with_a_diverging_loss_stops_skips_or_rolls_back(tmp_path, tiny_mo
         assert "nan_limit is 2" in message or "holds NaN or infinity" in message
 
 
+def test_options_without_effect_may_change_where_others_may_not():
+    used = {"amp_level": "O1", "folds": 5, "freeze": 1}
+    saved = {"amp_dtype": "float16", "loss_scale_type": "auto", "fold": 0, "freeze_bn": "frozen", **used}
+    for key, value in (("amp_dtype", "bfloat16"), ("loss_scale_type", "fixed"), ("fold", 1), ("freeze_bn", "none")):
+        with pytest.raises(ValueError, match=f"cannot be resumed with another {key}"):
+            resume.compare(saved, {**saved, key: value}, inside_epoch=False)
+
+
 @pytest.mark.parametrize(
     "saved, now, reported",
     [
@@ -274,6 +302,13 @@ def test_a_run_with_a_diverging_loss_stops_skips_or_rolls_back(tmp_path, tiny_mo
         ({"hflip": 0.5}, {"hflip": 0.0}, ["hflip 0.5 -> 0.0"]),
         ({}, {"hflip": 0.0}, []),
         ({"keep_checkpoint_max": 1}, {"keep_checkpoint_max": 2}, []),
+        ({"clip_value": 1.0}, {"clip_value": 2.0}, []),
+        ({"clip_value": 1.0}, {"clip_value": 2.0, "clip_grad": True}, ["clip_value 1.0 -> 2.0"]),
+        ({"clip_grad": False, "clip_value": 1.0}, {"clip_grad": True, "clip_value": 1.0}, ["clip_grad false -> true"]),
+        ({"amp_dtype": "float16", "fold": 0}, {"amp_dtype": "bfloat16", "fold": 1}, []),
+        ({"loss_scale_type": "auto", "freeze_bn": "frozen"}, {"loss_scale_type": "fixed", "freeze_bn": "none"}, []),
+        ({"val_interval": 1}, {"val_interval": 2, "scheduler": "cosine_decay"}, []),
+        ({"val_interval": 1}, {"val_interval": 2, "scheduler": "plateau"}, ["val_interval 1 -> 2"]),
     ],
 )
 def test_differences_are_reported_unless_they_cannot_change_the_result(saved, now, reported):

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from mindcv.options.option import show
 from mindcv.scheduler.factory import EPOCH_FACTOR, RISING, check_schedule, cooldown, first_drop
@@ -17,6 +18,15 @@ _WARMUP_SHARE = 10
 _NEGLIGIBLE = 1e-6
 
 
+def lr_from_base(values: Mapping[str, Any]) -> float:
+    """The learning rate that follows from `lr_base` and the examples of an update."""
+    ratio = values["batch_size"] * values["gradient_accumulation_steps"] / values["lr_base_size"]
+    scale = values["lr_base_scale"]
+    if scale == "sqrt" or (scale == "auto" and any(part in values["opt"] for part in ("ada", "lamb"))):
+        ratio = math.sqrt(ratio)
+    return float(values["lr_base"] * ratio)
+
+
 def settle_lr(layers: Layers) -> None:
     """Let the learning rate follow from `lr_base` and the batch size, unless `lr` is from a higher layer.
 
@@ -25,11 +35,7 @@ def settle_lr(layers: Layers) -> None:
     """
     if layers["lr_base"] is None or layers.gives_way("lr_base", None, "lr"):
         return
-    batch = layers["batch_size"] * layers["gradient_accumulation_steps"]
-    ratio, scale = batch / layers["lr_base_size"], layers["lr_base_scale"]
-    if scale == "sqrt" or (scale == "auto" and any(part in layers["opt"] for part in ("ada", "lamb"))):
-        ratio = math.sqrt(ratio)
-    lr = layers["lr_base"] * ratio
+    lr = lr_from_base(layers.values)
     if lr == 0:
         raise ValueError(f"{layers.said('lr_base')} is too small: the learning rate that follows from it is 0")
     parts = ("lr_base", "lr_base_size", "lr_base_scale", "batch_size", "gradient_accumulation_steps", "opt")

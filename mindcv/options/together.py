@@ -25,7 +25,7 @@ from mindcv.scheduler.factory import SCHEDULERS
 
 # Options whose values belong to one value of another option.
 _OWNED = {
-    "dataset": "num_classes train_split val_split data_dir",
+    "dataset": "num_classes train_split val_split data_dir class_weights",
     "scheduler": "decay_epochs decay_rate",
     "opt": "betas eps",
 }
@@ -111,6 +111,8 @@ def _settle_owned(layers: Layers, options: Mapping[str, Option]) -> None:
             before = [value for rank, value in layers.earlier[owner] if 0 < rank <= layers.ranks[key]]
             if not before or before[-1] == layers[owner] or layers[key] == options[key].default:
                 continue
+            if layers[key] == "balanced":  # class_weights that follow from the data set
+                continue
             if key == "data_dir":  # may well hold several data sets
                 layers.notices.append(f"{layers.said(key)} was given for {owner}={before[-1]}")
             elif layers.ranks[key] < layers.ranks[owner]:
@@ -193,8 +195,13 @@ def _unused(governor: str, entries: Registry) -> list[tuple[str, str, Callable[[
 # Everything in the section Augment is random.
 _OF_AUGMENT = " ".join(option.name for option in fields(Augment) if option.name != "no_aug")
 
-_OF_VALIDATION = "val_interval val_batch_size val_image_resize ckpt_save_policy early_stop_patience early_stop_delta"
-_NOT_CHECKING = "batch_size on_bad_image bad_image_limit fold_bn tta compile_cache report confusion_matrix"
+_OF_VALIDATION = (
+    "val_interval val_split val_batch_size val_image_resize ckpt_save_policy early_stop_patience early_stop_delta"
+)
+_NOT_CHECKING = (
+    "mode device_target batch_size val_batch_size image_resize val_image_resize interpolation mean std crop_pct "
+    "val_amp_level amp_dtype on_bad_image bad_image_limit fold_bn tta compile_cache report confusion_matrix overwrite"
+)
 # Options that have no effect for some values of others: keys, the others, whether their values are such.
 IDLE_WHEN: tuple[tuple[str, str, Callable[..., bool]], ...] = (
     ("compile_cache", "mode", lambda mode: mode == 1),
@@ -207,7 +214,7 @@ IDLE_WHEN: tuple[tuple[str, str, Callable[..., bool]], ...] = (
     ("on_bad_image bad_image_limit", "dataset", lambda name: name in BUILT_IN),
     ("bad_image_limit", "on_bad_image", lambda policy: policy == "stop"),
     (_NOT_CHECKING, "check_data", bool),
-    ("fold_bn", "ckpt_path", is_exported),
+    ("fold_bn val_amp_level amp_dtype", "ckpt_path", is_exported),
     ("scale ratio", "random_crop_padding", lambda padding: padding is not None),
     (
         "color_jitter color_jitter_prob",
@@ -229,6 +236,7 @@ IDLE_WHEN: tuple[tuple[str, str, Callable[..., bool]], ...] = (
     ("bce_sum", "reduction", lambda reduction: reduction == "sum"),
     *_unused("opt", OPTIMIZERS),
     ("weight_decay_filter trust_coeff", "weight_decay", lambda decay: decay == 0),
+    ("eps", "opt weight_decay", lambda name, decay: name == "lars" and decay == 0),
     ("lr_base_size lr_base_scale", "lr_base", lambda lr: lr is None),
     ("warmup_factor", "warmup_epochs warmup_steps", lambda epochs, steps: not epochs and not steps),
     ("cycle_decay", "num_cycles", lambda cycles: cycles == 1),
@@ -238,6 +246,14 @@ IDLE_WHEN: tuple[tuple[str, str, Callable[..., bool]], ...] = (
     ("ema_decay ema_warmup", "ema", operator.not_),
     ("loss_scale_type loss_scale drop_overflow_update", "amp_level", lambda level: level == "O0"),
     ("drop_overflow_update", "loss_scale_type", lambda kind: kind == "dynamic"),
+    (
+        "drop_overflow_update",  # nothing is scaled, or dynamically
+        "loss_scale_type loss_scale",
+        lambda kind, scale: kind == "auto" and scale is None,
+    ),
+    ("freeze_bn", "freeze freeze_bn", lambda depth, rule: depth is None and rule != "all"),
+    ("overwrite", "report confusion_matrix", lambda *paths: not any(paths)),
+    ("overwrite", "output", operator.not_),
     ("early_stop_delta", "early_stop_patience", lambda patience: patience is None),
     (_OF_VALIDATION, "val_while_train", operator.not_),
     ("ckpt_save_policy", "keep_checkpoint_max", operator.not_),
@@ -250,6 +266,20 @@ IDLE_WHEN: tuple[tuple[str, str, Callable[..., bool]], ...] = (
 IDLE_IN = {"infer": ("seed",), "export": ("seed",), "convert": ("seed", "mode", "device_target")}
 
 
+def without_effect(values: Mapping[str, Any], options: Mapping[str, Option], prog: str) -> dict[str, str]:
+    """The options that have no effect in a script for these values of all options -> the values that make it so."""
+    idle = {
+        key: ", ".join(f"{governor}={shorten(show(values[governor]))}" for governor in governors.split())
+        for keys, governors, is_idle in reversed(IDLE_WHEN)
+        for key in keys.split()
+        if all(prog in options[name].scripts for name in (key, *governors.split()))
+        and is_idle(*(values[governor] for governor in governors.split()))
+    }
+    if values["val_amp_level"] == "O0" and (prog != "train" or values["amp_level"] == "O0"):
+        idle["amp_dtype"] = "val_amp_level=O0" if prog != "train" else "amp_level=O0"
+    return idle
+
+
 def remarks(layers: Layers, options: Mapping[str, Option], prog: str, recipes: Collection[str]) -> list[str]:
     """Remarks on values that are legal, but perhaps not intended.
 
@@ -259,15 +289,7 @@ def remarks(layers: Layers, options: Mapping[str, Option], prog: str, recipes: C
     Args:
         recipes: the sources that are recipes.
     """
-    idle = {
-        key: ", ".join(f"{governor}={shorten(show(layers[governor]))}" for governor in governors.split())
-        for keys, governors, is_idle in reversed(IDLE_WHEN)
-        for key in keys.split()
-        if all(prog in options[name].scripts for name in (key, *governors.split()))
-        and is_idle(*(layers[governor] for governor in governors.split()))
-    }
-    if layers["val_amp_level"] == "O0" and (prog != "train" or layers["amp_level"] == "O0"):
-        idle["amp_dtype"] = "val_amp_level=O0" if prog != "train" else "amp_level=O0"
+    idle = without_effect(layers.values, options, prog)
     lines = [f"{key} has no effect with {why}" for key, why in idle.items() if layers.sources[key] == COMMAND_LINE]
     lines += [
         f"{key} has no effect in {prog}.py" for key in IDLE_IN.get(prog, ()) if layers.sources[key] == COMMAND_LINE
