@@ -17,7 +17,7 @@ from mindcv.engine import Evaluation, multi_label
 from mindcv.engine import trainer as trainer_module
 
 DROPS = ["--drop_rate=0.2", "--drop_path_rate=0.2", "--re_prob=0.5", "--mixup=0.8", "--cutmix=1.0", "--aug_repeats=2"]
-STEP = ["--amp_level=O2", "--ema", "--ema_decay=0.8", "--ema_warmup=0", "--clip_grad", "--clip_mode=agc"]
+STEP = ["--ema", "--ema_decay=0.8", "--ema_warmup=0", "--clip_grad", "--clip_mode=agc"]
 
 
 ONE_EPOCH = ["--epoch_size=1", "--warmup_epochs=0"]

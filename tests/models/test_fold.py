@@ -5,7 +5,7 @@ import pytest
 from goldens import recipe
 from mindspore import Tensor, nn
 from random_weights import random_network
-from tiers import full
+from tiers import full, slow
 
 from mindcv.models import create_model, fold_batch_norm, list_models
 from mindcv.models.layers import ConvNormAct
@@ -26,7 +26,14 @@ def images(size=24):
     return Tensor(np.random.default_rng(0).standard_normal((2, 3, size, size)).astype(np.float32))
 
 
-@NETWORK
+@pytest.mark.parametrize(
+    ("mode", "name"),
+    [
+        *(("pynative", name) for name in NETWORKS),
+        *(("graph", name) if name == "tiny_sknet" else slow("graph", name) for name in NETWORKS),
+    ],
+    indirect=["mode"],
+)
 def test_folding_keeps_the_logits(mode, tiny_model, name):
     expected = random_network(name, **NETWORKS[name])(images()).asnumpy()
     folded = random_network(name, **NETWORKS[name])

@@ -6,7 +6,7 @@ import mindspore as ms
 import numpy as np
 import pytest
 from mindspore import Tensor, nn
-from tiers import full
+from tiers import COMPILED_LATER, full
 
 from mindcv.engine import TrainStep
 from mindcv.loss import create_loss
@@ -82,6 +82,7 @@ def test_frozen_weights_and_statistics_stay_bit_identical_and_all_others_change(
     assert {p.name for p in built.parameters} == {p.name for p in network.trainable_params()}
 
 
+@COMPILED_LATER
 def test_with_the_backbone_frozen_only_the_classifier_changes(mode, tiny_network):
     network = with_statistics(tiny_network())
     freeze(network, "backbone")
@@ -90,6 +91,7 @@ def test_with_the_backbone_frozen_only_the_classifier_changes(mode, tiny_network
     assert changed(before, values(network)) == {"classifier.weight", "classifier.bias"}
 
 
+@COMPILED_LATER
 def test_rule_none_keeps_updating_the_statistics_of_frozen_layers(mode, tiny_network):
     network = with_statistics(tiny_network())
     freeze(network, "backbone", "none")
@@ -109,6 +111,7 @@ def test_rule_all_freezes_every_statistic_and_scales_outside_still_learn(mode, t
     assert changed(before, values(network)) == set(before) - kept
 
 
+@COMPILED_LATER
 def test_frozen_parts_give_the_same_output_in_training_and_evaluation(mode, tiny_network):
     reference = with_statistics(tiny_network(features_only=True)).set_train(False)
     expected = [feature.asnumpy() for feature in reference(Tensor(IMAGES))]
@@ -158,6 +161,7 @@ def test_gradients_through_a_frozen_batch_norm_equal_the_formula(mode):
     np.testing.assert_allclose(by_input.asnumpy(), expected, rtol=1e-4, atol=1e-5)
 
 
+@COMPILED_LATER
 def test_with_all_statistics_frozen_training_gradients_equal_those_of_evaluation(mode, tiny_network):
     def gradients(network, is_training):
         weighting = np.random.default_rng(2).standard_normal((4, 10)).astype(np.float32)

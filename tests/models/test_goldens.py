@@ -28,18 +28,19 @@ from mindcv.weights import from_timm, timm_names
 
 MODELS = [name for name in list_models() if name in recipe.COMPARED_WITH_TIMM]
 KINDS = [recipe.shallow(name) for name in recipe.KINDS]
-# These have every kind of layer: training steps take 10 s each to compile.
-COMPILED = [recipe.shallow(name) for name in ("skresnet18", "skresnet50d", "skresnext50_32x4d", "seresnext50_32x4d")]
+# These have both kinds of block and of selective kernel: training steps take 10 s each to compile.
+COMPILED = [recipe.shallow(name) for name in ("skresnet18", "skresnext50_32x4d")]
 # At full depth a graph takes minutes to compile, and contains nothing that those of KINDS do not.
 FULL_DEPTH = [name for name in MODELS if name not in recipe.SAME_AS.values()]
 SLOW = pytest.mark.slow
+DEEPEST = (*recipe.LARGE, "resnet152", "resnext101_32x4d", "seresnext101_32x4d")
 IN_BOTH_MODES = pytest.mark.parametrize(
     ("mode", "name"),
     [
         *(("graph", name) for name in COMPILED),
         *(pytest.param("graph", name, marks=SLOW) for name in KINDS if name not in COMPILED),
         *(pytest.param("pynative", name, marks=SLOW) for name in KINDS),
-        *(pytest.param("pynative", name, marks=[SLOW] * (name in recipe.LARGE)) for name in MODELS),
+        *(pytest.param("pynative", name, marks=[SLOW] * (name in DEEPEST)) for name in MODELS),
         *(pytest.param("graph", name, marks=SLOW) for name in MODELS),
     ],
     indirect=["mode"],

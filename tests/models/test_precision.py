@@ -4,6 +4,7 @@ import mindspore as ms
 import numpy as np
 import pytest
 from mindspore import Tensor, nn
+from tiers import COMPILED_LATER, slow
 
 from mindcv.models import create_model, set_precision
 from mindcv.models.precision import MixedConv2d, MixedDense, MixedNorm
@@ -62,7 +63,11 @@ def test_each_level_computes_in_its_dtypes(pynative, tiny_network, level):
     assert products[1][1] == norms[1][1] == pooled[1][0] == FLOAT
 
 
-@pytest.mark.parametrize("level", ["O1", "O2", "O3"])
+@pytest.mark.parametrize(
+    ("mode", "level"),
+    [*(("pynative", level) for level in ("O1", "O2", "O3")), ("graph", "O2"), slow("graph", "O1"), slow("graph", "O3")],
+    indirect=["mode"],
+)
 def test_a_network_in_mixed_precision_agrees_with_float32(mode, tiny_network, level):
     networks = {name: tiny_network(device_forms=False) for name in ("float32", "training", "evaluation")}
     set_precision(networks["training"], training=level)
@@ -84,6 +89,7 @@ def test_a_network_in_mixed_precision_agrees_with_float32(mode, tiny_network, le
     assert np.abs(moved).max() > 0
 
 
+@COMPILED_LATER
 def test_gradients_of_the_weights_are_float32(mode, tiny_network):
     network = tiny_network(device_forms=False).set_train(True)
     set_precision(network, "O2")

@@ -23,7 +23,7 @@ from goldens import recipe
 from mindspore import Tensor, nn
 from model_table import multiply_adds
 from random_weights import random_network
-from tiers import slow
+from tiers import COMPILED_LATER, slow
 
 from mindcv.export import export_network
 from mindcv.models import create_model
@@ -93,6 +93,7 @@ def test_evaluation_gives_torchvisions_logits(mode, name):
     )
 
 
+@COMPILED_LATER
 def test_training_gives_torchvisions_logits_loss_gradients_and_statistics(mode):
     network, names = build(SHALLOW)
     step = TrainingPass(network).set_train()
@@ -162,7 +163,7 @@ def test_every_3x3_convolution_has_one_group_per_channel():
 
 
 @pytest.mark.parametrize(
-    ("kind", "suffix"), [("se", ".mindir"), ("sk", ".onnx"), slow("se", ".onnx"), slow("sk", ".mindir")]
+    ("kind", "suffix"), [("sk", ".onnx"), slow("se", ".mindir"), slow("se", ".onnx"), slow("sk", ".mindir")]
 )
 def test_the_light_networks_export(pynative, tmp_path, kind, suffix):
     build = partial(random_network, f"{kind}shufflenet_v2_x0_5", layers=LAYERS, device_forms=False)

@@ -11,6 +11,11 @@ def full(values: Iterable[Any], *, by_default: Collection[Any] = ()) -> list[Any
     return [value if value in by_default else pytest.param(value, marks=pytest.mark.slow) for value in values]
 
 
+# Graph mode in `make test-full` only, where compiling takes longer than all else and another test compiles the like.
+_MODES = (pytest.param("graph", marks=pytest.mark.slow), "pynative")
+COMPILED_LATER = pytest.mark.parametrize("mode", _MODES, indirect=True)
+
+
 def slow(*values: Any) -> Any:
     """One case of several parameters, marked slow."""
     return pytest.param(*values, marks=pytest.mark.slow)
