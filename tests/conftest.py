@@ -4,13 +4,17 @@ import mindcv  # noqa: F401  (first: it sets what MindSpore reads when it is imp
 
 # isort: split
 import os
+import signal
 import tempfile
 
 import mindspore as ms
 import pytest
 import tiny
+from resumed_runs import quick_run
 
+import train
 from mindcv import runtime
+from mindcv.engine import trainer as trainer_module
 from mindcv.models import create_model
 from mindcv.runtime import setup_runtime
 
@@ -64,3 +68,31 @@ def recipe(tmp_path):
         return str(path)
 
     return write
+
+
+@pytest.fixture
+def interrupt(monkeypatch):
+    """`interrupt(n, signum)` sends this process a signal at the n-th training step from now on."""
+
+    def arrange(step, signum=signal.SIGTERM):
+        left = [2 * step]  # images and labels of each step become Tensors
+
+        def to_tensor(array):
+            left[0] -= 1
+            if left[0] == 0:
+                os.kill(os.getpid(), signum)
+            return tensor(array)
+
+        tensor = trainer_module.Tensor
+        monkeypatch.setattr(trainer_module, "Tensor", to_tensor)
+
+    return arrange
+
+
+@pytest.fixture
+def stopped(tmp_path, tiny_model, interrupt, capsys):
+    """A run that was interrupted inside its first epoch."""
+    interrupt(2)
+    train.main(quick_run(tmp_path / "out"))
+    capsys.readouterr()
+    return tmp_path / "out"

@@ -315,3 +315,7 @@ def test_resume_auto_uses_the_weights_if_there_is_no_run():
 
 def test_the_data_sets_in_memory_are_the_built_in_ones():
     assert sorted(BUILT_IN) == list_datasets()
+
+
+def test_a_decay_rate_that_another_schedule_would_not_survive_is_a_power_of_the_polynomial():
+    assert not train(CIFAR, "--scheduler=polynomial_decay", "--decay_rate=2662").notices

@@ -36,7 +36,7 @@ HELD = {
     ),
     11: (
         "test_checkpoint.py::test_training_state_is_saved_with_the_weights_but_kept_apart",
-        "test_resume.py::test_a_run_resumes_into_another_folder_with_its_best_and_leaves_the_old_one",
+        "test_resume_folder.py::test_a_run_resumes_into_another_folder_with_its_best_and_leaves_the_old_one",
     ),
     12: ("test_resume.py::test_a_longer_run_continues_the_shorter_one",),
     13: ("test_resume.py::test_a_run_interrupted_twice_ends_like_an_uninterrupted_one",),

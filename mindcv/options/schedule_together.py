@@ -36,8 +36,8 @@ def settle_lr(layers: Layers) -> None:
     if layers["lr_base"] is None or layers.gives_way("lr_base", None, "lr"):
         return
     lr = lr_from_base(layers.values)
-    if lr == 0:
-        raise ValueError(f"{layers.said('lr_base')} is too small: the learning rate that follows from it is 0")
+    if lr == 0 or not math.isfinite(lr):
+        raise ValueError(f"{layers.said('lr_base')} is too {'large' if lr else 'small'}: lr would be {lr}")
     parts = ("lr_base", "lr_base_size", "lr_base_scale", "batch_size", "gradient_accumulation_steps", "opt")
     # A saved configuration has both, in agreement.
     if layers["lr"] != lr and not layers.gives_way("lr", lr, *parts):
@@ -96,10 +96,11 @@ def remarks_on_the_schedule(layers: Layers) -> list[str]:
     if scheduler == "cosine_decay" and decay is not None and warmup + decay * layers["num_cycles"] > epochs:
         cycles = f", {layers.said('num_cycles')}" if layers["num_cycles"] > 1 else ""
         lines.append(f"the cosine does not reach its end: {layers.said('decay_epochs')}{cycles}, {said_epochs}")
-    rate = EPOCH_FACTOR if layers["decay_rate"] is None else layers["decay_rate"]
-    end = max(layers["lr"] * rate ** (epochs - warmup), layers["min_lr"])
-    if scheduler == "exponential_decay" and end < _NEGLIGIBLE * layers["lr"]:
-        lines.append(f"the learning rate falls to {end:.0e}: {layers.said('decay_rate')}, {said_epochs}")
+    if scheduler == "exponential_decay":
+        rate = EPOCH_FACTOR if layers["decay_rate"] is None else layers["decay_rate"]
+        end = max(layers["lr"] * rate ** (epochs - warmup), layers["min_lr"])
+        if end < _NEGLIGIBLE * layers["lr"]:
+            lines.append(f"the learning rate falls to {end:.0e}: {layers.said('decay_rate')}, {said_epochs}")
     if cooldown(layers.values) and layers["min_lr"] == 0:
         lines.append(f"{layers.said('cooldown_epochs')} train nothing: {layers.said('min_lr')}")
     return lines

@@ -167,6 +167,8 @@ def legal_settings(draw, prog="train"):
         values["warmup_epochs"] = (
             0 if values.get("warmup_epochs", 0) >= values.get("epoch_size", 90) else values.get("warmup_epochs", 0)
         )
+        if values.get("lr_base"):
+            values["lr_base"] = min(max(values["lr_base"], 1e-3), 1e3)  # lr must be neither 0 nor infinite
         values["min_lr"] = min(values.get("min_lr", 0.0), values.get("lr", 0.01))
         if values.get("scheduler") == "step_decay" and values.get("decay_epochs") is None:
             values["decay_epochs"] = 3

@@ -21,13 +21,14 @@ from mindcv.weights.catalog import weight_records
 ROOT = Path(config.__file__).parent
 OTHERS = {".venv", ".bench", "build"}  # not this repository's
 SOURCES = [path for path in sorted(ROOT.rglob("*.py")) if not OTHERS & set(path.relative_to(ROOT).parts)]
-# Tests that make pickles, most of them malicious, to check that they are errors.
+# Tests that make pickles, most of them malicious, to check that they are errors; and others with a reason.
 ATTACKS = {
     "test_torch_attacks.py",
     "test_torch_file.py",
     "test_data_factory.py",
     "torch_format.py",
     "make_torch_files.py",
+    "test_from_others.py",  # runs the examples of a page of this repository
 }
 
 
