@@ -2,6 +2,7 @@
 
 import os
 
+import mindspore as ms
 import numpy as np
 import pytest
 from mindspore import Tensor
@@ -16,6 +17,15 @@ from mindcv.runtime import setup_runtime
 from resume import resume
 
 TRAINING = {"num_parallel_workers": 1, "num_examples": 8, "updates_per_epoch": 2}
+
+
+@pytest.fixture(autouse=True)
+def pynative(request):
+    """Pynative mode for the tests that do not choose: their few steps are not worth compiling."""
+    if "mode" not in request.fixturenames:
+        setup_runtime(mode=1, device_target="CPU")
+    yield
+    ms.set_context(mode=ms.GRAPH_MODE)
 
 
 def images(seed):
@@ -73,7 +83,6 @@ def test_training_from_a_restored_state_is_bit_identical(tmp_path, tiny_network,
 
 
 def test_the_state_contains_variables_but_not_settings(tiny_network):
-    setup_runtime(mode=0, device_target="CPU")
     state = build(tiny_network)
     names = set(state.arrays())
     assert "global_step" in names and any(name.endswith(".draws") for name in names)
@@ -83,7 +92,6 @@ def test_the_state_contains_variables_but_not_settings(tiny_network):
 
 
 def test_another_optimizers_state_is_an_error_and_changes_nothing(tmp_path, tiny_network):
-    setup_runtime(mode=0, device_target="CPU")
     saver_of(build(tiny_network), tmp_path).save_now(Progress(batch=1))
     other = build(tiny_network, opt="adamw")
     before = everything(other)
@@ -93,7 +101,6 @@ def test_another_optimizers_state_is_an_error_and_changes_nothing(tmp_path, tiny
 
 
 def test_between_epochs_another_accumulation_and_schedule_position_are_accepted(tmp_path, tiny_network):
-    setup_runtime(mode=0, device_target="CPU")
     state = build(tiny_network, accumulate_steps=2)
     train(state, 1, 2, 3, 4)
     saver = saver_of(state, tmp_path)
@@ -109,7 +116,6 @@ def test_between_epochs_another_accumulation_and_schedule_position_are_accepted(
 
 
 def test_inside_an_epoch_another_number_of_images_is_an_error(tmp_path, tiny_network):
-    setup_runtime(mode=0, device_target="CPU")
     saver = saver_of(build(tiny_network), tmp_path)
     saver.save_now(Progress(batch=1))
     run = read_checkpoint(tmp_path / "m-last.ckpt")
@@ -139,7 +145,6 @@ def test_rollback_restores_weights_and_moments_but_not_the_position(tmp_path, ti
 
 
 def test_rollback_does_not_repeat_the_masks(tmp_path, tiny_network):
-    setup_runtime(mode=0, device_target="CPU")
     state = build(tiny_network)
     saver = saver_of(state, tmp_path)
     saver.save_now(Progress(batch=1))
@@ -149,7 +154,6 @@ def test_rollback_does_not_repeat_the_masks(tmp_path, tiny_network):
 
 
 def test_a_state_that_is_saved_already_is_not_saved_again(tmp_path, tiny_network):
-    setup_runtime(mode=0, device_target="CPU")
     saver, progress = saver_of(build(tiny_network), tmp_path), Progress(batch=1)
     saver.save_now(progress)
     progress.end_epoch(epoch_result(1))
@@ -160,7 +164,6 @@ def test_a_state_that_is_saved_already_is_not_saved_again(tmp_path, tiny_network
 
 
 def test_an_epoch_that_is_not_due_costs_no_copy_of_the_weights(tmp_path, tiny_network, monkeypatch):
-    setup_runtime(mode=0, device_target="CPU")
     saver, progress = saver_of(build(tiny_network), tmp_path), Progress()
     saver.store.interval = 5
     monkeypatch.setattr(saver.state, "weights", None)
@@ -169,7 +172,6 @@ def test_an_epoch_that_is_not_due_costs_no_copy_of_the_weights(tmp_path, tiny_ne
 
 
 def test_rollback_without_a_checkpoint_is_an_error(tmp_path, tiny_network):
-    setup_runtime(mode=0, device_target="CPU")
     with pytest.raises(ValueError, match="no checkpoint yet to roll back to"):
         saver_of(build(tiny_network), tmp_path).roll_back()
 
@@ -185,7 +187,6 @@ def test_rollback_past_a_damaged_checkpoint_is_a_warning(tmp_path, tiny_network,
 
 
 def test_non_finite_weights_are_never_saved(tmp_path, tiny_network):
-    setup_runtime(mode=0, device_target="CPU")
     state = build(tiny_network)
     saver = saver_of(state, tmp_path)
     saver.save_now(Progress(batch=1))
@@ -198,7 +199,6 @@ def test_non_finite_weights_are_never_saved(tmp_path, tiny_network):
 
 @pytest.mark.parametrize("policy", ["stop", "continue"])
 def test_a_failed_save_stops_the_run_or_is_a_warning_and_repeated(tmp_path, tiny_network, monkeypatch, capsys, policy):
-    setup_runtime(mode=0, device_target="CPU")
     saver = saver_of(build(tiny_network), tmp_path, on_error=policy)
     saver.save_now(Progress(batch=1))
 
@@ -222,7 +222,6 @@ def test_a_failed_save_stops_the_run_or_is_a_warning_and_repeated(tmp_path, tiny
 
 
 def best_run(tmp_path, tiny_network):
-    setup_runtime(mode=0, device_target="CPU")
     state, progress = build(tiny_network), Progress()
     saver = saver_of(state, tmp_path)
     for epoch, top1 in ((1, 60.0), (2, 40.0)):
