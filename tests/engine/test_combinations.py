@@ -115,7 +115,7 @@ def test_both_modes_train_equally_and_a_restored_state_goes_on_exactly(tmp_path,
             for name, parameter in other.measured.items():
                 assert parameter.asnumpy().tobytes() == weights[1][name].tobytes(), name
     ms.set_context(mode=ms.GRAPH_MODE)
-    tolerance = 1e-3 if options & {"O1", "O2", "O3"} else 1e-4
+    tolerance = 3e-3 if options & {"O1", "O2", "O3"} else 1e-4
     assert np.isnan(losses[0][2]) and np.isnan(losses[1][2])
     np.testing.assert_allclose(losses[0], losses[1], rtol=tolerance)
     for name, array in weights[0].items():
