@@ -10,7 +10,9 @@ import tempfile
 import mindspore as ms
 import pytest
 import tiny
+from fixtures_data import write_image_folder
 from resumed_runs import quick_run
+from weight_lines import SIZE
 
 import train
 from mindcv import runtime
@@ -35,6 +37,14 @@ def mode(request):
     """Run the test once in Graph and once in Pynative mode; Cells must be built inside the test."""
     setup_runtime(mode=MODES[request.param], device_target="CPU")
     yield request.param
+    ms.set_context(mode=ms.GRAPH_MODE)
+
+
+@pytest.fixture
+def pynative():
+    """Pynative mode, for tests that do not depend on the mode: no compilation."""
+    ms.set_context(mode=ms.PYNATIVE_MODE)
+    yield
     ms.set_context(mode=ms.GRAPH_MODE)
 
 
@@ -96,3 +106,11 @@ def stopped(tmp_path, tiny_model, interrupt, capsys):
     train.main(quick_run(tmp_path / "out"))
     capsys.readouterr()
     return tmp_path / "out"
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory):
+    """A folder of six small photographs."""
+    folder = tmp_path_factory.mktemp("photos")
+    write_image_folder(folder, "all", 3, 2, "jpg", size=SIZE)
+    return folder

@@ -34,7 +34,7 @@ class Segment:
         seed: of MindData's transforms.
         stream: what the random numbers of each `RandomStage` depend on, besides the example's place.
         views: of each example; a batch is first all of view 0, then all of view 1, and so on. View 0 is without the
-            stages for views (`RandomStage.of_views`), each other one draws them anew. With 1 the only view is
+            stages for views (`RandomStage.of_views`), each other one draws its own. With 1 the only view is
             augmented.
     """
 

@@ -144,7 +144,7 @@ def triangular(update: int, num_updates: int, low: float, high: float, num_cycle
 
 
 def plateau_drops(scores: Iterable[tuple[int, float]], patience_epochs: float) -> int:
-    """How often a score did not rise for more than `patience_epochs` epochs; each time, the count of them starts anew.
+    """How often a score did not rise for more than `patience_epochs` epochs; each time, the count restarts.
 
     Args:
         scores: epoch and score, in order; epochs may be missing. The first score is a rise.

@@ -7,7 +7,6 @@ logit: up to 7e-7. The error of a wrong network is above 1e-2, as the tests with
 import gc
 from pathlib import Path
 
-import mindspore as ms
 import numpy as np
 import pytest
 from goldens import recipe
@@ -32,14 +31,6 @@ A_NAME = {"layer1.0.bn1.moving_mean": np.zeros(64)}  # enough for mindcv_variant
 def free_networks():
     yield
     gc.collect()
-
-
-@pytest.fixture
-def pynative():
-    """Pynative mode, for tests that do not depend on the mode: no compilation."""
-    ms.set_context(mode=ms.PYNATIVE_MODE)
-    yield
-    ms.set_context(mode=ms.GRAPH_MODE)
 
 
 def error_of(name, **keywords):

@@ -30,13 +30,6 @@ def seed():
     ms.set_seed(0)
 
 
-@pytest.fixture
-def pynative():
-    ms.set_context(mode=ms.PYNATIVE_MODE)
-    yield
-    ms.set_context(mode=ms.GRAPH_MODE)
-
-
 @pytest.fixture(scope="module", params=full(list_models(), by_default=QUICK))
 def network(request):
     """Each network once, in evaluation and Pynative mode (the goldens run them in both)."""

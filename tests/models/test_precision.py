@@ -25,13 +25,6 @@ class Spy(nn.Cell):
         return y
 
 
-@pytest.fixture
-def pynative():
-    ms.set_context(mode=ms.PYNATIVE_MODE)
-    yield
-    ms.set_context(mode=ms.GRAPH_MODE)
-
-
 FLOAT, HALF = ms.float32, ms.float16
 # level -> dtype of a convolution's output; of a batch norm's own input and output; of the pooled features
 DTYPES = {

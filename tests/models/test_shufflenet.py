@@ -8,7 +8,6 @@ import gc
 from functools import partial
 from pathlib import Path
 
-import mindspore as ms
 import numpy as np
 import pytest
 from golden_checks import (
@@ -54,13 +53,6 @@ RULES = [
 def free_networks():
     yield
     gc.collect()
-
-
-@pytest.fixture
-def pynative():
-    ms.set_context(mode=ms.PYNATIVE_MODE)
-    yield
-    ms.set_context(mode=ms.GRAPH_MODE)
 
 
 def golden(name, quantity):
