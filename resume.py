@@ -138,11 +138,14 @@ def compare(saved: Mapping[str, Any], now: Mapping[str, Any], *, inside_epoch: b
     idle = idle_before.keys() & idle_now.keys()
     changed = [key for key in now if key in before and before[key] != now[key] and key not in idle]
     different = {key: f"{key} {show(saved[key])} -> {show(now[key])}" for key in changed}
-    for key in different:
-        if OPTIONS[key].fixed:
+    fixed = {key: OPTIONS[key].fixed for key in different}
+    if "loss_scale" in different and any(_scale_is_dynamic(run) for run in runs):
+        fixed["loss_scale"] = "a dynamic scale is part of the saved state"
+    for key, why in fixed.items():
+        if why:
             raise ValueError(
-                f"this run cannot be resumed with another {key} ({different[key]}): {OPTIONS[key].fixed}. Leave {key} "
-                "as it was, or start a new run: without --resume, with --ckpt_path to start from these weights."
+                f"this run cannot be resumed with another {key} ({different[key]}): {why}. Leave {key} as it was, or "
+                "start a new run: without --resume, with --ckpt_path to start from these weights."
             )
     misplaced = [different[key] for key in _WITHIN_AN_EPOCH if key in different]
     if inside_epoch and misplaced:
@@ -158,6 +161,11 @@ def compare(saved: Mapping[str, Any], now: Mapping[str, Any], *, inside_epoch: b
         return []
     schedule = "; the learning rates are those of the new schedule" if _OF_SCHEDULE & different.keys() else ""
     return [f"resumed with changes, so not identical to an uninterrupted run: {', '.join(reported)}{schedule}"]
+
+
+def _scale_is_dynamic(values: Mapping[str, Any]) -> bool:
+    kind = values["loss_scale_type"]
+    return kind == "dynamic" or (kind == "auto" and values["loss_scale"] is None)
 
 
 def say_if_another_device(run: Checkpoint | None, device: str) -> None:

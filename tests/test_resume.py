@@ -150,6 +150,17 @@ def test_options_without_effect_may_change_where_others_may_not():
 
 
 @pytest.mark.parametrize(
+    "kind, before, now", [("auto", None, 1024.0), ("auto", 1024.0, None), ("dynamic", 1024.0, 8.0)]
+)
+def test_a_dynamic_loss_scale_goes_on_from_the_saved_one(kind, before, now):
+    saved = {"amp_level": "O2", "loss_scale_type": kind, "loss_scale": before}
+    with pytest.raises(ValueError, match=r"another loss_scale .*: a dynamic scale is part of the saved state"):
+        resume.compare(saved, {**saved, "loss_scale": now}, inside_epoch=False)
+    fixed = {**saved, "loss_scale_type": "fixed"}
+    assert len(resume.compare(fixed, {**fixed, "loss_scale": 2.0}, inside_epoch=False)) == 1
+
+
+@pytest.mark.parametrize(
     "saved, now, reported",
     [
         ({"lr": 0.1}, {"lr": 0.1}, []),
