@@ -12,7 +12,7 @@ from mindcv.data.holdout import Fold, Holdout
 from mindcv.files import listed
 
 
-def divide(dataset: Dataset, place: Path, choice: Mapping[str, Any]) -> None:
+def divide(dataset: Dataset, place: Path | str, choice: Mapping[str, Any]) -> None:
     """Restrict a data set to the images of its split, "train" or "val", and note the division in its `held_out`.
 
     Args:

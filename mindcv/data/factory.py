@@ -193,7 +193,7 @@ def create_dataset(
         )
     if choice:
         dataset.split = part
-        divide(dataset, place, choice)
+        divide(dataset, "the digits" if name == "digits" else place, choice)
     if is_multi_label is not None:
         dataset.allow_several_labels(owner, wanted=is_multi_label)
     if class_names is not None:

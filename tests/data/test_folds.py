@@ -72,6 +72,7 @@ def test_only_the_training_split_is_divided(tmp_path):
 
 def test_every_data_set_has_folds():
     parts = [create_dataset("digits", split="val", folds=5, fold=fold) for fold in range(5)]
+    assert parts[0].remarks[0].startswith("the digits (10 classes")  # in no folder
     whole = create_dataset("digits")
     assert sorted(place for part in parts for place in places(part)) == sorted(places(whole))
     assert all(abs(np.bincount(part.labels) - np.bincount(whole.labels) / 5).max() < 1 for part in parts)
