@@ -12,9 +12,20 @@ from mindcv.nearest import did_you_mean
 from mindcv.options.option import brief, expand_home, shorten
 
 _LARGEST_FILE = 200_000  # characters; the parser takes a second for them
+_DEEPEST = 20  # brackets within each other
 _MOST_FILES = 50  # that one recipe builds on, each counted as often as it is read
 _TAG = "tag:yaml.org,2002:"
 _PLAIN_TAG = re.compile(_TAG + "(?:str|int|float|bool|null|timestamp|value)")
+
+
+class _Loader(yaml.SafeLoader):
+    def fetch_flow_collection_start(self, token: type[yaml.Token]) -> None:
+        # For each token, the scanner walks over all brackets that are open within 1,024 characters.
+        if self.flow_level == _DEEPEST:
+            raise yaml.scanner.ScannerError(
+                problem=f"more than {_DEEPEST} brackets are open", problem_mark=self.get_mark()
+            )
+        super().fetch_flow_collection_start(token)
 
 
 class Setting(NamedTuple):
@@ -83,7 +94,7 @@ def _read_pairs(path: str) -> list[tuple[str, Any, int]]:
     text = _read_text(path)
     try:
         # The texts as they are written: loading would make 010 an 8, 1:30 a 90 and 1e-4 a string.
-        root = yaml.compose(text, Loader=yaml.SafeLoader)
+        root = yaml.compose(text, Loader=_Loader)
     except yaml.MarkedYAMLError as error:
         line = f"line {error.problem_mark.line + 1}: " if error.problem_mark else ""
         problem = shorten(", ".join(filter(None, (error.context, error.problem))))

@@ -20,7 +20,7 @@ def load_bytes(folder, content):
     "content",
     {
         "brackets": b"[" * 10_000_000,
-        "brackets within the size limit": b"[" * 40_000,
+        "brackets within the size limit": b"[" * 199_000,
         "a long list": b"scale: [" + b"1," * 90_000 + b"]",
         "a long word": b"data_dirr: " + b"x" * 190_000,
         "a long key": b"? " + b"k" * 190_000 + b"\n: 1",
