@@ -1,6 +1,7 @@
 # `make train`: the main job, from nothing.  `make test`: lint, and the tests that CI runs.  `make test-full`: lint and
 # every test.  `make bench`: every table of the documentation, measured here, beside PyTorch and MindCV in environments
-# of their own (benchmarks/README.md).
+# of their own (benchmarks/README.md).  `make test-versions`: chosen tests under MindSpore 2.7.1, 2.8.0 and 2.9.0, in
+# .versions (tools/versions.py).
 # All make a virtual environment in .venv first; PYTHON chooses its interpreter (3.10, 3.11 or 3.12).
 
 PYTHON ?= $(firstword $(foreach version,3.11 3.12 3.10,$(shell command -v python$(version))) python3)
@@ -10,7 +11,7 @@ JOBS ?= 2
 INSTALL = @echo "installing the packages into $(VENV); MindSpore is a download of 0.8 GB, then a minute of unpacking"; \
 	$(RUN) -m pip install --disable-pip-version-check --requirement
 
-.PHONY: train test test-full lint bench clean
+.PHONY: train test test-full test-versions lint bench clean
 
 train: $(VENV)/runtime
 	$(RUN) train.py --model=sknet50 --resume=auto
@@ -21,6 +22,9 @@ test: lint
 
 test-full: lint
 	$(RUN) -m pytest -n $(JOBS) --dist loadfile
+
+test-versions: $(VENV)/bin/python
+	$(RUN) tools/versions.py --jobs=$(JOBS) $(VERSIONS)
 
 lint: $(VENV)/dev
 	$(RUN) -m ruff check .

@@ -49,6 +49,7 @@ MAY_IMPORT = {
     "protobuf": set(),
     "folders": set(),
     "keywords": set(),
+    "internals": set(),
     "options": {"loss", "optim", "scheduler"},
     "runtime": set(),
     "checkpoint": set(),
@@ -73,6 +74,7 @@ EVERYWHERE = {
     "faults",
     "files",
     "folders",
+    "internals",
     "keywords",
     "nearest",
     "paths",
@@ -187,7 +189,15 @@ def test_git_ignores_what_the_documented_commands_write(tmp_path):
     documents = (ROOT / "README.md", ROOT / "docs" / "weights.md")
     outputs = [name for path in documents for name in re.findall(r"--output=(\S+)", path.read_text(encoding="utf-8"))]
     assert {"results.csv", "sknet50.onnx", "sknet50.mindir", "averaged.ckpt"} <= {*outputs}
-    folders = [".venv/x", ".bench/x", "ckpt/metrics.csv", "data/cifar-10-binary.tar.gz", "rank_0/x", "kernel_meta/x"]
+    folders = [
+        ".venv/x",
+        ".bench/x",
+        ".versions/x",
+        "ckpt/metrics.csv",
+        "data/cifar-10-binary.tar.gz",
+        "rank_0/x",
+        "kernel_meta/x",
+    ]
     elsewhere = ["results.json", "bad_images.csv", ".bad_images.saving.csv", ".sknet50.saving.onnx"]
     written = sorted({*outputs, *folders, *elsewhere})
     subprocess.run(["git", "init", "--quiet", tmp_path], check=True)

@@ -11,6 +11,7 @@ MindSpore's CRC, which is not protobuf, or by this package's checksum, field 15.
 """
 
 import binascii
+import sys
 from collections.abc import Iterator, Mapping
 from io import BufferedReader, BytesIO
 from math import prod
@@ -151,13 +152,16 @@ def _shape(dims: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def _read_array(file: BufferedReader | BytesIO, entry: _Array) -> np.ndarray:
-    array = np.empty(_shape(entry.dims), np.dtype(_IN_FILE[entry.kind]).newbyteorder("<"))
+    # Of native byte order by name: MindSpore before 2.8 takes no "<f4" for a float32.
+    array = np.empty(_shape(entry.dims), _IN_FILE[entry.kind])
     view, place = array.reshape(-1).view(np.uint8).data, 0
     for start, stop in entry.parts:
         file.seek(start)
         if file.readinto(view[place : place + stop - start]) != stop - start:
             raise DamagedError("it was truncated while it was read")
         place += stop - start
+    if sys.byteorder == "big":
+        array.byteswap(inplace=True)
     if entry.kind == "BFloat16":  # the upper half of a float32
         bits = array.reshape(-1).astype(np.uint32)
         bits <<= 16

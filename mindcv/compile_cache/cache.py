@@ -30,12 +30,12 @@ from typing import Any
 
 import mindspore as ms
 from mindspore import Tensor, nn
-from mindspore.graph import api
 
 from mindcv.compile_cache.key import Undescribable, check_sources, graph_key
 from mindcv.compile_cache.store import GraphStore
 from mindcv.engine.compiling import loading_compiled_network
 from mindcv.faults import DamagedError
+from mindcv.internals import COMPILER, SOURCES_OF_PROGRAM
 from mindcv.protobuf import fields
 from mindcv.runtime import on_cpu, return_free_memory
 
@@ -95,14 +95,14 @@ class _Workplace:
         MindSpore's search for the program's source files is replaced: it fails if the main module is not a file, and
         `graph_key` covers the sources.
         """
-        look_up = api._get_compile_cache_dep_files
+        look_up = getattr(COMPILER, SOURCES_OF_PROGRAM)
         os.environ[_ENABLE], os.environ[_PATH] = "1", str(self.root)
-        api._get_compile_cache_dep_files = lambda: [str(self.program)]
+        setattr(COMPILER, SOURCES_OF_PROGRAM, lambda: [str(self.program)])
         try:
             yield
         finally:
             del os.environ[_ENABLE], os.environ[_PATH]
-            api._get_compile_cache_dep_files = look_up
+            setattr(COMPILER, SOURCES_OF_PROGRAM, look_up)
 
     def _next(self) -> Path:
         return self.graphs / f"compile_cache_{self.count}.mindir"
@@ -119,7 +119,7 @@ class _GraphCache:
     """Replaces `nn.Cell.compile` within `compiled_graphs_kept`."""
 
     workplace: _Workplace | None = None  # of the process
-    is_broken = False  # a folder failed: it is not tried again
+    is_broken = False  # a folder failed, or MindSpore lacks what is needed: it is not tried again
 
     def __init__(self, folder: Path, described_by: Mapping[str, Any]) -> None:
         self.folder, self.described_by = folder, described_by
@@ -205,7 +205,8 @@ def compiled_graphs_kept(folder: Path | None, *, described_by: Mapping[str, Any]
     """Context in which compiled graphs of Cells are read from `folder`, or else written to it.
 
     Results stay bit-identical. Works on a CPU only (untested on other devices), and not where MindSpore's own cache is
-    switched on (`MS_COMPILER_CACHE_ENABLE`). Only graphs of this package's and MindSpore's classes are kept.
+    switched on (`MS_COMPILER_CACHE_ENABLE`) or cannot be steered (mindcv/internals.py). Only graphs of this package's
+    and MindSpore's classes are kept.
 
     Args:
         folder: of this user; made if it is missing. None: no cache.
@@ -217,6 +218,12 @@ def compiled_graphs_kept(folder: Path | None, *, described_by: Mapping[str, Any]
     """
     own = os.environ.get(_ENABLE) or os.environ.get(_PATH) or ms.get_context("enable_compile_cache")
     if folder is None or own or not on_cpu():
+        yield False
+        return
+    if COMPILER is None:
+        if not _GraphCache.is_broken:
+            _GraphCache.is_broken = True
+            _LOG.warning(f"compiled graphs are not kept: MindSpore {ms.__version__} has no {SOURCES_OF_PROGRAM}")
         yield False
         return
     cache, plain = _GraphCache(Path(folder), described_by), nn.Cell.compile

@@ -1,8 +1,8 @@
 """Momentum with the weight decay in one operator for each parameter."""
 
 from mindspore import Tensor, nn, ops
-from mindspore.ops.auto_generate import add_ext_op
 
+from mindcv.internals import add_scaled
 from mindcv.runtime import on_cpu
 
 _add_decay = ops.MultitypeFuncGraph("add_decay")
@@ -12,7 +12,7 @@ _add_decay = ops.MultitypeFuncGraph("add_decay")
 @_add_decay.register("Number", "Bool", "Tensor", "Tensor")
 def _add_one(weight_decay: float, decays: bool, parameter: Tensor, gradient: Tensor) -> Tensor:
     # The same as mint.add(gradient, parameter, alpha=weight_decay), which takes longer to compile.
-    return add_ext_op(gradient, parameter, weight_decay) if decays else gradient
+    return add_scaled(gradient, parameter, weight_decay) if decays else gradient
 
 
 class FusedDecayMomentum(nn.Momentum):
@@ -33,4 +33,4 @@ class FusedDecayMomentum(nn.Momentum):
 
 def momentum(params: list, learning_rate: float | list[float], momentum: float) -> nn.Momentum:
     """`nn.Momentum` in the form that suits the device."""
-    return (FusedDecayMomentum if on_cpu() else nn.Momentum)(params, learning_rate, momentum)
+    return (FusedDecayMomentum if on_cpu() and add_scaled else nn.Momentum)(params, learning_rate, momentum)

@@ -4,8 +4,8 @@ import functools
 
 import numpy as np
 from mindspore import Tensor, nn, ops
-from mindspore.ops.operations import _grad_ops
 
+from mindcv.internals import Conv2DBackpropFilter
 from mindcv.models.replace import SharedConv2d
 
 
@@ -33,7 +33,9 @@ class SpatialConv2d(SharedConv2d):
         self.max_matmul_pairs = 16  # of positions in and out
         self.min_area_of_own_gradient = 28 * 28
         self.geometry = conv.kernel_size[0], conv.stride[0], conv.dilation[0]
-        self.convolve = _Convolution(self) if conv.stride[0] == 1 and conv.group > 1 else self.conv2d
+        self.convolve = (
+            _Convolution(self) if Conv2DBackpropFilter and conv.stride[0] == 1 and conv.group > 1 else self.conv2d
+        )
         self.multiply = ops.MatMul()
         self.multiply_transposed = ops.MatMul(transpose_b=True)
         self.multiply_groups = ops.BatchMatMul(transpose_b=True)
@@ -99,7 +101,7 @@ class PointwiseConv2d(SharedConv2d):
         # Every second row and column; a slice x[:, :, ::2, ::2] has a gradient that fails in Pynative (MindSpore 2.10).
         self.subsample = nn.AvgPool2d(1, stride, pad_mode="valid") if stride > 1 else nn.Identity()
         self.conv2d_of_all = ops.Conv2D(conv.out_channels, 1)
-        self.convolve = _Convolution(self) if stride == 1 else self.conv2d
+        self.convolve = _Convolution(self) if Conv2DBackpropFilter and stride == 1 else self.conv2d
 
     def construct(self, x: Tensor) -> Tensor:
         height, width = (x.shape[2] + self.step - 1) // self.step, (x.shape[3] + self.step - 1) // self.step
@@ -140,7 +142,7 @@ class _Convolution(nn.Cell):
         self.groups, self.merged = groups, 4 if groups % 4 == 0 and conv.in_channels // groups <= 4 else 1
         geometry = {"pad_mode": "pad", "pad": padding, "dilation": conv.dilation[0]}
         self.input_gradient = ops.Conv2D(conv.in_channels, kernel_size, group=groups, **geometry)
-        self.weight_gradient = _grad_ops.Conv2DBackpropFilter(
+        self.weight_gradient = Conv2DBackpropFilter(
             self.out_channels,
             (kernel_size, kernel_size),
             pad_list=(padding,) * 4,
