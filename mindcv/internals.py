@@ -38,3 +38,6 @@ add_scaled = _find("add_ext_op", "mindspore.ops.auto_generate") if _VERSION >= (
 
 # The gradient of a convolution's weight. Without it all convolutions have MindSpore's gradient.
 Conv2DBackpropFilter = _find("Conv2DBackpropFilter", "mindspore.ops.operations._grad_ops")
+
+# For `Cell.recompute`. The other form leaks the input of every evaluation in Pynative mode; it is 2.7's only one.
+RECOMPUTE_OPTIONS = {"use_reentrant": False} if _VERSION >= (2, 8) else {}

@@ -60,3 +60,8 @@ def test_a_failed_environment_is_not_used(make, tmp_path):
     assert make("train", VENV_FAILS="1").returncode
     assert not (tmp_path / ".venv").exists()
     assert "train.py" in make("train").stdout
+
+
+def test_the_tests_for_other_versions_need_an_interpreter_only(make):
+    lines = make("test-versions", VERSIONS="--only=2.8.0").stdout.splitlines()
+    assert lines[-1] == "tools/versions.py --jobs=2 --only=2.8.0" and not any("install" in line for line in lines)

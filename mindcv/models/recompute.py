@@ -6,6 +6,7 @@ import mindspore as ms
 import numpy as np
 from mindspore import Tensor, nn, ops
 
+from mindcv.internals import RECOMPUTE_OPTIONS
 from mindcv.models.classifier import Classifier
 from mindcv.models.layers import DropBlock, Dropout, DropPath
 
@@ -38,8 +39,7 @@ def recompute_blocks(network: nn.Cell) -> None:
         )
     passes = _count_passes()
     for block in blocks:
-        # use_reentrant=True leaks the input of every evaluation in Pynative mode (MindSpore 2.10).
-        block.recompute(use_reentrant=False)
+        block.recompute(**RECOMPUTE_OPTIONS)
     for norm in cells:
         if isinstance(norm, nn.BatchNorm2d):
             # Both attributes are the weight of the new batch in MindSpore.
@@ -51,7 +51,7 @@ def _count_passes() -> int:
     """How often this device and mode update the statistics of a recomputed batch norm: 2, unless MindSpore fixes it."""
     norm = nn.BatchNorm2d(1, momentum=0.5)
     block = nn.SequentialCell([norm, nn.ReLU()]).set_train(True)
-    block.recompute(use_reentrant=False)
+    block.recompute(**RECOMPUTE_OPTIONS)
     gradient = ms.grad(block, 0, norm.trainable_params())(Tensor(np.array([0.0, 2.0], np.float32).reshape(1, 1, 1, 2)))
     gradient[0].asnumpy()
     away = 1 - float(norm.moving_mean.asnumpy()[0])  # from the batch's mean, halved by each update
