@@ -35,7 +35,7 @@ from mindcv.compile_cache.key import Undescribable, check_sources, graph_key
 from mindcv.compile_cache.store import GraphStore
 from mindcv.engine.compiling import loading_compiled_network
 from mindcv.faults import DamagedError
-from mindcv.internals import COMPILER, SOURCES_OF_PROGRAM
+from mindcv.internals import COMPILER, SOURCES_OF_PROGRAM, compile_cache_lacks
 from mindcv.protobuf import fields
 from mindcv.runtime import on_cpu, return_free_memory
 
@@ -220,10 +220,10 @@ def compiled_graphs_kept(folder: Path | None, *, described_by: Mapping[str, Any]
     if folder is None or own or not on_cpu():
         yield False
         return
-    if COMPILER is None:
+    if missing := compile_cache_lacks():
         if not _GraphCache.is_broken:
             _GraphCache.is_broken = True
-            _LOG.warning(f"compiled graphs are not kept: MindSpore {ms.__version__} has no {SOURCES_OF_PROGRAM}")
+            _LOG.warning(f"compiled graphs are not kept: MindSpore {ms.__version__} has no {missing}")
         yield False
         return
     cache, plain = _GraphCache(Path(folder), described_by), nn.Cell.compile
