@@ -1,6 +1,6 @@
 """Runs chosen tests under other versions of MindSpore, each in an environment of its own: `make test-versions`.
 
-    python tools/test_versions.py [--only 2.7.1] [--environments FOLDER] [--jobs 2]
+    python tools/versions.py [--only 2.7.1] [--environments FOLDER] [--jobs 2]
 
 An environment is made when it is missing (3 GB; MindSpore is a download of 0.8 GB), with the interpreter that runs this
 script. One line is printed for each version, and FOLDER/VERSION.log has the output of its tests. The exit code is 1 if
@@ -51,6 +51,7 @@ TESTS = (
     "tests/export/test_exporter.py",
     "tests/export/test_runner.py",
     # The runtime and the compile cache.
+    "tests/test_internals.py",
     "tests/test_runtime.py",
     "tests/engine/test_interrupt.py",
     "tests/compile_cache/test_compile_cache.py",
