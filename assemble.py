@@ -5,17 +5,70 @@ Only these modules know both the options of config.py and the factories of mindc
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from mindspore import nn
 
-from config import OPTIONS, Config
+from config import COMMAND_LINE, OPTIONS, Config
 from mindcv.checkpoint import Checkpoint, CheckpointStore, check_fits
+from mindcv.console import say
 from mindcv.export import ExportedNetwork
 from mindcv.models import build_model, prepare_for_inference, set_precision
-from mindcv.runtime import on_cpu
+from mindcv.runtime import on_cpu, setup_runtime
 from mindcv.weights.download import cache_folder
 from mindcv.weights.load import load_weights, num_classes
+
+
+class Arithmetic(NamedTuple):
+    """What the last bits of a run's results depend on, besides MindSpore's version.
+
+    Attributes:
+        device: one of `mindcv.runtime.DEVICES`.
+        mode: 0: Graph, 1: Pynative.
+        deterministic: whether the same bits are asked of the device; a CPU gives them anyway.
+        tf32: the operators that round float32 inputs to TF32.
+    """
+
+    device: str
+    mode: int
+    deterministic: bool
+    tf32: str
+
+    def in_words(self) -> str:
+        tf32 = f", TF32 in {self.tf32}" if self.tf32 != "none" else ""
+        return f"{self.device}, {('Graph', 'Pynative')[self.mode]} mode{tf32}"
+
+
+# Options that cannot be had on some devices, and why.
+_NOT_ON = {
+    "tf32": (("CPU", "Ascend"), "which has no TF32"),
+    "compile_cache": (("GPU", "Ascend"), "where MindSpore's compile cache was never tried: every start compiles"),
+}
+_OF_RUNTIME = ("mode", "device_target", "seed", "deterministic", "tf32")
+_TF32 = {None: "convolutions", True: "convolutions and matrix products", False: "none"}
+
+
+def start_runtime(config: Config) -> Arithmetic:
+    """Set device, mode and seed, and say what the device cannot do or does not promise.
+
+    Raises:
+        ValueError: if the device is not available.
+    """
+    asked = config.runtime
+    device = setup_runtime(**{key: getattr(asked, key) for key in _OF_RUNTIME})
+    for key, (devices, why) in _NOT_ON.items():
+        is_default = config.sources[key] != COMMAND_LINE and OPTIONS[key].default is True
+        if device in devices and getattr(asked, key) and config.given(key) and not is_default:
+            say(f"{key} has no effect on {device}, {why}")
+    if config.prog == "train" and device != "CPU":
+        say(
+            f"on {device} MindSpore is asked for the same bits each time; that it gives them was never measured"
+            if asked.deterministic
+            else f"on {device} the same seed need not give the same bits: a run that is repeated or resumed agrees up "
+            "to rounding. --deterministic asks for the same bits (docs/reliability.md)"
+        )
+    tf32 = _TF32[asked.tf32] if device == "GPU" else "none"
+    return Arithmetic(device, asked.mode, asked.deterministic or device == "CPU", tf32)
 
 
 def graph_folder(config: Config) -> Path | None:

@@ -11,7 +11,7 @@ import mindspore
 import numpy
 from mindspore import nn
 
-from assemble import apply_precision, check_num_classes, is_mixed
+from assemble import Arithmetic, apply_precision, check_num_classes, is_mixed
 from config import COMMAND_LINE, Config
 from mindcv.checkpoint import Checkpoint, check_fits
 from mindcv.console import say
@@ -189,7 +189,7 @@ def _check_loss(config: Config, training: Dataset) -> None:
 
 
 def describe_run(
-    config: Config, network: nn.Cell, loader: Loader, length: RunLength, device: str
+    config: Config, network: nn.Cell, loader: Loader, length: RunLength, arithmetic: Arithmetic
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """The description in every checkpoint of a run, and what resuming needs in addition to the state.
 
@@ -210,7 +210,7 @@ def describe_run(
         },
     }
     training = {
-        "device": device,
+        **arithmetic._asdict(),
         "num_parallel_workers": loader.num_parallel_workers,
         "num_examples": len(loader.dataset),
         "updates_per_epoch": length.updates_per_epoch,

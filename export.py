@@ -17,17 +17,16 @@ def main(argv: Sequence[str] | None = None) -> None:
     check_names_and_paths(config)
 
     # MindSpore takes seconds to import; --help and a mistyped flag should not wait for it.
-    from assemble import build_to_run
+    from assemble import build_to_run, start_runtime
     from assemble_weights import as_own_checkpoint, weights_to_use
     from mindcv.engine import compiling_shown
     from mindcv.export import check_export_path, export_network
-    from mindcv.runtime import setup_runtime
     from mindcv.weights.average import strip_checkpoint
 
     files = config.files
     check_export_path(files.output)
     config, weights = weights_to_use(config)
-    setup_runtime(mode=config.runtime.mode, device_target=config.runtime.device_target, seed=config.runtime.seed)
+    start_runtime(config)
 
     image = config.eval_image
     with compiling_shown(kept=False):

@@ -19,20 +19,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     check_names_and_paths(config)
 
     # MindSpore takes seconds to import; --help and a mistyped flag should not wait for it.
-    from assemble import build_to_infer, describe_graphs, graph_folder
+    from assemble import build_to_infer, describe_graphs, graph_folder, start_runtime
     from assemble_weights import class_names_of, weights_to_use
     from mindcv.compile_cache import compiled_graphs_kept
     from mindcv.data import ImageFiles, create_transforms, find_images
     from mindcv.engine import compiling_shown, predict, size_to_load, with_views
     from mindcv.report import format_predictions, write_predictions
-    from mindcv.runtime import setup_runtime
 
     remarks: list[str] = []
     paths = find_images(files.images, remarks)
     for remark in remarks:
         say(remark)
     config, weights = weights_to_use(config)
-    setup_runtime(mode=config.runtime.mode, device_target=config.runtime.device_target, seed=config.runtime.seed)
+    start_runtime(config)
 
     network = build_to_infer(config, weights)
     multi_label = weights.info.get("is_multi_label", False)

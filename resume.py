@@ -7,11 +7,14 @@
 # 4. Random weights, in a new run.
 
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
+import mindspore
+
+from assemble import Arithmetic
 from assemble_weights import NOT_INHERITED, saved_config
 from config import DIGITS_PRESET, OPTIONS, Config, Schedule
 from early import check_data_dir, resume_path
@@ -168,11 +171,25 @@ def _scale_is_dynamic(values: Mapping[str, Any]) -> bool:
     return kind == "dynamic" or (kind == "auto" and values["loss_scale"] is None)
 
 
-def say_if_another_device(run: Checkpoint | None, device: str) -> None:
-    """Report that a run continues on another kind of device."""
-    before = run.info["training"].get("device", device) if run else device
-    if before != device:
-        say(f"the run was on {before} and continues on {device}: results agree up to rounding, not to the last bit")
+def say_if_rounding_changes(run: Checkpoint | None, arithmetic: Arithmetic) -> None:
+    """Report that a run continues where the last bits differ: device, determinism, TF32, MindSpore's version."""
+    now = {**arithmetic._asdict(), "mindspore": mindspore.__version__}
+    then = {**now, **run.info["training"], **run.info.get("versions", {})} if run else now
+    keys = [key for key in ("device", "mindspore") if then[key] != now[key]]
+    if then["device"] == now["device"]:
+        keys += [key for key in ("deterministic", "tf32") if then[key] != now[key]]
+    if keys:
+        was, is_now = (_of_arithmetic(values, keys) for values in (then, now))
+        say(f"the run was on {was} and continues on {is_now}: results agree up to rounding, not to the last bit")
+
+
+def _of_arithmetic(values: Mapping[str, Any], keys: Collection[str]) -> str:
+    words = {
+        "deterministic": "with --deterministic" if values["deterministic"] else "without --deterministic",
+        "tf32": f"TF32 in {values['tf32']}",
+        "mindspore": f"MindSpore {values['mindspore']}",
+    }
+    return ", ".join([values["device"], *(text for key, text in words.items() if key in keys)])
 
 
 def prepare_folder(

@@ -47,7 +47,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _train(config: Config, weights: Checkpoint | None, run: Checkpoint | None, store: CheckpointStore) -> int:
     """Train from weights, or resume a run; returns the exit code."""
-    from assemble import describe_graphs, graph_folder
+    from assemble import describe_graphs, graph_folder, start_runtime
     from assemble_data import build_training_loader, build_validation_loader, say_remarks
     from assemble_training import build_step, build_to_train, describe_run, fit_to_epoch, rate_callbacks, weigh_classes
     from mindcv.compile_cache import compiled_graphs_kept
@@ -66,15 +66,14 @@ def _train(config: Config, weights: Checkpoint | None, run: Checkpoint | None, s
     )
     from mindcv.models import check_batch_norms, freeze
     from mindcv.report import BadImagesFile, finished, interrupted
-    from mindcv.runtime import setup_runtime
-    from resume import prepare_folder, say_if_another_device
+    from resume import prepare_folder, say_if_rounding_changes
 
     # Check everything before writing anything.
-    runtime, options, world = config.runtime, config.train, ALONE
+    options, world = config.train, ALONE
     speak_for(world)
     early_stop = EarlyStop(options.early_stop_patience, options.early_stop_delta)
-    device = setup_runtime(mode=runtime.mode, device_target=runtime.device_target, seed=runtime.seed)
-    say_if_another_device(run, device)
+    arithmetic = start_runtime(config)
+    say_if_rounding_changes(run, arithmetic)
     train_loader = build_training_loader(config, weights, resumes=run is not None)
     evaluate, kind = evaluation_kind(multi_label=train_loader.dataset.is_multi_label)
     eval_loader = build_validation_loader(config, train_loader.dataset) if options.val_while_train else None
@@ -92,13 +91,13 @@ def _train(config: Config, weights: Checkpoint | None, run: Checkpoint | None, s
     bad_images = BadImagesFile(store.folder / "bad_images.csv", train_loader, eval_loader)
     say(
         f"{config.model.model}: {sum(parameter.size for parameter in network.trainable_params()):,} parameters, on "
-        f"{device}, {('Graph', 'Pynative')[runtime.mode]} mode\n"
+        f"{arithmetic.in_words()}\n"
         f"{config.data.dataset}: {len(train_loader.dataset):,} images to train"
         + (f", {len(eval_loader.dataset):,} to validate" if eval_loader else "")
     )
     if frozen:
         say(frozen)
-    description = describe_run(asked, network, train_loader, length, device)
+    description = describe_run(asked, network, train_loader, length, arithmetic)
     saver = SaveCheckpoints(store, state, *description, on_error=options.on_save_error, world=world)
     with Interruption(computes_here=config.runtime.mode == 1) as interruption:
 

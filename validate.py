@@ -32,7 +32,7 @@ def main(argv: Sequence[str] | None = None) -> Measured | int:
     check_names_and_paths(config)
 
     # MindSpore takes seconds to import; --help and a mistyped flag should not wait for it.
-    from assemble import build_to_infer, describe_graphs, graph_folder
+    from assemble import build_to_infer, describe_graphs, graph_folder, start_runtime
     from assemble_data import build_measuring_loader, say_remarks
     from assemble_weights import weights_to_start, weights_to_use
     from mindcv.compile_cache import compiled_graphs_kept
@@ -46,12 +46,11 @@ def main(argv: Sequence[str] | None = None) -> Measured | int:
         with_views,
     )
     from mindcv.report import format_bad_images, report_validation
-    from mindcv.runtime import setup_runtime
 
     if config.data.check_data:
         return check_data(*weights_to_start(config))
     config, weights = weights_to_use(config)
-    setup_runtime(mode=config.runtime.mode, device_target=config.runtime.device_target, seed=config.runtime.seed)
+    start_runtime(config)
 
     loader = build_measuring_loader(config, weights)
     say_remarks(loader.dataset)

@@ -15,29 +15,47 @@ from typing import Any
 import mindspore as ms
 import numpy as np
 from mindspore import Tensor, nn
+from mindspore.device_context.gpu import op_precision
 
 MODES = {0: ms.GRAPH_MODE, 1: ms.PYNATIVE_MODE}
 DEVICES = ("Ascend", "GPU", "CPU")  # best first
 _PRIORITY_OF_CALLER = 10  # a `nice` value: 0 is the default, 19 the lowest priority
 
 
-def setup_runtime(*, mode: int = 0, device_target: str = "auto", seed: int = 42) -> str:
+def setup_runtime(
+    *,
+    mode: int = 0,
+    device_target: str = "auto",
+    seed: int = 42,
+    deterministic: bool = False,
+    tf32: bool | None = None,
+) -> str:
     """Set mode, device and seed. Call it before any Cell exists: batch norm is built differently for each mode.
 
     Args:
         mode: 0 for Graph, 1 for Pynative.
         device_target: "Ascend", "GPU", "CPU", or "auto" for the first of these that is available.
         seed: of MindSpore, NumPy and Python's random.
+        deterministic: ask MindSpore for operators that give the same bits each time, for the rest of the process. A
+            CPU's do so anyway.
+        tf32: whether a GPU may round the float32 inputs of convolutions and matrix products to TF32, which has 10 bits
+            of mantissa. None: MindSpore's default, in convolutions only. Other devices have no TF32.
     Returns:
         The device in use, one of DEVICES.
     Raises:
         ValueError: if the device is not available; the message lists those that are.
+        RuntimeError: if `ms.set_deterministic(False)` was called before, and it is to be deterministic.
     """
     if mode not in MODES:
         raise ValueError(f"mode must be 0 (Graph) or 1 (Pynative), got {mode!r}.")
     ms.set_context(mode=MODES[mode])
     ms.set_seed(seed)
     device = _choose_device(device_target)
+    if deterministic and ms.get_context("deterministic") != "ON":  # may be set once in a process
+        ms.set_deterministic(True)
+    if device == "GPU" and tf32 is not None:
+        op_precision.conv_allow_tf32(tf32)
+        op_precision.matmul_allow_tf32(tf32)
     if device == "CPU":
         _keep_memory_in_one_block()
     if device == "CPU" and mode == 1:

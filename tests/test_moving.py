@@ -10,6 +10,7 @@ from script_runs import fails, small_run
 import resume
 import train
 import validate
+from assemble import Arithmetic
 from config import load_config
 from mindcv.checkpoint import read_checkpoint
 
@@ -114,7 +115,8 @@ def test_resuming_on_a_missing_device_is_an_error_that_says_how_to_continue(tmp_
 
 def test_continuing_on_another_kind_of_device_is_reported(project, capsys):
     run = read_checkpoint(checkpoint(project, "last"))
-    resume.say_if_another_device(run, "CPU")
+    here = Arithmetic("CPU", 1, True, "none")
+    resume.say_if_rounding_changes(run, here)
     assert capsys.readouterr().out == ""
-    resume.say_if_another_device(run, "GPU")
+    resume.say_if_rounding_changes(run, here._replace(device="GPU"))
     assert "the run was on CPU and continues on GPU: results agree up to rounding" in capsys.readouterr().out

@@ -31,6 +31,10 @@ SECTION_RULES: dict[str, dict[str, Any]] = {
 }
 
 
+_DETERMINISTIC = "ask a GPU or Ascend for the same bits each time; a CPU gives them anyway"
+_TF32 = "let a GPU round the inputs of float32 products to TF32; none: in convolutions only, as MindSpore does"
+
+
 @dataclass(frozen=True)
 class Runtime:
     """Device and mode"""
@@ -38,7 +42,9 @@ class Runtime:
     mode: int = option(0, "0: Graph mode (compiled), 1: Pynative mode (eager)", choices=(0, 1))
     device_target: str = option("auto", "device; auto: the best available", choices=("auto", "Ascend", "GPU", "CPU"))
     seed: int = option(legal.SEED, "seed of weights, data order and augmentation")
-    compile_cache: bool = option(True, "keep compiled networks for the next start", **COMPUTING, **COMMAND)
+    deterministic: bool = option(False, _DETERMINISTIC, free=True, **COMPUTING)
+    tf32: bool | None = option(None, _TF32, free=True, **COMPUTING)
+    compile_cache: bool = option(True, "keep compiled networks for the next start (CPU)", **COMPUTING, **COMMAND)
     debug: bool = option(False, "show the traceback of an error, not only its message", **COMMAND)
 
 

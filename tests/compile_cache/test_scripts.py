@@ -22,7 +22,7 @@ from mindcv.runtime import setup_runtime
 
 ROOT = Path(__file__).parents[2]
 COUNTED = {
-    *("mode", "device_target", "seed", "in_channels"),
+    *("mode", "device_target", "seed", "deterministic", "tf32", "in_channels"),
     *("model", "drop_rate", "drop_path_rate", "drop_block_rate", "freeze", "freeze_bn", "fold_bn"),
     *("loss", "label_smoothing"),
     *("reduction", "aux_factor", "class_weights", "bce_target_thresh", "bce_sum", "focal_gamma", "focal_alpha"),
