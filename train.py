@@ -10,6 +10,7 @@ import mindcv  # noqa: F401  (sets what MindSpore reads when it is imported)
 from config import Config, load_config
 from early import check_names_and_paths
 from mindcv.console import say, speak_for
+from mindcv.devices import check_device
 from mindcv.distributed import ALONE
 from mindcv.script import run_script
 
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
 def main(argv: Sequence[str] | None = None) -> int:
     config = load_config(argv, prog="train")
+    if config.runtime.check_device:
+        return check_device(vars(config.runtime), config.notices)
     check_names_and_paths(config)
 
     # MindSpore takes seconds to import; --help and a mistyped flag should not wait for it.

@@ -63,6 +63,7 @@ MAY_IMPORT = {
     "compile_cache": {"runtime", "engine"},
     "export": {"runtime", "checkpoint", "models"},
     "report": {"engine"},
+    "devices": {"runtime", "engine", "loss", "models", "optim"},
     "utils": set(),
     "__init__": set(),
 }

@@ -60,7 +60,9 @@ def _metavar(o: Option) -> str:
         return "NAME" if o.kinds == (str,) else "|".join(map(str, o.choices))
     if o.is_sequence:
         return "X,X,..." if float not in o.kinds else "X"
-    return "BOOL" if o.type is bool else "X" if float in o.kinds else "N" if int in o.kinds else "TEXT"
+    if bool in o.kinds and str not in o.kinds:
+        return "BOOL"
+    return "X" if float in o.kinds else "N" if int in o.kinds else "TEXT"
 
 
 def reference_page(

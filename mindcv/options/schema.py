@@ -32,6 +32,7 @@ SECTION_RULES: dict[str, dict[str, Any]] = {
 
 
 _DETERMINISTIC = "ask a GPU or Ascend for the same bits each time; a CPU gives them anyway"
+_CHECK_DEVICE = "say whether the device works, what it lacks and where that comes from, and end"
 _TF32 = "let a GPU round the inputs of float32 products to TF32; none: in convolutions only, as MindSpore does"
 
 
@@ -45,6 +46,7 @@ class Runtime:
     deterministic: bool = option(False, _DETERMINISTIC, free=True, **COMPUTING)
     tf32: bool | None = option(None, _TF32, free=True, **COMPUTING)
     compile_cache: bool = option(True, "keep compiled networks for the next start (CPU)", **COMPUTING, **COMMAND)
+    check_device: bool = option(False, _CHECK_DEVICE, **TRAIN, **COMMAND)
     debug: bool = option(False, "show the traceback of an error, not only its message", **COMMAND)
 
 

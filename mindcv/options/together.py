@@ -18,7 +18,8 @@ from mindcv.optim.factory import OPTIMIZERS, check_optimizer, takes_betas, takes
 from mindcv.options.command_line import COMMAND_LINE
 from mindcv.options.option import Option, shorten, show
 from mindcv.options.schedule_together import remarks_on_the_schedule, settle_lr, settle_schedule
-from mindcv.options.schema import Augment, Data
+from mindcv.options.schema import Augment, Data, Image, Model
+from mindcv.options.schema_training import Loss, LrBase, Optim, Schedule, Step, Train
 from mindcv.paths import is_exported
 from mindcv.registry import Registry
 from mindcv.scheduler.factory import SCHEDULERS
@@ -202,8 +203,14 @@ _NOT_CHECKING = (
     "mode device_target batch_size val_batch_size image_resize val_image_resize interpolation mean std crop_pct "
     "val_amp_level amp_dtype on_bad_image bad_image_limit fold_bn tta compile_cache report confusion_matrix overwrite"
 )
+_OF_A_RUN = " ".join(
+    option.name
+    for section in (Data, Image, Augment, Model, Loss, Optim, Schedule, LrBase, Step, Train)
+    for option in fields(section)
+)
 # Options that have no effect for some values of others: keys, the others, whether their values are such.
 IDLE_WHEN: tuple[tuple[str, str, Callable[..., bool]], ...] = (
+    (f"seed compile_cache {_OF_A_RUN}", "check_device", bool),
     ("compile_cache", "mode", lambda mode: mode == 1),
     ("dataset_download", "dataset", lambda name: name == "digits"),  # for synthetic it is an error
     ("data_dir", "dataset", lambda name: name in ("digits", "synthetic")),
