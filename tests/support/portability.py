@@ -79,13 +79,18 @@ def graph_primitives(cell: nn.Cell, *inputs: ms.Tensor, grad: bool = False) -> s
     return names - INFRASTRUCTURE
 
 
+def documented_as(primitive: str) -> str:
+    """The primitive whose documentation also holds for this one."""
+    return _DOCUMENTED_AS.get(primitive, primitive)
+
+
 def supported_platforms(primitive: str) -> set[str]:
     """The devices in the `Supported Platforms:` line of a primitive's documentation, or of the function it refers to.
 
     Raises:
         LookupError: if there is no such primitive or no such line; then `_DOCUMENTED_AS` needs an entry.
     """
-    name = _DOCUMENTED_AS.get(primitive, primitive)
+    name = documented_as(primitive)
     for home in _HOMES:
         text = getattr(getattr(home, name, None), "__doc__", None) or ""
         reference = re.search(r"Refer to :func:`mindspore\.(?:ops|mint)\.(\w+)`", text)
