@@ -186,7 +186,7 @@ def say_if_rounding_changes(run: Checkpoint | None, arithmetic: Arithmetic) -> N
 def _of_arithmetic(values: Mapping[str, Any], keys: Collection[str]) -> str:
     words = {
         "deterministic": "with --deterministic" if values["deterministic"] else "without --deterministic",
-        "tf32": f"TF32 in {values['tf32']}",
+        "tf32": "no TF32" if values["tf32"] == "none" else f"TF32 in {values['tf32']}",
         "mindspore": f"MindSpore {values['mindspore']}",
     }
     return ", ".join([values["device"], *(text for key, text in words.items() if key in keys)])

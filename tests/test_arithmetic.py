@@ -79,7 +79,7 @@ GPU = Arithmetic("GPU", 0, False, "convolutions")
         (
             GPU._replace(tf32="none"),
             mindspore.__version__,
-            "on GPU, TF32 in convolutions and continues on GPU, TF32 in none",
+            "on GPU, TF32 in convolutions and continues on GPU, no TF32",
         ),
         (
             GPU._replace(deterministic=True),
