@@ -11,31 +11,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 import mindcv  # first: it sets what MindSpore reads
-import numpy as np
-from mindspore import Tensor, nn
-
-
-def multiply_adds(network: nn.Cell, side: int) -> int:
-    """Products in one forward pass of a (1, 3, side, side) image, from the actual input shape of each layer."""
-    total = 0
-
-    def count(cell: nn.Cell, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-        nonlocal total
-        weight = cell.weight.shape  # (C_out, C_in / groups, k, k) or (out, in)
-        total += output.size // output.shape[1] * int(np.prod(weight))
-
-    for cell in network.cells():
-        _hook(cell, count)
-    network.set_train(False)
-    network(Tensor(np.zeros((1, 3, side, side), np.float32))).asnumpy()
-    return total
-
-
-def _hook(cell: nn.Cell, count) -> None:
-    if isinstance(cell, nn.Conv2d | nn.Dense):
-        cell.register_forward_hook(count)
-    for child in cell.cells():
-        _hook(child, count)
+from mindspore import nn
+from mindcv.models.count import multiply_adds
 
 
 def published_classes(network: nn.Cell) -> int:
