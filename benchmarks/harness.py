@@ -6,6 +6,7 @@ JSON and as Markdown. Called with --work, it is such a worker: it runs one step 
 """
 
 import argparse
+import contextlib
 import json
 import os
 import platform
@@ -13,6 +14,7 @@ import resource
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 import venv
 from collections.abc import Callable, Mapping, Sequence
@@ -61,10 +63,19 @@ def serve(make_step: Callable[[], Callable[[], Any]]) -> None:
     """Run as a worker: make a step, then run it once for each line read and answer with a line of JSON.
 
     The first answer has the seconds of `make_step` and of the first step, which compiles. `peak_mb` is the peak
-    resident memory of this process so far. A step that returns a dict adds it to the answer.
+    resident memory of this process so far. A step that returns a dict adds it to the answer. After an error the answer
+    is its message, and the process ends.
     """
     out = os.dup(1)
     os.dup2(2, 1)  # keeps output of libraries out of the answers
+    try:
+        _serve(make_step, out)
+    except Exception as error:
+        os.write(out, f"{json.dumps({'error': str(error) or repr(error)})}\n".encode())
+        raise
+
+
+def _serve(make_step: Callable[[], Callable[[], Any]], out: int) -> None:
     start = time.perf_counter()
     step = make_step()
     made = time.perf_counter() - start
@@ -85,9 +96,20 @@ def serve(make_step: Callable[[], Callable[[], Any]]) -> None:
 
 
 def _peak_mb() -> float:
-    # Not ru_maxrss: a process inherits that from its parent.
-    status = Path("/proc/self/status").read_text()
-    return int(status.partition("VmHWM:")[2].split()[0]) / 1024
+    return _memory_mb("VmHWM")  # not ru_maxrss: a process inherits that from its parent
+
+
+def resident_mb() -> float:
+    """Resident memory of this process."""
+    return _memory_mb("VmRSS")
+
+
+def _memory_mb(kind: str) -> float:
+    return int(Path("/proc/self/status").read_text().partition(f"{kind}:")[2].split()[0]) / 1024
+
+
+class WorkerError(RuntimeError):
+    """A worker ended without a result."""
 
 
 class Worker:
@@ -104,50 +126,82 @@ class Worker:
         self, python: str, script: str, work: str, *arguments: str, environment: Mapping[str, str] | None = None
     ) -> None:
         line = [python, script, "--work", work, *arguments]
-        self.errors = subprocess.DEVNULL if not os.environ.get("BENCH_VERBOSE") else None
+        self.command = " ".join(line)
+        self.errors = None if os.environ.get("BENCH_VERBOSE") else tempfile.TemporaryFile()  # noqa: SIM115
         environment = {**os.environ, **(environment or {})}
         self.process = subprocess.Popen(
             line, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.errors, env=environment
         )
+        assert self.process.stdin and self.process.stdout
+        self._requests, self._answers = self.process.stdin, self.process.stdout
 
     def ask(self) -> dict[str, Any]:
-        """Run one step; returns the measurements."""
-        answer = b""
-        if self.process.poll() is None:
-            self.process.stdin.write(b"go\n")
-            self.process.stdin.flush()
-            answer = self.process.stdout.readline()
-        if not answer:
-            line = " ".join(map(str, self.process.args))
-            raise RuntimeError(f"the worker ended without an answer: {line}; BENCH_VERBOSE=1 shows its output.")
-        return json.loads(answer)
+        """Run one step; returns the measurements.
+
+        Raises:
+            WorkerError: with the message of the worker's error, or if it ended without an answer.
+        """
+        with contextlib.suppress(BrokenPipeError):  # it has ended, perhaps with an error to read
+            self._requests.write(b"go\n")
+            self._requests.flush()
+        line = self._answers.readline()
+        if not line:
+            code = self.process.wait()
+            outcome = f"{self.command}; exit code {code}{self._last_words()}. BENCH_VERBOSE=1 shows its output."
+            raise WorkerError(f"the worker ended without an answer: {outcome}")
+        try:
+            answer = json.loads(line)
+        except json.JSONDecodeError as error:
+            raise WorkerError(f"{self.command} printed {line!r}, which is no answer") from error
+        if "error" in answer:
+            raise WorkerError(answer["error"])
+        return answer
+
+    def _last_words(self) -> str:
+        """The last line of the errors of a process that has ended."""
+        if self.errors is None:
+            return ""
+        self.errors.seek(0)
+        lines = self.errors.read().decode(errors="replace").split("\n")
+        return next((f", {line.strip()}" for line in reversed(lines) if line.strip()), "")
 
     def step(self) -> float:
         """Run one step; returns its seconds."""
         return self.ask()["seconds"]
 
     def close(self) -> None:
-        self.process.stdin.close()
+        with contextlib.suppress(BrokenPipeError):
+            self._requests.close()
         self.process.wait()
-        self.process.stdout.close()
+        self._answers.close()
+        if self.errors is not None:
+            self.errors.close()
 
     def __enter__(self) -> "Worker":
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: object, *_: object) -> None:
+        if kind is not None:
+            self.process.kill()
         self.close()
 
 
 def interleave(workers: Mapping[str, Worker], rounds: int, warmup: int = 1) -> dict[str, list[float]]:
     """Seconds of `rounds` steps of each worker, taken in turn, after `warmup` steps of each that do not count."""
+    answers = answers_in_turn(workers, rounds, warmup)
+    return {name: [answer["seconds"] for answer in answers[name]] for name in workers}
+
+
+def answers_in_turn(workers: Mapping[str, Worker], rounds: int, warmup: int = 1) -> dict[str, list[dict[str, Any]]]:
+    """What each worker answers to `rounds` steps, taken in turn, after `warmup` steps of each that do not count."""
     for _ in range(warmup):
         for worker in workers.values():
             worker.step()
-    seconds: dict[str, list[float]] = {name: [] for name in workers}
+    answers: dict[str, list[dict[str, Any]]] = {name: [] for name in workers}
     for _ in range(rounds):
         for name, worker in workers.items():
-            seconds[name].append(worker.step())
-    return seconds
+            answers[name].append(worker.ask())
+    return answers
 
 
 def milliseconds_in_turn(calls: Sequence[Callable[[], Any]], rounds: int) -> tuple[list[float], ...]:

@@ -68,13 +68,10 @@ def ours(model: str, side: int, batch: int, mode: int, prepared: bool = True) ->
 
 def torch(model: str, side: int, batch: int, compiled: bool = False) -> Callable[[], dict[str, float]]:
     """A batch through timm's network."""
-    import timm
-    import torch
+    from torch_steps import inference
 
-    network = timm.create_model(model, num_classes=CLASSES).eval()
-    network = torch.compile(network) if compiled else network
-    images = random_images(side, batch)
-    return torch.inference_mode()(lambda: {"result": float(network(torch.from_numpy(images)).numpy()[0, 0])})
+    run = inference(model, side, batch, num_classes=CLASSES, compiled=compiled)
+    return lambda: {"result": run()}
 
 
 def onnx(path: str, side: int, batch: int) -> Callable[[], dict[str, float]]:

@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from harness import ROOT, Table, Worker, parse_arguments, serve, spread
+from harness import ROOT, Table, Worker, parse_arguments, resident_mb, serve, spread
 
 PER_CLASS = 1000
 SIZES = (10**3, 10**4, 10**5, 10**6)
@@ -47,10 +47,6 @@ def make_step(root: Path) -> Callable[[], object]:
         return {"files": len(dataset), "memory_mb": resident_mb() - before, "seconds": seconds}
 
     return step
-
-
-def resident_mb() -> float:
-    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
 def exponent(sizes: Sequence[int], values: Sequence[float]) -> float:

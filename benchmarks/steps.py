@@ -26,7 +26,18 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from harness import ROOT, Table, Worker, interleave, parse_arguments, peer_python, serve, spread, spread_of_ratio
+from harness import (
+    ROOT,
+    Table,
+    Worker,
+    interleave,
+    parse_arguments,
+    peer_python,
+    resident_mb,
+    serve,
+    spread,
+    spread_of_ratio,
+)
 
 CASES = {"224x224": (224, 8), "32x32": (32, 32)}  # image side, batch
 SMOKE = {"32x32": (32, 2)}
@@ -116,53 +127,12 @@ def ours(
 
 
 def torch(model: str, side: int, batch: int, training: bool = True) -> Callable[[], dict[str, float]]:
-    """A step of PyTorch."""
-    import timm
-    import torch
+    """A step of PyTorch on a CPU."""
+    from torch_steps import inference, training_step
 
     imported = resident_mb()
-    network = sknet29() if model == "sknet29" else timm.create_model(model, num_classes=CLASSES)
-    images = torch.randn(batch, 3, side, side, generator=torch.Generator().manual_seed(0))
-    if not training:
-        network.eval()
-        infer = torch.inference_mode()(lambda: network(images).numpy())
-        return lambda: {"result": float(infer()[0, 0]), "imported_mb": imported}
-    labels = torch.arange(batch) % CLASSES
-    network.train()
-    optimizer = torch.optim.SGD(network.parameters(), lr=0.01, momentum=0.9, weight_decay=1e-4)
-
-    def run() -> dict[str, float]:
-        optimizer.zero_grad()
-        loss = torch.nn.functional.cross_entropy(network(images), labels)
-        loss.backward()
-        optimizer.step()
-        return {"result": float(loss.detach()), "imported_mb": imported}
-
-    return run
-
-
-def sknet29() -> Any:
-    """Our `sknet29`, built from timm's blocks: timm does not have this network."""
-    from timm.models.resnet import ResNet
-    from timm.models.sknet import SelectiveKernelBottleneck
-    from torch import nn
-
-    block_args = {"sk_kwargs": {"rd_ratio": 1 / 16, "rd_divisor": 32, "split_input": False}}
-    network = ResNet(
-        SelectiveKernelBottleneck,
-        (3, 3, 3),
-        num_classes=CLASSES,
-        cardinality=32,
-        base_width=16,
-        channels=(64, 128, 256),
-        block_args=block_args,
-    )
-    network.conv1 = nn.Conv2d(3, 64, 3, padding=1, bias=False)
-    network.maxpool = network.layer4 = nn.Identity()
-    expected = 28_256_394  # of ours
-    found = sum(parameter.numel() for parameter in network.parameters())
-    assert found == expected, f"sknet29 of timm's blocks has {found:,} parameters, not {expected:,}"
-    return network
+    step = (training_step if training else inference)(model, side, batch, num_classes=CLASSES)
+    return lambda: {"result": step(), "imported_mb": imported}
 
 
 def mindcv(model: str, side: int, batch: int, mode: int) -> Callable[[], dict[str, float]]:
@@ -197,11 +167,6 @@ def mindcv(model: str, side: int, batch: int, mode: int) -> Callable[[], dict[st
         "imported_mb": imported,
         "parameters": parameters,
     }
-
-
-def resident_mb() -> float:
-    """Resident memory of this process."""
-    return int(Path("/proc/self/status").read_text().partition("VmRSS:")[2].split()[0]) / 1024
 
 
 def step_worker(kind: str, environment: dict[str, str] | None = None, **what: Any) -> Worker:

@@ -24,6 +24,8 @@ def make_step():
     def step():
         if arguments.work == "dies":
             os._exit(3)
+        if arguments.work == "fails":
+            raise ValueError("too small")
         with open(os.environ["TURNS"], "a") as file:
             file.write(arguments.work)
         return {"extra": arguments.work}
@@ -103,6 +105,11 @@ def test_a_worker_answers_with_time_memory_and_the_result_of_its_step(worker):
 def test_a_worker_that_exits_is_an_error_that_names_it(worker):
     with pytest.raises(RuntimeError, match=r"ended without an answer: .*script\.py --work dies.*BENCH_VERBOSE"):
         worker("dies").ask()
+
+
+def test_the_error_of_a_worker_is_that_of_whoever_asks(bench, worker):
+    with pytest.raises(bench("harness").WorkerError, match=r"^too small$"):
+        worker("fails").ask()
 
 
 def test_ratios_are_those_of_neighbouring_measurements(bench):
