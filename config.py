@@ -1,4 +1,4 @@
-"""Configuration of the scripts: train.py, validate.py, infer.py, export.py and convert.py.
+"""Configuration of the scripts: train.py, validate.py, infer.py, export.py, convert.py and benchmark.py.
 
 Each option is declared once, in mindcv/options/schema.py. Flags, YAML keys, `--help`, the checks and
 docs/configuration.md (`python config.py > docs/configuration.md`) are derived from that declaration. Whatever its
@@ -21,7 +21,7 @@ from mindcv.options.command_line import COMMAND_LINE, read_command_line
 from mindcv.options.mindcv_keys import UNAVAILABLE, WITHOUT_EFFECT, check_foreign
 from mindcv.options.option import Option, brief, expand_home, shorten, show
 from mindcv.options.rules import SCRIPTS
-from mindcv.options.schema import SECTION_RULES, Augment, Data, Files, Image, Model, Runtime
+from mindcv.options.schema import SECTION_RULES, Augment, Benchmark, Data, Files, Image, Model, Runtime
 from mindcv.options.schema_training import Loss, LrBase, Optim, Schedule, Step, Train
 from mindcv.options.together import Layers, remarks, settle
 from mindcv.options.yaml_file import Setting, read_yaml, write_yaml
@@ -30,7 +30,7 @@ from mindcv.version import __version__
 ROOT = os.path.dirname(os.path.abspath(__file__))
 DIGITS_PRESET = "configs/sknet/sknet50_digits.yaml"
 
-Script = Literal["train", "validate", "infer", "export", "convert"]
+Script = Literal["train", "validate", "infer", "export", "convert", "benchmark"]
 
 
 @dataclass(frozen=True)
@@ -49,6 +49,7 @@ class Config:
     step: Step
     train: Train
     files: Files
+    benchmark: Benchmark
     sources: Mapping[str, str] = field(compare=False, repr=False)  # key -> "default", a YAML, "command line", ...
     notices: tuple[str, ...] = field(compare=False, repr=False)  # lines the script shows to the user
     request: "Request" = field(compare=False, repr=False)  # what it was resolved from
@@ -58,7 +59,17 @@ class Config:
 
         Raises ValueError as `load_config` does, with `origin` as the place.
         """
-        return _resolve(self.request, [Setting(key, values[key], origin, origin) for key in values], origin)
+        settings = tuple(Setting(key, values[key], origin, origin) for key in values)
+        return _resolve(self.request._replace(inherited=settings, origin=origin))
+
+    def for_script(self, prog: Script) -> "Config":
+        """The configuration of another script from the same settings; what it does not use is left out."""
+        return _resolve(self.request._replace(prog=prog))
+
+    def insist(self, values: Mapping[str, Any], origin: str) -> "Config":
+        """The configuration with values that replace all others, with `origin` as the place."""
+        settings = (Setting(key, values[key], origin, origin) for key in values)
+        return _resolve(self.request._replace(line=(*self.request.line, *settings)))
 
     @property
     def prog(self) -> Script:
@@ -90,7 +101,7 @@ class Config:
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Writes a YAML file for train.py; given to -c, it yields an equal configuration."""
-        kinds = {section: kind for section, kind in SECTIONS.items() if section != "files"}
+        kinds = {section: kind for section, kind in SECTIONS.items() if section not in ("files", "benchmark")}
         write_yaml(path, {_title(kind): asdict(getattr(self, section)) for section, kind in kinds.items()})
 
 
@@ -130,15 +141,24 @@ def load_config(argv: Sequence[str] | None = None, *, prog: Script) -> Config:
 
 
 class Request(NamedTuple):
-    """The user's input: the settings of the recipe and its bases (None without one) and of the command line."""
+    """The user's input: the settings of the recipe and its bases (None without one) and of the command line.
+
+    `inherited` are a checkpoint's own settings, from `origin`.
+    """
 
     prog: Script
     recipe: tuple[Setting, ...] | None
     line: tuple[Setting, ...]
+    inherited: tuple[Setting, ...] = ()
+    origin: str = ""
 
 
-def _resolve(request: Request, inherited: Sequence[Setting] = (), origin: str = "") -> Config:
-    prog, settings, line, notices = request.prog, [*inherited, *(request.recipe or ())], request.line, []
+def _resolve(request: Request) -> Config:
+    prog, inherited, origin, notices = request.prog, request.inherited, request.origin, []
+    settings = [*inherited, *(request.recipe or ())]
+    # A flag that this script does not use is another script's; see `for_script`.
+    flags = {s.key for s in request.line if s.source == COMMAND_LINE} & OPTIONS.keys()
+    line = [s for s in request.line if s.key not in flags or prog in OPTIONS[s.key].scripts]
     dataset = next((s.value for s in line if s.key == "dataset"), None)
     has_folder = any(s.key == "data_dir" for s in line)
     if request.recipe is None and _wants_digits(dataset, inherited, prog) and (dataset or not has_folder):
@@ -175,9 +195,10 @@ def _resolve(request: Request, inherited: Sequence[Setting] = (), origin: str = 
         name, what = data_set_in(values["data_dir"])
         layers.put("dataset", name, source="data_dir", rank=layers.ranks["data_dir"])
         notices.append(f"no --dataset given: {what}" + f" (dataset {name!r})" * (name != what))
-    settle(layers, OPTIONS, prog)
-    notices += layers.notices
-    notices += remarks(layers, OPTIONS, prog, {s.source for s in settings} - {origin, DIGITS_PRESET})
+    if prog != "benchmark":  # which measures what train.py and validate.py make of it
+        settle(layers, OPTIONS, prog)
+        notices += layers.notices
+        notices += remarks(layers, OPTIONS, prog, {s.source for s in settings} - {origin, DIGITS_PRESET})
     sections = {n: kind(**{f.name: values[f.name] for f in fields(kind)}) for n, kind in SECTIONS.items()}
     sources = {key: sources[key] for key in OPTIONS}
     return Config(**sections, sources=sources, notices=tuple(notices), request=request)
@@ -209,7 +230,7 @@ def _list_models(word: str | None) -> str:
 
 
 def _wants_digits(dataset: str | None, inherited: Sequence[Setting], prog: Script) -> bool:
-    if inherited and (prog == "validate" or any(s.key == "dataset" for s in inherited)):
+    if prog == "benchmark" or (inherited and (prog == "validate" or any(s.key == "dataset" for s in inherited))):
         return False  # the checkpoint describes its own preprocessing
     return prog in OPTIONS["dataset"].scripts and dataset in (None, "digits")
 
@@ -257,6 +278,12 @@ EXAMPLES = {
         "Makes a checkpoint from other weights: imported, averaged or stripped.",
         "python convert.py --model=sknet50 --ckpt_path=timm.pth --output=a.ckpt",
         "python convert.py --average ckpt/a-9.ckpt ckpt/a-10.ckpt --output=mean.ckpt",
+    ),
+    "benchmark": (
+        "Measures training and inference on this device, and the accuracy of weights.",
+        "python benchmark.py --model=sknet50 --batch_size=64 --out=results",
+        "python benchmark.py --ckpt_path=./ckpt/sknet50-best.ckpt --update_readme",
+        "python benchmark.py --model=sknet50 --peer_python=timm/bin/python --mode=0",
     ),
 }
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from script_runs import fails
 
+import benchmark
 import config
 import convert
 import export
@@ -17,7 +18,14 @@ from mindcv.model_names import model_names
 from mindcv.models import list_models
 
 ROOT = Path(config.__file__).parent
-SCRIPTS = {"train": train, "validate": validate, "infer": infer, "export": export, "convert": convert}
+SCRIPTS = {
+    "train": train,
+    "validate": validate,
+    "infer": infer,
+    "export": export,
+    "convert": convert,
+    "benchmark": benchmark,
+}
 
 MISTAKES = [
     ("train", ["--model=densenet121"], "unknown model 'densenet121'. Known: resnet101"),
@@ -40,6 +48,13 @@ MISTAKES = [
     ("convert", ["--ckpt_path=nowhere.pth", "--output=a.ckpt"], "no checkpoint at nowhere.pth"),
     ("convert", ["--average=a.ckpt,b.ckpt", "--output=a.ckpt"], "--average a.ckpt b.ckpt"),
     ("convert", ["--ckpt_path=a.pth", "--output=a.pth"], "must name a .ckpt file"),
+    ("benchmark", ["--model=sknet5O"], "unknown model 'sknet5O'. Did you mean 'sknet50'?"),
+    ("benchmark", ["--device_target=TPU"], "device_target: 'TPU' is not one of auto, Ascend, GPU, CPU"),
+    ("benchmark", ["--ckpt_path=nowhere.ckpt"], "no checkpoint at nowhere.ckpt"),
+    ("benchmark", ["--data_dir=nowhere"], "data_dir=nowhere (command line): there is no such folder"),
+    ("benchmark", ["--peer_python=nowhere/python"], "peer_python=nowhere/python: there is no such program"),
+    ("benchmark", ["--out=setup.py"], "out must be a folder; setup.py is a file"),
+    ("benchmark", ["--warmup_epochs=9", "--warmup_steps=9"], "warmup_steps"),
 ]
 
 

@@ -23,11 +23,13 @@ ROOT = Path(__file__).parent.parent
 TOP_LEVEL = (
     "config",
     "assemble",
+    "assemble_benchmark",
     "assemble_data",
     "assemble_training",
     "assemble_weights",
     "draw",
     "early",
+    "measure",
     "resume",
     *config.SCRIPTS,
 )
@@ -36,6 +38,7 @@ SOURCES = sorted((ROOT / "mindcv").rglob("*.py"))
 # Imports allowed in each part of mindcv, besides itself and the modules that import nothing: a one-way graph.
 MAY_IMPORT = {
     "arguments": set(),
+    "benchmark": {"runtime"},
     "console": set(),
     "script": set(),
     "distributed": set(),

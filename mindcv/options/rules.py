@@ -2,8 +2,8 @@
 
 from typing import Any
 
-SCRIPTS = ("train", "validate", "infer", "export", "convert")
-COMPUTING: dict[str, Any] = {"scripts": ("train", "validate", "infer")}
-TRAIN: dict[str, Any] = {"scripts": ("train",)}
+SCRIPTS = ("train", "validate", "infer", "export", "convert", "benchmark")
+COMPUTING: dict[str, Any] = {"scripts": ("train", "validate", "infer", "benchmark")}
+TRAIN: dict[str, Any] = {"scripts": ("train", "benchmark")}  # what makes up a training step and its data
 COMMAND: dict[str, Any] = {"inherited": False}
 FREE: dict[str, Any] = {"free": True, "in_graph": False}

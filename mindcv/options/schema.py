@@ -17,7 +17,7 @@ from mindcv.options.rules import COMMAND, COMPUTING, FREE, TRAIN
 # learning rates as a Parameter; in_graph=False says so of the options that decide about these.
 SECTION_RULES: dict[str, dict[str, Any]] = {
     "runtime": {},
-    "data": {"scripts": ("train", "validate"), "in_graph": False},
+    "data": {"scripts": ("train", "validate", "benchmark"), "in_graph": False},
     "image": {"in_graph": False},
     "augment": {**TRAIN, "in_graph": False},
     "model": {},
@@ -26,27 +26,29 @@ SECTION_RULES: dict[str, dict[str, Any]] = {
     "schedule": {**TRAIN, "in_graph": False},
     "lr_base": {**TRAIN, "in_graph": False},
     "step": TRAIN,
-    "train": TRAIN,
+    "train": {"scripts": ("train",)},
     "files": {"inherited": False},
+    "benchmark": {"scripts": ("benchmark",), "inherited": False},
 }
 
 
 _DETERMINISTIC = "ask a GPU or Ascend for the same bits each time; a CPU gives them anyway"
 _CHECK_DEVICE = "say whether the device works, what it lacks and where that comes from, and end"
 _TF32 = "let a GPU round the inputs of float32 products to TF32; none: in convolutions only, as MindSpore does"
+_MODE = "0: Graph mode (compiled), 1: Pynative mode (eager); benchmark: both, unless one is on the command line"
 
 
 @dataclass(frozen=True)
 class Runtime:
     """Device and mode"""
 
-    mode: int = option(0, "0: Graph mode (compiled), 1: Pynative mode (eager)", choices=(0, 1))
+    mode: int = option(0, _MODE, choices=(0, 1))
     device_target: str = option("auto", "device; auto: the best available", choices=("auto", "Ascend", "GPU", "CPU"))
     seed: int = option(legal.SEED, "seed of weights, data order and augmentation")
     deterministic: bool = option(False, _DETERMINISTIC, free=True, **COMPUTING)
     tf32: bool | None = option(None, _TF32, free=True, **COMPUTING)
     compile_cache: bool = option(True, "keep compiled networks for the next start (CPU)", **COMPUTING, **COMMAND)
-    check_device: bool = option(False, _CHECK_DEVICE, **TRAIN, **COMMAND)
+    check_device: bool = option(False, _CHECK_DEVICE, scripts=("train",), **COMMAND)
     debug: bool = option(False, "show the traceback of an error, not only its message", **COMMAND)
 
 
@@ -68,7 +70,7 @@ class Data:
         is_path=True,
     )
     dataset_download: bool = option(False, "download the data set into data_dir if it is missing", **COMMAND)
-    train_split: str | None = option(None, "split to train on; none: the data set's own", scripts=("train",))
+    train_split: str | None = option(None, "split to train on; none: the data set's own", **TRAIN)
     val_split: str | None = option(None, "split to validate on; none: the data set's own")
     val_fraction: float | None = option(
         legal.VAL_FRACTION, "share to hold out of data without train and val; none: 0.2", fixed=_DIVISION
@@ -81,14 +83,14 @@ class Data:
     batch_size: int = option(legal.BATCH_SIZE, "examples per batch", **COMPUTING)
     val_batch_size: int | None = option(None, "examples per batch of validation; none: batch_size", minimum=1)
     val_image_resize: int | None = option(None, "height and width to validate at; none: image_resize", minimum=1)
-    shuffle: bool = option(True, "shuffle the training examples in every epoch", scripts=("train",))
+    shuffle: bool = option(True, "shuffle the training examples in every epoch", **TRAIN)
     sampler: str = option(
-        legal.SAMPLER, "uniform: each example once per epoch; balanced: each class equally often", scripts=("train",)
+        legal.SAMPLER, "uniform: each example once per epoch; balanced: each class equally often", **TRAIN
     )
     aug_repeats: int = option(
-        legal.AUG_REPEATS, "times that an epoch repeats each of its examples, of which it has fewer", scripts=("train",)
+        legal.AUG_REPEATS, "times that an epoch repeats each of its examples, of which it has fewer", **TRAIN
     )
-    drop_remainder: bool = option(True, "drop the last, smaller training batch", scripts=("train",))
+    drop_remainder: bool = option(True, "drop the last, smaller training batch", **TRAIN)
     num_parallel_workers: int | None = option(
         legal.NUM_PARALLEL_WORKERS, "data threads; none: one per core, at most 8", **COMPUTING, **FREE
     )
@@ -185,7 +187,7 @@ class Model:
         None,
         "size of the output; none: the data set's",
         minimum=1,
-        scripts=("train", "validate"),
+        scripts=("train", "validate", "benchmark"),
         fixed="the classifier has that size",
         in_graph=False,  # the network's description has it
     )
@@ -203,7 +205,7 @@ class Model:
     )
     freeze_bn: str = option("frozen", _FREEZE_BN, choices=("none", "frozen", "all"), **_FREEZE)
     tta: str = option("none", _TTA, choices=("none", "hflip", "five_crop", "ten_crop"), **_VIEWS, **COMMAND)
-    fold_bn: bool = option(True, _FOLD_BN, scripts=("validate", "infer", "export"), free=True)
+    fold_bn: bool = option(True, _FOLD_BN, scripts=("validate", "infer", "export", "benchmark"), free=True)
 
 
 _REPORT = "metrics of each class: .csv; with averages, calibration and confusions: .json"
@@ -232,3 +234,21 @@ class Files:
     average: tuple[str, ...] | None = option(
         None, "checkpoints to average into one", scripts=("convert",), is_path=True
     )
+
+
+_BENCH = "what is measured: training steps, inference, or both"
+_NUM_BENCH_ITER = "measurements that count: training updates, or batches of inference"
+_PEER_PYTHON = "Python interpreter with PyTorch and timm: its counterpart is measured in turn, on the same device"
+_UPDATE_README = "replace this device's row in the benchmark table of README.md"
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """Benchmark (benchmark.py)"""
+
+    bench: str = option("both", _BENCH, choices=("both", "train", "infer"))
+    num_warm_iter: int = option(3, "measurements before them, which do not count", minimum=1)
+    num_bench_iter: int = option(12, _NUM_BENCH_ITER, minimum=1)
+    peer_python: str = option("", _PEER_PYTHON, is_path=True)
+    out: str = option("", "folder for the results, as .json and .md; it is made if it is missing", is_path=True)
+    update_readme: bool = option(False, _UPDATE_README)
