@@ -65,11 +65,11 @@ def readme_note(results: Results, command: str) -> str:
     """What the row does not say, for the list below the table."""
     about = results.about
     side, batch = about["image_resize"], about["batch_size"]
-    kind = "" if about["data"] else " computed from them"
     return (
         f"{about['device']}: {about['card']}; {_versions(about['versions'])}; {results.date}. Training steps at "
-        f"{side}x{side}, batch {batch}, {about['precision']}, and an epoch of {results.epoch_images:,} images{kind}; "
-        f"inference of a batch of {about['val_batch_size']}. Medians of {about['num_bench_iter']}. `{command}`"
+        f"{side}x{side}, batch {batch}, {about['precision']}, and an epoch of {results.epoch_images:,} images computed "
+        f"from them; inference of a batch of {about['val_batch_size']}. Medians of {about['num_bench_iter']}. "
+        f"`{command}`"
     )
 
 
