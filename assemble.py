@@ -44,7 +44,7 @@ _NOT_ON = {
     "tf32": (("CPU", "Ascend"), "which has no TF32"),
     "compile_cache": (("GPU", "Ascend"), "where MindSpore's compile cache was never tried: every start compiles"),
 }
-_OF_RUNTIME = ("mode", "device_target", "seed", "deterministic", "tf32")
+OF_RUNTIME = ("mode", "device_target", "seed", "deterministic", "tf32")  # what `setup_runtime` takes
 _TF32 = {None: "convolutions", True: "convolutions and matrix products", False: "none"}
 
 
@@ -55,11 +55,9 @@ def start_runtime(config: Config) -> Arithmetic:
         ValueError: if the device is not available.
     """
     asked = config.runtime
-    device = setup_runtime(**{key: getattr(asked, key) for key in _OF_RUNTIME})
-    for key, (devices, why) in _NOT_ON.items():
-        is_default = config.sources[key] != COMMAND_LINE and OPTIONS[key].default is True
-        if device in devices and getattr(asked, key) and config.given(key) and not is_default:
-            say(f"{key} has no effect on {device}, {why}")
+    device = setup_runtime(**{key: getattr(asked, key) for key in OF_RUNTIME})
+    for remark in without_effect_on(device, config):
+        say(remark)
     if config.prog == "train" and device != "CPU":
         say(
             f"on {device} MindSpore is asked for the same bits each time; that it gives them was never measured"
@@ -69,6 +67,16 @@ def start_runtime(config: Config) -> Arithmetic:
         )
     tf32 = _TF32[asked.tf32] if device == "GPU" else "none"
     return Arithmetic(device, asked.mode, asked.deterministic or device == "CPU", tf32)
+
+
+def without_effect_on(device: str, config: Config) -> list[str]:
+    """Remarks on options that were set, but have no effect on this device."""
+    remarks = []
+    for key, (devices, why) in _NOT_ON.items():
+        is_default = config.sources[key] != COMMAND_LINE and OPTIONS[key].default is True
+        if device in devices and getattr(config.runtime, key) and config.given(key) and not is_default:
+            remarks.append(f"{key} has no effect on {device}, {why}")
+    return remarks
 
 
 def graph_folder(config: Config) -> Path | None:

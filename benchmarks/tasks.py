@@ -20,10 +20,9 @@ import mindcv  # noqa: F401  (first: it sets what MindSpore reads)
 import numpy as np
 from mindspore import Tensor, nn
 
-from assemble import describe_graphs, graph_folder
+from assemble import OF_RUNTIME, build_to_infer, describe_graphs, graph_folder, without_effect_on
 from assemble_benchmark import Subject, build_inference, build_training, subject
 from assemble_data import build_measuring_loader, build_training_loader
-from assemble import build_to_infer
 from config import Config
 from mindcv.benchmark.device import card_name, peak_device_memory, versions
 from mindcv.compile_cache import compiled_graphs_kept
@@ -67,7 +66,7 @@ def describe(what: Subject) -> Step:
         "published": what.weights.info.get("weights", "") if what.weights and config.model.pretrained else "",
         "why_no_data": what.why_no_data,
         "why_no_accuracy": what.why_no_accuracy,
-        "notices": [*dict.fromkeys((*config.notices, *evaluation.notices))],
+        "notices": [*dict.fromkeys((*config.notices, *evaluation.notices, *without_effect_on(device, config)))],
     }
     return lambda: {"about": about}
 
@@ -171,9 +170,8 @@ def accuracy(what: Subject) -> Step:
 
 
 def _start(config: Config, mode: int | None = None) -> str:
-    runtime = config.runtime
-    mode = runtime.mode if mode is None else mode
-    return setup_runtime(mode=mode, device_target=runtime.device_target, seed=runtime.seed)
+    options = {key: getattr(config.runtime, key) for key in OF_RUNTIME}
+    return setup_runtime(**(options if mode is None else {**options, "mode": mode}))
 
 
 def _keep_graphs(config: Config, network: nn.Cell) -> None:
