@@ -22,7 +22,7 @@ from mindspore import Tensor, nn, ops
 
 from mindcv.models import optimize_for_cpu
 from mindcv.models.layers import GlobalAverage, SelectiveKernel, SqueezeExcite, conv2d
-from mindcv.optim.momentum import FusedDecayMomentum
+from mindcv.optim.momentum import Momentum
 
 # (batch, C_in, C_out, side of the map): what sknet50 has at 224x224 batch 8, and at 32x32 batch 32
 LARGE = ((8, 128, 128, 56), (8, 256, 256, 28), (8, 512, 512, 14), (8, 1024, 1024, 7))
@@ -141,7 +141,7 @@ def measure_momentum(table: Table, rounds: int, model: str) -> None:
     parameters = mindcv.create_model(model).trainable_params()
     rng = np.random.default_rng(0)
     gradients = tuple(Tensor(rng.standard_normal(p.shape).astype(np.float32) * 1e-3) for p in parameters)
-    optimizers = [kind(parameters, [0.1] * (rounds + 1), 0.9, 1e-4) for kind in (FusedDecayMomentum, nn.Momentum)]
+    optimizers = [kind(parameters, [0.1] * (rounds + 1), 0.9, 1e-4) for kind in (Momentum, nn.Momentum)]
     times = milliseconds_in_turn([partial(optimizer, gradients) for optimizer in optimizers], rounds)
     table.add(
         f"momentum with decay, {model}", "update", "", *(spread(t, 2) for t in times), spread_of_ratio(*times), "yes",

@@ -103,6 +103,11 @@ def on_cpu() -> bool:
     return ms.get_context("device_target") == "CPU"
 
 
+def on_gpu() -> bool:
+    """Return whether Cells built now will run on a GPU."""
+    return ms.get_context("device_target") == "GPU"
+
+
 def return_free_memory() -> None:
     """Return memory that glibc's malloc keeps after it was freed to the system (no effect with another C library).
 

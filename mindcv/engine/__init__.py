@@ -4,6 +4,7 @@ from mindcv.engine.averaging import WeightAverage
 from mindcv.engine.callbacks import Callback, EpochLog, MetricsFile
 from mindcv.engine.clipping import Clip
 from mindcv.engine.compiling import compiling_shown
+from mindcv.engine.device_step import DeviceStep, step_for_device
 from mindcv.engine.early_stop import EarlyStop
 from mindcv.engine.evaluator import Evaluation, Sums, count, evaluate
 from mindcv.engine.interrupt import Interruption
@@ -32,6 +33,7 @@ __all__ = [
     "AveragedViews",
     "Callback",
     "Clip",
+    "DeviceStep",
     "EarlyStop",
     "EpochLog",
     "EpochResult",
@@ -72,5 +74,6 @@ __all__ = [
     "memory_explained",
     "predict",
     "size_to_load",
+    "step_for_device",
     "with_views",
 ]

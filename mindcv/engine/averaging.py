@@ -8,6 +8,7 @@ from mindspore import Parameter, ParameterTuple, Tensor, nn, ops
 
 from mindcv.arguments import EMA_DECAY, EMA_WARMUP
 from mindcv.checkpoint import weight_parameters
+from mindcv.optim.optimizer import write
 
 _average = ops.MultitypeFuncGraph("average")
 
@@ -15,6 +16,14 @@ _average = ops.MultitypeFuncGraph("average")
 @_average.register("Tensor", "Tensor", "Tensor")
 def _average_one(share: Tensor, average: Tensor, weight: Tensor) -> Tensor:
     return ops.assign_add(average, (weight - average) * share)
+
+
+_average_where = ops.MultitypeFuncGraph("average_where")
+
+
+@_average_where.register("Tensor", "Tensor", "Tensor", "Tensor")
+def _average_one_where(applies: Tensor, share: Tensor, average: Tensor, weight: Tensor) -> Tensor:
+    return write(average, average + (weight - average) * share, applies)
 
 
 class WeightAverage(nn.Cell):
@@ -44,12 +53,18 @@ class WeightAverage(nn.Cell):
         self.averages = self.weights.clone("ema", init="same")
         self.map = ops.HyperMap()
 
-    def construct(self, updates: Tensor) -> None:
-        """Take up the weights after an update; `updates` is the number of all updates, (1,) int32."""
+    def construct(self, updates: Tensor, applies: Tensor | None = None) -> None:
+        """Take up the weights after an update; `updates` is the number of all updates, (1,) int32.
+
+        If `applies`, () bool, is false, nothing changes; None: it is true.
+        """
         share = Tensor(1.0 - self.decay, ms.float32)
         if self.warmup:
             share = share + self.decay * ops.exp(updates.astype(ms.float32).reshape(()) * (-1.0 / self.warmup))
-        self.map(ops.partial(_average, share), self.averages, self.weights)
+        if applies is None:
+            self.map(ops.partial(_average, share), self.averages, self.weights)
+        else:
+            self.map(ops.partial(_average_where, applies, share), self.averages, self.weights)
 
     def parameters(self) -> dict[str, Parameter]:
         """The averages under the names of their weights."""

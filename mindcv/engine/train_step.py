@@ -14,6 +14,7 @@ from mindcv.checkpoint import weight_parameters
 from mindcv.engine.averaging import WeightAverage
 from mindcv.engine.clipping import Clip
 from mindcv.engine.loss_scale import LossScale
+from mindcv.optim.optimizer import write
 
 _BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 
@@ -78,6 +79,8 @@ class TrainStep(nn.Cell):
         average: of the weights after each update; None for none.
     """
 
+    lag = 0  # calls that may be sent before the result of one is read
+
     def __init__(
         self,
         network: nn.Cell,
@@ -124,6 +127,10 @@ class TrainStep(nn.Cell):
                 yield
         else:
             yield
+
+    def reopen(self, void: int = 0) -> None:
+        """Go on after a call that was not finite, with `void` calls sent after it; here it has left nothing."""
+        assert void == 0, "this step decides before the next call"
 
     def __call__(self, images: Tensor, labels: Tensor) -> StepResult:
         return StepResult(*super().__call__(images, labels))
@@ -191,8 +198,8 @@ class TrainStep(nn.Cell):
         # One operator makes one copy of all.
         return ops.concat(self.statistics) if self.statistics else ops.zeros((1,), ms.float32)
 
-    def _restore(self, before: Tensor) -> None:
+    def _restore(self, before: Tensor, applies: Tensor | None = None) -> None:
         start = 0
         for statistic in self.statistics:
-            ops.assign(statistic, before[start : start + statistic.shape[0]])
+            write(statistic, before[start : start + statistic.shape[0]], applies)
             start += statistic.shape[0]

@@ -62,18 +62,22 @@ class AdamW(Optimizer):
         self.apply_update = ops.AdamWeightDecay()
 
     @ms.jit(backend="ms_backend")
-    def construct(self, gradients):
-        lr, step = self.begin_update()
+    def construct(self, gradients, applies=None):
+        lr, step = self.begin_update(applies)
         correction1 = self.correction(self.log_beta1, step)
         root2 = self.sqrt(self.correction(self.log_beta2, step))
-        options = (
-            self.apply_update,
-            self.beta1,
-            self.beta2,
-            self.eps * root2,
-            root2 / correction1,
-            correction1 / root2,
-        )
+        beta1, beta2, lr_scale = self.beta1, self.beta2, root2 / correction1
+        if applies is not None:  # else the operator writes the moments and parameters that it reads
+            beta1, beta2 = ops.select(applies, beta1, self.one), ops.select(applies, beta2, self.one)
+            lr_scale = ops.select(applies, lr_scale, self.zero)
+        options = (self.apply_update, beta1, beta2, self.eps * root2, lr_scale, correction1 / root2)
         return self.update_each(
-            _adamw_update, options, lr, self.weight_decay, self.parameters, self.moment1, self.moment2, gradients
+            _adamw_update,
+            options,
+            lr,
+            self.weight_decay,
+            self.parameters,
+            self.moment1,
+            self.moment2,
+            self.masked(gradients, applies),
         )

@@ -3,14 +3,14 @@
 import mindspore as ms
 from mindspore import ops
 
-from mindcv.optim.optimizer import Optimizer, average, log_of_float32
+from mindcv.optim.optimizer import Optimizer, average, log_of_float32, write
 
 _update = ops.MultitypeFuncGraph("adan_update")
 
 
 @_update.register("Tuple", *["Tensor"] * 8)
 def _update_one(options, lr, decay, param, moment, slope, square, last, grad):
-    beta1, beta2, beta3, eps, seen, scale1, scale2, root3 = options
+    applies, beta1, beta2, beta3, eps, seen, scale1, scale2, root3 = options
     change = (grad - last) * seen
     ahead = grad + change * beta2
     first, second, third = (
@@ -19,8 +19,13 @@ def _update_one(options, lr, decay, param, moment, slope, square, last, grad):
         average(square, ahead * ahead, beta3),
     )
     step = (first * scale1 + second * scale2) / (ops.sqrt(third) / root3 + eps)
-    states = ops.assign(moment, first), ops.assign(slope, second), ops.assign(square, third), ops.assign(last, grad)
-    return ops.depend(True, (ops.assign(param, (param - lr * step) / (lr * decay + 1.0)), states))
+    states = (
+        write(moment, first, applies),
+        write(slope, second, applies),
+        write(square, third, applies),
+        write(last, grad, applies),
+    )
+    return ops.depend(True, (write(param, (param - lr * step) / (lr * decay + 1.0), applies), states))
 
 
 class Adan(Optimizer):
@@ -64,9 +69,10 @@ class Adan(Optimizer):
         self.square, self.last_gradient = self.new_state("square"), self.new_state("last_gradient")
 
     @ms.jit(backend="ms_backend")
-    def construct(self, gradients):
-        lr, step = self.begin_update()
+    def construct(self, gradients, applies=None):
+        lr, step = self.begin_update(applies)
         options = (
+            applies,
             self.beta1,
             self.beta2,
             self.beta3,

@@ -37,10 +37,10 @@ def _sgd(
 ) -> nn.Optimizer:
     from mindspore import nn
 
-    from mindcv.optim.momentum import momentum as plain_momentum
+    from mindcv.optim.momentum import Momentum
 
     if not use_nesterov:
-        return plain_momentum(groups, lr, float(momentum))
+        return Momentum(groups, lr, float(momentum))
     # nn.Momentum(use_nesterov=True) is ignored on CPU (MindSpore 2.10). nn.SGD is right, but keeps two states for each
     # parameter. With one state and elementary operators an update takes longer than with its fused one.
     return nn.SGD(groups, lr, float(momentum), nesterov=True)

@@ -3,7 +3,7 @@
 import mindspore as ms
 from mindspore import ops
 
-from mindcv.optim.optimizer import Optimizer, average, log_of_float32
+from mindcv.optim.optimizer import Optimizer, average, log_of_float32, write
 from mindcv.optim.trust_ratio import guarded, norm
 
 _update = ops.MultitypeFuncGraph("lamb_update")
@@ -11,15 +11,15 @@ _update = ops.MultitypeFuncGraph("lamb_update")
 
 @_update.register("Tuple", *["Tensor"] * 2, "Bool", *["Tensor"] * 4)
 def _update_one(options, lr, decay, decays, param, moment1, moment2, grad):
-    beta1, beta2, eps, correction1, root2 = options
+    applies, beta1, beta2, eps, correction1, root2 = options
     first, second = average(moment1, grad, beta1), average(moment2, grad * grad, beta2)
     step = first / correction1 / (ops.sqrt(second) / root2 + eps)
     if decays:
         step = step + param * decay
         weights, length = norm(param), norm(step)
         step = step * guarded(weights / length, weights, length)
-    states = ops.assign(moment1, first), ops.assign(moment2, second)
-    return ops.depend(True, (ops.assign(param, param - lr * step), states))
+    states = write(moment1, first, applies), write(moment2, second, applies)
+    return ops.depend(True, (write(param, param - lr * step, applies), states))
 
 
 class Lamb(Optimizer):
@@ -60,9 +60,10 @@ class Lamb(Optimizer):
         self.moment1, self.moment2 = self.new_state("moment1"), self.new_state("moment2")
 
     @ms.jit(backend="ms_backend")
-    def construct(self, gradients):
-        lr, step = self.begin_update()
+    def construct(self, gradients, applies=None):
+        lr, step = self.begin_update(applies)
         options = (
+            applies,
             self.beta1,
             self.beta2,
             self.eps,

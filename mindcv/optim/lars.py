@@ -3,7 +3,7 @@
 import mindspore as ms
 from mindspore import ops
 
-from mindcv.optim.optimizer import Optimizer
+from mindcv.optim.optimizer import Optimizer, write
 from mindcv.optim.trust_ratio import guarded, norm
 
 _update = ops.MultitypeFuncGraph("lars_update")
@@ -11,14 +11,14 @@ _update = ops.MultitypeFuncGraph("lars_update")
 
 @_update.register("Tuple", *["Tensor"] * 2, "Bool", *["Tensor"] * 3)
 def _update_one(options, lr, decay, decays, param, moment, grad):
-    momentum, trust_coeff, eps = options
+    applies, momentum, trust_coeff, eps = options
     step = grad
     if decays:
         weights, gradient = norm(param), norm(grad)
         ratio = weights * trust_coeff / (gradient + weights * decay + eps)
         step = (grad + param * decay) * guarded(ratio, weights, gradient)
     velocity = moment * momentum + step
-    return ops.depend(True, (ops.assign(param, param - lr * velocity), ops.assign(moment, velocity)))
+    return ops.depend(True, (write(param, param - lr * velocity, applies), write(moment, velocity, applies)))
 
 
 class Lars(Optimizer):
@@ -59,9 +59,10 @@ class Lars(Optimizer):
         self.moments = self.new_state("moments")
 
     @ms.jit(backend="ms_backend")
-    def construct(self, gradients):
-        lr, _ = self.begin_update()
+    def construct(self, gradients, applies=None):
+        lr, _ = self.begin_update(applies)
         options = (
+            applies,
             self.momentum,
             self.trust_coeff,
             self.eps,

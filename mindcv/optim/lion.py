@@ -3,17 +3,17 @@
 import mindspore as ms
 from mindspore import ops
 
-from mindcv.optim.optimizer import Optimizer, average
+from mindcv.optim.optimizer import Optimizer, average, write
 
 _update = ops.MultitypeFuncGraph("lion_update")
 
 
 @_update.register("Tuple", *["Tensor"] * 5)
 def _update_one(options, lr, decay, param, moment, grad):
-    beta1, beta2 = options
+    applies, beta1, beta2 = options
     direction = ops.sign(average(moment, grad, beta1)) + param * decay
-    state = ops.assign(moment, average(moment, grad, beta2))
-    return ops.depend(True, (ops.assign(param, param - lr * direction), state))
+    state = write(moment, average(moment, grad, beta2), applies)
+    return ops.depend(True, (write(param, param - lr * direction, applies), state))
 
 
 class Lion(Optimizer):
@@ -43,9 +43,10 @@ class Lion(Optimizer):
         self.moment = self.new_state("moment")
 
     @ms.jit(backend="ms_backend")
-    def construct(self, gradients):
-        lr, _ = self.begin_update()
+    def construct(self, gradients, applies=None):
+        lr, _ = self.begin_update(applies)
         options = (
+            applies,
             self.beta1,
             self.beta2,
         )

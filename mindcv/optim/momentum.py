@@ -1,36 +1,85 @@
 """Momentum with the weight decay in one operator for each parameter."""
 
-from mindspore import Tensor, nn, ops
+from typing import Any
+
+import mindspore as ms
+from mindspore import Parameter, Tensor, ops
 
 from mindcv.internals import add_scaled
-from mindcv.runtime import on_cpu
+from mindcv.optim.optimizer import Optimizer
+from mindcv.runtime import on_gpu
 
-_add_decay = ops.MultitypeFuncGraph("add_decay")
-
-
-@_add_decay.register("Tensor", "Bool", "Tensor", "Tensor")
-@_add_decay.register("Number", "Bool", "Tensor", "Tensor")
-def _add_one(weight_decay: float, decays: bool, parameter: Tensor, gradient: Tensor) -> Tensor:
-    # The same as mint.add(gradient, parameter, alpha=weight_decay), which takes longer to compile.
-    return add_scaled(gradient, parameter, weight_decay) if decays else gradient
+_ADDS_SCALED = add_scaled is not None
+_update = ops.MultitypeFuncGraph("momentum_update")
+_fused_update = ops.MultitypeFuncGraph("fused_momentum_update")
 
 
-class FusedDecayMomentum(nn.Momentum):
-    """`nn.Momentum` on a CPU: g' = g + d p, v = m v + g', p = p - lr v.
+@_update.register("Tuple", *["Tensor"] * 2, "Bool", *["Tensor"] * 3)
+def _update_one(options, lr, decay, decays, param, moment, grad):
+    apply_update, momentum = options
+    if decays:
+        # The same as mint.add(grad, param, alpha=decay), which takes longer to compile.
+        grad = add_scaled(grad, param, decay) if _ADDS_SCALED else grad + param * decay
+    return ops.depend(True, apply_update(param, moment, lr, grad, momentum))
 
-    For g + d p MindSpore runs two operators. On a CPU one operator does both, and an update of sknet50 takes 0.8 of
-    the time (benchmarks/formulations.py). A GPU has no such operator (MindSpore 2.10).
+
+@_fused_update.register("Tuple", *["Tensor"] * 2, "Bool", *["Tensor"] * 3)
+def _fused_one(options, lr, decay, decays, param, moment, grad):
+    apply_update, momentum, apply_decaying, scale = options
+    if decays:
+        return ops.depend(True, apply_decaying(decay, scale, param, moment, lr, grad, momentum))
+    return ops.depend(True, apply_update(param, moment, lr, grad, momentum))
+
+
+class Momentum(Optimizer):
+    """`nn.Momentum`: g' = g + d p, v = m v + g', p = p - lr v, with learning rate lr, decay d and momentum m.
+
+    For g + d p MindSpore runs two operators. Here a GPU does the whole update in one, which has no kernel elsewhere;
+    other devices take one operator for g + d p, which has no kernel on a GPU (MindSpore 2.10). On a CPU an update of
+    sknet50 takes 0.8 of the time by that (benchmarks/formulations.py).
+
+    An update that does not apply has lr = d = 0, m = 1 and gradients of 0, which keeps every number; a negative zero
+    may become a positive one.
+
+    Args:
+        params: parameters, or groups of them, as for every `nn.Optimizer`.
+        learning_rate: one rate, or one for each update.
+        momentum: in [0, 1).
+        weight_decay: decay factor of ungrouped parameters and of groups without their own.
     """
 
-    def decay_weight(self, gradients: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-        if not self.exec_weight_decay:
-            return gradients
-        weight_decay = self.get_weight_decay()
-        if self.is_group:
-            return self.map_(_add_decay, weight_decay, self.decay_flags, self._parameters, gradients)
-        return self.map_(ops.partial(_add_decay, weight_decay), self.decay_flags, self._parameters, gradients)
+    def __init__(
+        self, params: list, learning_rate: float | list[float], momentum: float, weight_decay: float = 0.0
+    ) -> None:
+        super().__init__(params, learning_rate, weight_decay)
+        self.momentum = Parameter(Tensor(momentum, ms.float32), name="momentum")
+        self.moments = self.new_state("moments")
+        self.apply_update = ops.ApplyMomentum()
+        self.fused = on_gpu()
+        decays = [decay.asnumpy().item() for decay in self.weight_decay]
+        self.different = tuple(sorted(set(decays)))
+        self.which = tuple(self.different.index(decay) for decay in decays)
+        if self.fused:
+            self.apply_decaying = ops.operations.FusedWeightScaleApplyMomentum()
 
-
-def momentum(params: list, learning_rate: float | list[float], momentum: float) -> nn.Momentum:
-    """`nn.Momentum` in the form that suits the device."""
-    return (FusedDecayMomentum if on_cpu() and add_scaled else nn.Momentum)(params, learning_rate, momentum)
+    @ms.jit(backend="ms_backend")
+    def construct(self, gradients, applies=None):
+        lr, _ = self.begin_update(applies)
+        momentum, decay = self.momentum, self.weight_decay
+        if applies is not None:
+            momentum = ops.select(applies, momentum, self.one)
+            kept = [ops.select(applies, Tensor(value, ms.float32), self.zero) for value in self.different]
+            decay = tuple([kept[index] for index in self.which])
+        options: Any = (self.apply_update, momentum)
+        if self.fused:
+            options = (self.apply_update, momentum, self.apply_decaying, self.one)
+        return self.update_each(
+            _fused_update if self.fused else _update,
+            options,
+            self.rates(lr, applies),
+            decay,
+            self.decay_flags,
+            self.parameters,
+            self.moments,
+            self.masked(gradients, applies),
+        )

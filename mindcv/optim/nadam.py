@@ -5,7 +5,7 @@ import math
 import mindspore as ms
 from mindspore import Parameter, Tensor, ops
 
-from mindcv.optim.optimizer import Optimizer, average, log_of_float32
+from mindcv.optim.optimizer import Optimizer, average, log_of_float32, write
 
 _LOG_DECAY = 0.004 * math.log(0.96)  # of the momentum's schedule, 0.96^(0.004 t)
 _update = ops.MultitypeFuncGraph("nadam_update")
@@ -13,11 +13,11 @@ _update = ops.MultitypeFuncGraph("nadam_update")
 
 @_update.register("Tuple", *["Tensor"] * 5)
 def _update_one(options, lr, param, moment1, moment2, grad):
-    beta1, beta2, eps, root2, gradient_share, moment_share = options
+    applies, beta1, beta2, eps, root2, gradient_share, moment_share = options
     first, second = average(moment1, grad, beta1), average(moment2, grad * grad, beta2)
     direction = (grad * gradient_share + first * moment_share) / (ops.sqrt(second) / root2 + eps)
-    states = ops.assign(moment1, first), ops.assign(moment2, second)
-    return ops.depend(True, (ops.assign(param, param - lr * direction), states))
+    states = write(moment1, first, applies), write(moment2, second, applies)
+    return ops.depend(True, (write(param, param - lr * direction, applies), states))
 
 
 class NAdam(Optimizer):
@@ -59,12 +59,13 @@ class NAdam(Optimizer):
         return self.beta1 * (1.0 - 0.5 * ops.exp(step * _LOG_DECAY))
 
     @ms.jit(backend="ms_backend")
-    def construct(self, gradients):
-        lr, step = self.begin_update()
+    def construct(self, gradients, applies=None):
+        lr, step = self.begin_update(applies)
         mu, next_mu = self._mu(step), self._mu(step + 1.0)
         product = self.mu_product * mu
-        ops.assign(self.mu_product, product)
+        write(self.mu_product, product, applies)
         options = (
+            applies,
             self.beta1,
             self.beta2,
             self.eps,

@@ -3,7 +3,7 @@
 import mindspore as ms
 from mindspore import ops
 
-from mindcv.optim.optimizer import Optimizer, average
+from mindcv.optim.optimizer import Optimizer, average, write
 
 _tensorflow_update = ops.MultitypeFuncGraph("rmsprop_tensorflow_update")
 _torch_update = ops.MultitypeFuncGraph("rmsprop_torch_update")
@@ -11,20 +11,20 @@ _torch_update = ops.MultitypeFuncGraph("rmsprop_torch_update")
 
 @_tensorflow_update.register("Tuple", *["Tensor"] * 5)
 def _tensorflow_one(options, lr, param, square, moment, grad):
-    momentum, rho, eps = options
+    applies, momentum, rho, eps = options
     mean = average(square, grad * grad, rho)
     velocity = moment * momentum + lr * grad / ops.sqrt(mean + eps)
-    states = ops.assign(square, mean), ops.assign(moment, velocity)
-    return ops.depend(True, (ops.assign(param, param - velocity), states))
+    states = write(square, mean, applies), write(moment, velocity, applies)
+    return ops.depend(True, (write(param, param - velocity, applies), states))
 
 
 @_torch_update.register("Tuple", *["Tensor"] * 5)
 def _torch_one(options, lr, param, square, moment, grad):
-    momentum, rho, eps = options
+    applies, momentum, rho, eps = options
     mean = average(square, grad * grad, rho)
     velocity = moment * momentum + grad / (ops.sqrt(mean) + eps)
-    states = ops.assign(square, mean), ops.assign(moment, velocity)
-    return ops.depend(True, (ops.assign(param, param - lr * velocity), states))
+    states = write(square, mean, applies), write(moment, velocity, applies)
+    return ops.depend(True, (write(param, param - lr * velocity, applies), states))
 
 
 class RMSProp(Optimizer):
@@ -68,9 +68,10 @@ class RMSProp(Optimizer):
         self.moment = self.new_state("moment")
 
     @ms.jit(backend="ms_backend")
-    def construct(self, gradients):
-        lr, _ = self.begin_update()
+    def construct(self, gradients, applies=None):
+        lr, _ = self.begin_update(applies)
         options = (
+            applies,
             self.momentum,
             self.rho,
             self.eps,
