@@ -25,6 +25,7 @@ from mindcv.engine import (
     TrainStep,
     WeightAverage,
     create_loss_scale,
+    step_for_device,
 )
 from mindcv.files import listed
 from mindcv.loss import LOSSES, MULTI_LABEL, create_loss
@@ -111,7 +112,7 @@ def build_step(config: Config, network: nn.Cell, length: RunLength) -> tuple[Tra
     optimizer = create_optimizer(network, **vars(config.optim), lr=learning_rates)
     exempt = network.depth_groups()[-1] if options.clip_mode == "agc" else ()
     clip = Clip(options.clip_mode, options.clip_value, optimizer.parameters, exempt) if options.clip_grad else None
-    step = TrainStep(
+    step = step_for_device()(
         network,
         create_loss(**vars(config.loss), aug_splits=config.aug_splits),
         optimizer,

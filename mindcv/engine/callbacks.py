@@ -16,7 +16,7 @@ class Callback:
     """Receives the results of a run without changing it. Subclasses override the methods they need."""
 
     def on_step_end(self, report: StepReport) -> None:
-        """Called after each step, before a save."""
+        """Called after each step, before a save. An accelerator may have begun the next one: weights may be newer."""
 
     def on_epoch_end(self, result: EpochResult) -> None:
         """Called after each epoch and its validation, before the save."""

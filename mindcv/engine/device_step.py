@@ -4,16 +4,17 @@ A GPU splits a compiled graph where the host decides, and copies gradients and s
 """
 
 from collections import deque
+from collections.abc import Callable
+from typing import Any
 
 import mindspore as ms
 from mindspore import Parameter, Tensor, nn, ops
 
 from mindcv.checkpoint import COUNTER_SUFFIX
-from mindcv.engine.train_step import StepResult, TrainStep
+from mindcv.engine.train_step import CLOSED, StepResult, TrainStep
 from mindcv.optim.optimizer import Optimizer, write
 from mindcv.runtime import on_cpu, on_gpu
 
-CLOSED = "closed"
 _flatten = ops.MultitypeFuncGraph("flatten")
 _add_where = ops.MultitypeFuncGraph("add_where")
 _clear_where = ops.MultitypeFuncGraph("clear_where")
@@ -46,16 +47,22 @@ class DeviceStep(TrainStep):
         result = step(images, labels); another = step(more_images, more_labels)
         if not result.finite: step.reopen(void=1), and train on the second batch again
 
-    Numbers are `TrainStep`'s to the last bit, except that a negative zero in a weight or moment may become a positive
-    one, and that gradients count as finite if each number is; `TrainStep` looks at sums over rows, which overflow near
-    1e38. With accumulation, the optimizer's operators run in every call.
+    In float32 on a CPU numbers are `TrainStep`'s to the last bit, except that a call without an update may make a
+    positive zero of a negative one, and that gradients count as finite if each number is: `TrainStep` looks at sums
+    over rows, which overflow near 1e38. With accumulation, the optimizer's operators run in every call.
 
     Args: as for `TrainStep`. An optimizer of another package runs on a copy of its state that is written back.
     """
 
     lag = 1
 
-    def __init__(self, network: nn.Cell, loss, optimizer: nn.Optimizer, **options) -> None:
+    def __init__(
+        self,
+        network: nn.Cell,
+        loss: Callable[[Tensor, Tensor], Tensor],
+        optimizer: nn.Optimizer,
+        **options: Any,
+    ) -> None:
         super().__init__(network, loss, optimizer, **options)
         self.closed = Parameter(Tensor(False), name=CLOSED, requires_grad=False)
         self.update_where = optimizer if isinstance(optimizer, Optimizer) else _Undoing(optimizer)
@@ -72,7 +79,7 @@ class DeviceStep(TrainStep):
         """Undo what a call that was not finite has left, and the `void` calls after it."""
         self._restore(self._before[-1 - void])
         for counter in self.counters if void else ():
-            ops.assign(counter, Tensor(counter.asnumpy() - void))
+            ops.assign(counter, Tensor(counter.asnumpy().item() - void, ms.int32))
         ops.assign(self.closed, Tensor(False))
 
     def construct(self, images: Tensor, labels: Tensor) -> tuple[Tensor, ...]:

@@ -18,7 +18,7 @@ from mindcv.engine.evaluator import Evaluation
 from mindcv.engine.measures import Measured, deciding
 from mindcv.engine.multi_label import MultiLabelEvaluation
 from mindcv.engine.run_length import RunLength
-from mindcv.engine.train_step import TrainStep
+from mindcv.engine.train_step import CLOSED, TrainStep
 from mindcv.runtime import random_state, set_random_state
 
 TRAINED = "trained."  # before the names of the trained weights, where averages are saved as the weights
@@ -235,8 +235,8 @@ class TrainState:
 
 
 def _is_setting(name: str) -> bool:
-    """Return whether it is an option that MindSpore's optimizers keep as a parameter; a resumed run has its own."""
-    return name.startswith("learning_rate") or name == "momentum"
+    """Return whether it is no state: an option that optimizers keep as a parameter, or false at each save."""
+    return name.startswith("learning_rate") or name in ("momentum", CLOSED)
 
 
 def _is_accumulated(name: str) -> bool:

@@ -1,6 +1,7 @@
 """One training step: gradients, a check that they are finite, and the update.
 
-Graph mode compiles `TrainStep` into one graph, Pynative mode runs it line by line.
+Graph mode compiles `TrainStep` into one graph, Pynative mode runs it line by line. `DeviceStep` is its form for
+accelerators.
 """
 
 from collections.abc import Callable, Iterator
@@ -16,6 +17,7 @@ from mindcv.engine.clipping import Clip
 from mindcv.engine.loss_scale import LossScale
 from mindcv.optim.optimizer import write
 
+CLOSED = "closed"  # the name of a flag of `DeviceStep`
 _BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 
 _sum_rows = ops.MultitypeFuncGraph("sum_rows")
@@ -135,7 +137,7 @@ class TrainStep(nn.Cell):
     def __call__(self, images: Tensor, labels: Tensor) -> StepResult:
         return StepResult(*super().__call__(images, labels))
 
-    def construct(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def construct(self, images: Tensor, labels: Tensor) -> tuple[Tensor, ...]:
         before = self._copy_statistics()  # the forward pass overwrites them
         loss, gradients = self.loss_and_gradients(ops.depend(images, before), labels)
         if self.loss_scale is not None:

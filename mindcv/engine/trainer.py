@@ -5,9 +5,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Literal, Protocol
 
-import numpy as np
-from mindspore import Tensor
-
 from mindcv import console
 from mindcv.engine.callbacks import Callback
 from mindcv.engine.compiling import clock
@@ -15,6 +12,7 @@ from mindcv.engine.early_stop import NEVER, EarlyStop
 from mindcv.engine.evaluator import Batches
 from mindcv.engine.measures import Measured
 from mindcv.engine.run_length import RunLength
+from mindcv.engine.sent_steps import SentSteps
 from mindcv.engine.state import EpochResult, Progress, StepReport
 from mindcv.engine.train_step import TrainStep
 
@@ -34,6 +32,7 @@ class Trainer:
 
         for epoch:
             for batch: step; handle NaN or infinity; callback.on_step_end(report); save if due; stop if requested
+            (with `step.lag` steps sent ahead of the one whose result is handled, but none before a save)
             evaluate, if due (the last epoch always is)
             for callback: callback.on_epoch_end(result)
             saver.save_epoch(result, progress)
@@ -158,6 +157,7 @@ class Trainer:
         if progress.batch >= count:
             return True
         batches = loader.epoch(progress.epoch + 1, progress.batch)
+        sent, stopping = SentSteps(self.step, batches), False
         first, before, start = progress.batch, progress.seconds, clock()
         shown = console.Progress(
             f"epoch {progress.epoch + 1}/{epochs}",
@@ -171,11 +171,10 @@ class Trainer:
             rest=lambda pace: self._seconds_after_epoch(pace * count, progress.epoch + 1, epochs),
         )
         with shown:
-            while progress.batch < count:
-                asked = clock()
-                images, labels = next(batches)
-                progress.waited += clock() - asked
-                report = self._step(images, labels, progress, count, learning_rates)
+            while sent or not (stopping or progress.batch == count):
+                while not stopping and self._may_send(len(sent), progress, count):
+                    progress.waited += sent.send()
+                report = self._read(sent, progress, count, learning_rates)
                 if not report.finite and not report.overflow:
                     self._handle_nonfinite(report.loss, progress, count)
                 progress.seconds = before + clock() - start
@@ -186,18 +185,20 @@ class Trainer:
                     callback.on_step_end(report)
                 if self.saver and self.save_steps and report.number % self.save_steps == 0:
                     self.saver.save_now(progress)
-                if self.stop():
-                    break
+                stopping = self.stop()
         batches.close()
         self._pace = shown.pace
         return progress.batch == count
 
-    def _step(
-        self, images: np.ndarray, labels: np.ndarray, progress: Progress, count: int, learning_rates: Sequence[float]
-    ) -> StepReport:
-        """Train on one batch and count it."""
-        results = self.step(Tensor(images), Tensor(labels))
-        loss, finite, updated, overflow = (result.asnumpy().item() for result in results)
+    def _may_send(self, sent: int, progress: Progress, count: int) -> bool:
+        """Whether to train on another batch before the results of those sent are read; a save needs them first."""
+        position = progress.batch + sent
+        saves = self.saver and self.save_steps and (progress.epoch * count + position) % self.save_steps == 0
+        return position < count and (sent == 0 or (sent <= self.step.lag and not saves))
+
+    def _read(self, sent: SentSteps, progress: Progress, count: int, learning_rates: Sequence[float]) -> StepReport:
+        """Wait for the result of one step and count it."""
+        loss, finite, updated, overflow = sent.read()
         lr = learning_rates[min(self._updates, len(learning_rates) - 1)]
         self._updates += updated
         progress.overflows += overflow

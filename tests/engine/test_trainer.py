@@ -20,8 +20,13 @@ class FakeStep:
         self.updates, self._good = 0, 0  # good calls since the last update
         self.average, self.measuring = None, nullcontext
 
+    lag = 0
+
     def set_train(self, mode):
         assert mode is True
+
+    def reopen(self, void):
+        assert void == 0
 
     def __call__(self, images, labels):
         self.calls += 1
