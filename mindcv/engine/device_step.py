@@ -1,6 +1,7 @@
 """The training step of accelerators: one graph without control flow, whose result the host may read later.
 
-A GPU splits a compiled graph where the host decides, and copies gradients and statistics from one part to the next.
+Where the host decides, a GPU waits for it in every step; and where a graph reads batch norm statistics before and after
+they change, MindSpore copies each of them twice.
 """
 
 from collections import deque
@@ -65,15 +66,16 @@ class DeviceStep(TrainStep):
     ) -> None:
         super().__init__(network, loss, optimizer, **options)
         self.closed = Parameter(Tensor(False), name=CLOSED, requires_grad=False)
-        self.update_where = optimizer if isinstance(optimizer, Optimizer) else _Undoing(optimizer)
+        self.update_where = optimizer if isinstance(optimizer, Optimizer) else Undoing(optimizer)
         self.counters = [p for p in network.get_parameters() if p.name.endswith(COUNTER_SUFFIX)]
         self.status = ops.FloatStatus() if on_gpu() else None
+        self.snapshot = _Snapshot(self.statistics)
         self._before: deque[Tensor] = deque(maxlen=self.lag + 1)  # the statistics before each of the last calls
 
     def __call__(self, images: Tensor, labels: Tensor) -> StepResult:
-        *result, before = nn.Cell.__call__(self, images, labels)
+        before = self.snapshot()
         self._before.append(before)
-        return StepResult(*result)
+        return StepResult(*nn.Cell.__call__(self, images, labels, before))
 
     def reopen(self, void: int = 0) -> None:
         """Undo what a call that was not finite has left, and the `void` calls after it."""
@@ -82,9 +84,8 @@ class DeviceStep(TrainStep):
             ops.assign(counter, Tensor(counter.asnumpy().item() - void, ms.int32))
         ops.assign(self.closed, Tensor(False))
 
-    def construct(self, images: Tensor, labels: Tensor) -> tuple[Tensor, ...]:
-        before = self._copy_statistics()
-        loss, gradients = self.loss_and_gradients(ops.depend(images, before), labels)
+    def construct(self, images: Tensor, labels: Tensor, before: Tensor) -> tuple[Tensor, ...]:
+        loss, gradients = self.loss_and_gradients(images, labels)
         if self.loss_scale is not None:
             loss, gradients = self.loss_scale.unscale(loss, gradients)
         is_open = ops.logical_not(self.closed)
@@ -109,7 +110,7 @@ class DeviceStep(TrainStep):
             self.map(ops.partial(_clear_where, updated), self.sums)
             write(self.added, Tensor(0, ms.int32), updated)
         ops.assign(self.closed, ops.logical_not(finite))
-        return loss, finite, updated, overflow, before
+        return loss, finite, updated, overflow
 
     def _check_where(self, is_open: Tensor, loss: Tensor, gradients: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
         """Like `_check`; neither is true if the step is closed."""
@@ -130,7 +131,18 @@ class DeviceStep(TrainStep):
         return ops.isfinite(numbers).all() if self.status is None else (self.status(numbers) == 0.0).reshape(())
 
 
-class _Undoing(nn.Cell):
+class _Snapshot(nn.Cell):
+    """A copy of the batch norm statistics, in a graph of its own that changes none of them."""
+
+    def __init__(self, statistics: ms.ParameterTuple) -> None:
+        super().__init__(auto_prefix=False)
+        self.statistics = statistics
+
+    def construct(self) -> Tensor:
+        return ops.concat(self.statistics) if self.statistics else Tensor([0.0], ms.float32)
+
+
+class Undoing(nn.Cell):
     """Any `nn.Optimizer`, with the `applies` of `mindcv.optim.optimizer.Optimizer`: it runs, and is undone."""
 
     def __init__(self, optimizer: nn.Optimizer) -> None:

@@ -61,6 +61,8 @@ class Momentum(Optimizer):
         self.which = tuple(self.different.index(decay) for decay in decays)
         if self.fused:
             self.apply_decaying = ops.operations.FusedWeightScaleApplyMomentum()
+            # MindSpore leaves this out, and its compiler then leaves out the update.
+            self.apply_decaying.add_prim_attr("side_effect_mem", True)
 
     @ms.jit(backend="ms_backend")
     def construct(self, gradients, applies=None):

@@ -9,9 +9,11 @@ import pytest
 import reference_optim
 from goldens import optim_recipe
 from mindspore import Parameter, Tensor, nn, ops
-from tiers import full
+from tiers import COMPILED_LATER, full
 
+from mindcv.engine.device_step import Undoing
 from mindcv.optim import OPTIMIZERS, create_optimizer
+from mindcv.optim.optimizer import Optimizer
 
 SGD = reference_optim.sgd
 # The equations in NumPy, where they are not called like the optimizer.
@@ -86,6 +88,24 @@ def test_twenty_updates_are_pytorchs_and_the_state_continues_them_to_the_last_bi
         optimizer(grads)
     for name, value in state_of(optimizer).items():
         np.testing.assert_array_equal(value, states[optim_recipe.UPDATES - 1][name], err_msg=name)
+
+
+def assert_equal_states(optimizer, expected):
+    for (name, value), (_, want) in zip(state_of(optimizer).items(), state_of(expected).items(), strict=True):
+        np.testing.assert_array_equal(value, want, err_msg=name)
+
+
+@COMPILED_LATER
+@pytest.mark.parametrize("opt", full(optim_recipe.OPTIONS, by_default=["momentum", "adamw", "adan", "nesterov"]))
+def test_a_device_can_leave_out_an_update_and_those_before_and_after_are_the_same(mode, opt):
+    optimizer, expected = build(opt), build(opt)
+    where = optimizer if isinstance(optimizer, Optimizer) else Undoing(optimizer)
+    for grads in optim_recipe.gradients()[:3]:
+        where(tuple(Tensor(np.full_like(grad, np.nan)) for grad in grads), Tensor(False))
+        assert_equal_states(optimizer, expected)
+        where(tuple(map(Tensor, grads)), Tensor(True))
+        expected(tuple(map(Tensor, grads)))
+        assert_equal_states(optimizer, expected)
 
 
 @pytest.mark.parametrize("opt", full(["adamw", "lamb", "adan"], by_default=["lamb"]))
