@@ -19,7 +19,6 @@ from mindcv.runtime import on_cpu, on_gpu
 _flatten = ops.MultitypeFuncGraph("flatten")
 _add_where = ops.MultitypeFuncGraph("add_where")
 _clear_where = ops.MultitypeFuncGraph("clear_where")
-_write_back = ops.MultitypeFuncGraph("write_back")
 
 
 @_flatten.register("Tensor")
@@ -38,9 +37,9 @@ def _clear_one(clears: Tensor, total: Tensor) -> Tensor:
 
 
 class DeviceStep(TrainStep):
-    """`TrainStep` where the device alone decides whether an update applies: the same results, one call later.
+    """`TrainStep` where the device alone decides whether an update applies; the host may read the result a call later.
 
-    A bad call, with NaN or infinity, changes no weight, optimizer state, accumulated gradient or average, and closes
+    A call that is not finite, with NaN or infinity, changes no weight, optimizer state, accumulated gradient or average, and closes
     the step: later calls change nothing either, whatever their batches. It does leave its batch norm statistics, and
     later calls leave theirs and their `draws`; `reopen` undoes both. So the host may send calls before it has read the
     result of the one before, and repeat those after a bad one:

@@ -19,6 +19,8 @@ from mindcv.engine import (
     TrainStep,
     WeightAverage,
     create_loss_scale,
+    device_step,
+    step_for_device,
 )
 from mindcv.loss import create_loss
 from mindcv.models.layers import ConvNormAct, DropPath
@@ -205,16 +207,14 @@ def test_a_run_is_the_same_though_results_are_read_late(mode, on_nan, options):
     assert_equal_runs(*(fit(kind, batches, on_nan=on_nan, **options) for kind in (DeviceStep, TrainStep)))
 
 
-def test_a_stopped_run_ends_with_the_step_sent_last():
-    ms.set_context(mode=ms.PYNATIVE_MODE)
-
+@pytest.mark.parametrize("mode", ["pynative"], indirect=True)
+def test_a_stopped_run_ends_with_the_step_sent_last(mode):
     def stops_after(steps):
         return lambda memory: sum(isinstance(event, StepReport) for event in memory.events) >= steps
 
     late = fit(DeviceStep, GOOD * 2, stop=stops_after(3))
     assert late[2].batch == 4  # the fourth was sent before the third was read
     assert_equal_runs(late, fit(TrainStep, GOOD * 2, stop=stops_after(4)))
-    ms.set_context(mode=ms.GRAPH_MODE)
 
 
 def test_a_step_is_sent_before_the_result_of_the_one_before_is_read_unless_that_is_saved():
@@ -245,3 +245,9 @@ def test_a_step_is_sent_before_the_result_of_the_one_before_is_read_unless_that_
     assert list(dict.fromkeys(order)) == [
         *("send 1", "send 2", "read 1", "send 3", "read 2", "read 3", "save", "send 4", "read 4")
     ]
+
+
+@pytest.mark.parametrize("cpu, kind", [(True, TrainStep), (False, DeviceStep)])
+def test_the_device_decides_which_step_is_built(monkeypatch, cpu, kind):
+    monkeypatch.setattr(device_step, "on_cpu", lambda: cpu)
+    assert step_for_device() is kind
