@@ -39,10 +39,10 @@ def _clear_one(clears: Tensor, total: Tensor) -> Tensor:
 class DeviceStep(TrainStep):
     """`TrainStep` where the device alone decides whether an update applies; the host may read the result a call later.
 
-    A call that is not finite, with NaN or infinity, changes no weight, optimizer state, accumulated gradient or average, and closes
-    the step: later calls change nothing either, whatever their batches. It does leave its batch norm statistics, and
-    later calls leave theirs and their `draws`; `reopen` undoes both. So the host may send calls before it has read the
-    result of the one before, and repeat those after a bad one:
+    A call with NaN or infinity changes no weight, optimizer state, accumulated gradient or average, and closes the
+    step: later calls change nothing either, whatever their batches. It does leave its batch norm statistics, and later
+    calls leave theirs and their `draws`; `reopen` undoes both. So the host may send calls before it has read the result
+    of the one before, and repeat those after a bad one:
 
         result = step(images, labels); another = step(more_images, more_labels)
         if not result.finite: step.reopen(void=1), and train on the second batch again
@@ -83,7 +83,7 @@ class DeviceStep(TrainStep):
             ops.assign(counter, Tensor(counter.asnumpy().item() - void, ms.int32))
         ops.assign(self.closed, Tensor(False))
 
-    def construct(self, images: Tensor, labels: Tensor, before: Tensor) -> tuple[Tensor, ...]:
+    def construct(self, images: Tensor, labels: Tensor, before: Tensor | None = None) -> tuple[Tensor, ...]:
         loss, gradients = self.loss_and_gradients(images, labels)
         if self.loss_scale is not None:
             loss, gradients = self.loss_scale.unscale(loss, gradients)
