@@ -62,7 +62,7 @@ MAY_IMPORT = {
     "loss": set(),
     "optim": {"runtime"},
     "scheduler": set(),
-    "engine": {"runtime", "checkpoint"},
+    "engine": {"runtime", "checkpoint", "optim"},
     "compile_cache": {"runtime", "engine"},
     "export": {"runtime", "checkpoint", "models"},
     "report": {"engine"},
