@@ -41,8 +41,8 @@ def compile_cache_lacks() -> str:
     return next((name for name in ("_create_time", "compile_cache") if not hasattr(cell, name)), "")
 
 
-# (x, y, scale) -> x + scale * y in one operator, whose scale may be a Tensor since 2.8. Without it plain momentum is
-# `nn.Momentum` on every device.
+# (x, y, scale) -> x + scale * y in one operator, whose scale may be a Tensor since 2.8. Without it momentum
+# takes two.
 add_scaled: Any = _find("add_ext_op", "mindspore.ops.auto_generate") if _VERSION >= (2, 8) else None
 
 # The gradient of a convolution's weight. Without it all convolutions have MindSpore's gradient.

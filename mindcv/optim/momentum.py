@@ -9,7 +9,7 @@ from mindcv.internals import add_scaled
 from mindcv.optim.optimizer import Optimizer
 from mindcv.runtime import on_gpu
 
-_ADDS_SCALED = add_scaled is not None
+_adds_scaled = add_scaled is not None
 _update = ops.MultitypeFuncGraph("momentum_update")
 _fused_update = ops.MultitypeFuncGraph("fused_momentum_update")
 
@@ -19,7 +19,7 @@ def _update_one(options, lr, decay, decays, param, moment, grad):
     apply_update, momentum = options
     if decays:
         # The same as mint.add(grad, param, alpha=decay), which takes longer to compile.
-        grad = add_scaled(grad, param, decay) if _ADDS_SCALED else grad + param * decay
+        grad = add_scaled(grad, param, decay) if _adds_scaled else grad + param * decay
     return ops.depend(True, apply_update(param, moment, lr, grad, momentum))
 
 
