@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from mindspore import Tensor, nn
+from mindspore import Tensor, nn, ops
 
 from mindcv.arguments import CROP_PCT, IMAGE_RESIZE, MEAN, STD
-from mindcv.models.layers import Dropout, GlobalAverage
+from mindcv.models.layers import Dropout, GlobalAverage, MapCell
 
 
 class Preprocessing(NamedTuple):
@@ -22,7 +22,7 @@ IMAGENET = Preprocessing()
 CIFAR = Preprocessing(32, (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616), 1.0)
 
 
-class Classifier(nn.Cell):
+class Classifier(MapCell):
     """A network of stages: (B, in_channels, H, W) float images -> (B, num_classes) logits.
 
     A family is a subclass that makes these parts and is registered with `register_variants`. Parameter names begin
@@ -69,27 +69,24 @@ class Classifier(nn.Cell):
         self.classifier = nn.Dense(self.num_features, num_classes) if num_classes else nn.Identity()
 
     def construct(self, x: Tensor) -> Tensor:
-        return self.forward_head(self.forward_features(x))
+        return self._head(self._features(self._enter(x)))
 
     def forward_features(self, x: Tensor) -> Tensor:
         """(B, in_channels, H, W) -> (B, num_features, H', W'), the last feature map."""
-        x = self.pool(self.stem(x))
-        for stage in self.stages:
-            x = stage(x)
-        return x
+        return self._leave(self._features(self._enter(x)))
 
     def forward_head(self, x: Tensor) -> Tensor:
         """The last feature map -> (B, num_classes) logits; (B, num_features) with num_classes=0."""
-        return self.classifier(self.dropout(self.average(x)))
+        return self._head(self._enter(x))
 
     def forward_intermediates(self, x: Tensor) -> tuple[Tensor, ...]:
         """The feature maps of the stem and of every stage, at `feature_strides` with `feature_channels`."""
-        x = self.stem(x)
-        features: tuple[Tensor, ...] = (x,)
+        x = self.stem(self._enter(x))
+        features: tuple[Tensor, ...] = (self._leave(x),)
         x = self.pool(x)
         for stage in self.stages:
             x = stage(x)
-            features += (x,)
+            features += (self._leave(x),)
         return features
 
     def depth_groups(self) -> list[list[str]]:
@@ -97,3 +94,20 @@ class Classifier(nn.Cell):
         groups = [[p.name for p in self.stem.trainable_params()]]
         groups += [[p.name for p in block.trainable_params()] for stage in self.stages for block in stage]
         return [*groups, [p.name for p in self.classifier.trainable_params()]]
+
+    # Maps have their channels last between `_enter` and `_leave` after `use_channels_last`.
+
+    def _features(self, x: Tensor) -> Tensor:
+        x = self.pool(self.stem(x))
+        for stage in self.stages:
+            x = stage(x)
+        return x
+
+    def _head(self, x: Tensor) -> Tensor:
+        return self.classifier(self.dropout(self.average(x)))
+
+    def _enter(self, x: Tensor) -> Tensor:
+        return x if self.channel_axis == 1 else ops.transpose(x, (0, 2, 3, 1))
+
+    def _leave(self, x: Tensor) -> Tensor:
+        return x if self.channel_axis == 1 else ops.transpose(x, (0, 3, 1, 2))

@@ -17,13 +17,13 @@ from mindspore import Tensor, nn, ops
 
 from mindcv.models.classifier import Classifier
 from mindcv.models.factory import register_variants
-from mindcv.models.layers import ConvNormAct, SelectiveKernel, SqueezeExcite
+from mindcv.models.layers import ConvNormAct, MapCell, SelectiveKernel, SqueezeExcite
 from mindcv.models.layers.init import init_weights
 
 _DEPTHWISE = partial(ConvNormAct, kernel_size=3, act=False)
 
 
-class ShuffleUnit(nn.Cell):
+class ShuffleUnit(MapCell):
     """Joins a branch and a shortcut, and shuffles their channels: (B, C_in, H, W) -> (B, C, H/s, W/s).
 
     With stride 1 the shortcut is the first half of the channels and the branch sees the second half; with stride 2 both
@@ -57,11 +57,13 @@ class ShuffleUnit(nn.Cell):
         self.attention = attention(out_channels) if attention else nn.Identity()
 
     def construct(self, x: Tensor) -> Tensor:
-        first, second = ops.split(x, self.half, axis=1) if self.splits else (x, x)
+        axis = self.channel_axis
+        first, second = ops.split(x, self.half, axis=axis) if self.splits else (x, x)
         branch = self.conv3(self.conv2(self.conv1(second)))
         # Concatenation and shuffle in one: channel i of the shortcut is followed by channel i of the branch.
-        pairs = ops.stack((self.shortcut(first), branch), axis=2)
-        return self.attention(ops.reshape(pairs, (-1, self.out_channels, *branch.shape[2:])))
+        pairs = ops.stack((self.shortcut(first), branch), axis=axis + 1)
+        shape = (-1, *branch.shape[1:axis], self.out_channels, *branch.shape[axis + 1 :])
+        return self.attention(ops.reshape(pairs, shape))
 
 
 class ShuffleNetV2(Classifier):

@@ -11,7 +11,7 @@ from mindcv.models.replace import replace_cells
 
 CPU_FORMS = (ArgmaxPool, PointwiseConv2d, RowAverage, RowSelect, RowSqueezeExcite, SpatialConv2d)
 _FORM_OF = {
-    GlobalAverage: lambda cell: RowAverage(),
+    GlobalAverage: lambda cell: RowAverage(keep_dims=cell.keep_dims),
     SKSelect: RowSelect,
     SqueezeExcite: RowSqueezeExcite,
     nn.Conv2d: conv_form,

@@ -14,7 +14,8 @@ class RowAverage(GlobalAverage):
     def construct(self, x: Tensor) -> Tensor:
         _, channels, height, width = x.shape
         total = ops.reshape(x, (-1, height * width)).sum(-1)
-        return ops.reshape(total, (-1, channels)) * (1.0 / (height * width))
+        shape = (-1, channels, 1, 1) if self.keep_dims else (-1, channels)
+        return ops.reshape(total, shape) * (1.0 / (height * width))
 
 
 def pool_form(pool: nn.MaxPool2d) -> "ArgmaxPool | None":

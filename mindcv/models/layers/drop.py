@@ -11,6 +11,8 @@ import mindspore as ms
 import numpy as np
 from mindspore import Parameter, Tensor, nn, ops
 
+from mindcv.models.layers.layout import MapCell
+
 # Odd factors that published hashes use (2^32 / golden ratio, lowbias32, murmur3). Changing one changes every mask.
 GOLDEN, FIRST, SECOND, THIRD = 0x9E3779B9, 0x7FEB352D, 0x846CA68B, 0x85EBCA6B
 
@@ -107,7 +109,7 @@ class DropPath(_SeededMask):
         return self.apply_mask(x, (x.shape[0], 1, 1, 1))
 
 
-class DropBlock(_SeededMask):
+class DropBlock(_SeededMask, MapCell):
     """Drops squares of each channel's map: (B, C, H, W) -> (B, C, H, W), with the mean kept.
 
     Args:
@@ -125,7 +127,8 @@ class DropBlock(_SeededMask):
     def construct(self, x: Tensor) -> Tensor:
         if not self.training or self.rate == 0.0:
             return x
-        batch, channels, height, width = x.shape
+        batch, channels = x.shape[0], x.shape[self.channel_axis]
+        height, width = x.shape[self.space[0]], x.shape[self.space[1]]
         side = min(self.block_size, height, width)
         rows, columns = height - side + 1, width - side + 1  # where the first corner of a square may be
         share = self.rate / side**2 * (height * width) / (rows * columns)
@@ -134,4 +137,6 @@ class DropBlock(_SeededMask):
         corners = ops.Pad(((0, 0), (0, 0), (margin, margin), (margin, margin)))(corners)
         kept = ops.stop_gradient(1.0 - ops.MaxPool(side, 1, "valid")(corners))
         kept = kept * (batch * channels * height * width / ops.maximum(kept.sum(), Tensor(1.0, ms.float32)))
+        if self.channel_axis == 3:
+            kept = ops.transpose(kept, (0, 2, 3, 1))
         return x * kept.astype(x.dtype)

@@ -1,10 +1,20 @@
 """Global average pooling."""
 
-from mindspore import Tensor, nn, ops
+from mindspore import Tensor, ops
+
+from mindcv.models.layers.layout import MapCell
 
 
-class GlobalAverage(nn.Cell):
-    """Mean over height and width: (B, C, H, W) -> (B, C)."""
+class GlobalAverage(MapCell):
+    """Mean over height and width: (B, C, H, W) -> (B, C).
+
+    Args:
+        keep_dims: -> (B, C, 1, 1).
+    """
+
+    def __init__(self, *, keep_dims: bool = False) -> None:
+        super().__init__()
+        self.keep_dims = keep_dims
 
     def construct(self, x: Tensor) -> Tensor:
-        return ops.mean(x, (2, 3))
+        return ops.mean(x, self.space, self.keep_dims)

@@ -6,10 +6,11 @@ Shapes: B batch, M branches, C channels, H x W space after the stride, d reduced
 from mindspore import Tensor, nn, ops
 
 from mindcv.models.layers.conv import ConvNormAct, batch_norm, conv2d
+from mindcv.models.layers.layout import MapCell
 from mindcv.models.layers.pooling import GlobalAverage
 
 
-class SKSplit(nn.Cell):
+class SKSplit(MapCell):
     """Split: M grouped 3x3 convolutions with dilation 1, 2, ..., M (receptive fields 3, 5, ..., 2M + 1).
 
     (B, C_in, H_in, W_in) -> M feature maps of (B, C, H, W).
@@ -46,7 +47,9 @@ class SKSplit(nn.Cell):
         )
 
     def construct(self, x: Tensor) -> tuple[Tensor, ...]:
-        inputs = ops.split(x, self.branch_channels, axis=1) if self.split_input else (x,) * len(self.branches)
+        inputs = (x,) * len(self.branches)
+        if self.split_input:
+            inputs = ops.split(x, self.branch_channels, axis=self.channel_axis)
         features: tuple[Tensor, ...] = ()
         for m, branch in enumerate(self.branches):
             features += (branch(inputs[m]),)
@@ -61,8 +64,7 @@ class SKFuse(nn.Cell):
 
     def __init__(self, channels: int, reduced_channels: int) -> None:
         super().__init__()
-        self.channels = channels
-        self.average = GlobalAverage()
+        self.average = GlobalAverage(keep_dims=True)
         self.conv = conv2d(channels, reduced_channels, 1)
         self.bn = batch_norm(reduced_channels)
 
@@ -70,11 +72,10 @@ class SKFuse(nn.Cell):
         fused = features[0]
         for feature in features[1:]:
             fused = fused + feature
-        descriptor = ops.reshape(self.average(fused), (-1, self.channels, 1, 1))
-        return ops.relu(self.bn(self.conv(descriptor)))
+        return ops.relu(self.bn(self.conv(self.average(fused))))
 
 
-class SKSelect(nn.Cell):
+class SKSelect(MapCell):
     """Select: attention over the branches for every channel, and the weighted sum of the branches.
 
     Paper equations 5 and 6, written for any M.
@@ -96,8 +97,8 @@ class SKSelect(nn.Cell):
     def construct(self, features: tuple[Tensor, ...], descriptor: Tensor) -> Tensor:
         """M maps of (B, C, H, W) and the descriptor (B, d, 1, 1) -> (B, C, H, W)."""
         # Factors of (B, C, 1, 1), B as -1, export with an open batch size, and suit onnxruntime's blocks of channels.
-        weights = ops.reshape(self.attention(descriptor), (-1, self.branches * self.channels, 1, 1))
-        weights = ops.split(weights, self.channels, axis=1)
+        weights = self.per_channel(self.attention(descriptor), self.branches * self.channels)
+        weights = ops.split(weights, self.channels, axis=self.channel_axis)
         selected = features[0] * weights[0]
         for m in range(1, self.branches):
             selected = selected + features[m] * weights[m]

@@ -2,10 +2,11 @@
 
 from mindspore import Tensor, nn, ops
 
+from mindcv.models.layers.layout import MapCell
 from mindcv.models.layers.pooling import GlobalAverage
 
 
-class SqueezeExcite(nn.Cell):
+class SqueezeExcite(MapCell):
     """Scales each channel by a gate computed from all of them: (B, C, H, W) -> (B, C, H, W).
 
     Args:
@@ -25,4 +26,4 @@ class SqueezeExcite(nn.Cell):
         return ops.sigmoid(self.expand(ops.relu(self.reduce(self.average(x)))))
 
     def construct(self, x: Tensor) -> Tensor:
-        return x * ops.reshape(self.gate(x), (-1, x.shape[1], 1, 1))
+        return x * self.per_channel(self.gate(x), x.shape[self.channel_axis])
