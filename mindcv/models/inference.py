@@ -1,9 +1,12 @@
 """Networks rewritten for evaluation: the same function in less time."""
 
+import numpy as np
 from mindspore import Tensor, nn, ops
 
 from mindcv.models.cpu import ArgmaxPool
 from mindcv.models.fold import fold_batch_norm
+from mindcv.models.layers import conv2d
+from mindcv.models.layers.selective_kernel import SKSelect
 from mindcv.models.replace import replace_cells
 
 
@@ -25,20 +28,44 @@ class EdgePaddedMaxPool(nn.Cell):
         return self.pool(x)
 
 
+class SigmoidSelect(nn.Cell):
+    """`select`, an SKSelect of two branches, in four operators instead of eight.
+
+    A softmax over two is the sigmoid of the difference of its logits, and that is one convolution, with the difference
+    of their weights. Selecting is then an interpolation.
+    """
+
+    def __init__(self, select: SKSelect) -> None:
+        super().__init__()
+        weight = select.conv.weight.asnumpy().astype(np.float64)
+        difference = (weight[: select.channels] - weight[select.channels :]).astype(np.float32)
+        self.conv = conv2d(weight.shape[1], select.channels, 1)
+        self.conv.weight.set_data(Tensor(difference))
+
+    def construct(self, features: tuple[Tensor, ...], descriptor: Tensor) -> Tensor:
+        weight = ops.sigmoid(self.conv(descriptor)).astype(features[0].dtype)
+        return ops.lerp(features[1], features[0], weight)
+
+
 def prepare_for_inference(network: nn.Cell, *, fold_bn: bool = True) -> nn.Cell:
     """Make a network with its final weights faster in evaluation, in place.
 
     Args:
         network: must not have run: a compiled graph ignores the change.
-        fold_bn: fold batch norms into convolutions, which changes the logits by rounding (about 1e-6 of the largest);
-            without it they stay the same to the last bit.
+        fold_bn: fold batch norms, and the textbook selection between two branches, into convolutions, which changes the
+            logits by rounding (about 1e-6 of the largest); without it they stay the same to the last bit.
     Returns:
         The network.
     """
     if fold_bn:
         fold_batch_norm(network)
+        replace_cells(network, lambda cell: SigmoidSelect(cell) if _has_two_branches(cell) else None)
     replace_cells(network, lambda cell: inference_pool(cell) if isinstance(cell, ArgmaxPool) else None)
     return network
+
+
+def _has_two_branches(cell: nn.Cell) -> bool:
+    return type(cell) is SKSelect and cell.branches == 2
 
 
 def inference_pool(pool: nn.MaxPool2d) -> nn.Cell | None:

@@ -9,15 +9,15 @@ def replace_cells(network: nn.Cell, replacement: Callable[[nn.Cell], nn.Cell | N
     """Replace every cell inside `network` by `replacement(cell)` where that is not None.
 
     Inner cells are replaced before the cells that hold them, so a replacement may reuse its cell's parts.
-    Parameters keep their names and their order.
+    Parameters keep their names and their order; new ones are called by their place.
 
     Args:
         network: must not have run: a compiled graph ignores the change.
     """
     names = {id(parameter): parameter.name for parameter in network.get_parameters()}
     _replace_inside(network, replacement)
-    for parameter in network.get_parameters():
-        parameter.name = names[id(parameter)]  # moving a cell renames its parameters
+    for place, parameter in network.parameters_and_names():
+        parameter.name = names.get(id(parameter), place)  # moving a cell renames its parameters
 
 
 def _replace_inside(parent: nn.Cell, replacement: Callable[[nn.Cell], nn.Cell | None]) -> None:
@@ -33,7 +33,7 @@ def _replace_inside(parent: nn.Cell, replacement: Callable[[nn.Cell], nn.Cell | 
 
 
 class SharedConv2d(nn.Conv2d):
-    """The same convolution as `conv`, with its parameters; subclasses compute it in another way."""
+    """The same convolution as `conv`, with its parameters and operators; subclasses compute it in another way."""
 
     def __init__(self, conv: nn.Conv2d) -> None:
         super().__init__(
@@ -49,3 +49,4 @@ class SharedConv2d(nn.Conv2d):
             weight_init="zeros",  # draws no random numbers
         )
         self.weight, self.bias, self.has_bias = conv.weight, conv.bias, conv.has_bias
+        self.conv2d, self.bias_add = conv.conv2d, conv.bias_add
