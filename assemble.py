@@ -13,7 +13,7 @@ from config import COMMAND_LINE, OPTIONS, Config
 from mindcv.checkpoint import Checkpoint, CheckpointStore, check_fits
 from mindcv.console import say
 from mindcv.export import ExportedNetwork
-from mindcv.models import build_model, prepare_for_inference, set_precision
+from mindcv.models import build_model, prepare_for_inference, set_precision, use_channels_last
 from mindcv.runtime import on_cpu, setup_runtime
 from mindcv.weights.download import cache_folder
 from mindcv.weights.load import load_weights, num_classes
@@ -137,6 +137,7 @@ def build_to_infer(config: Config, weights: Checkpoint, class_names: Sequence[st
 def made_faster(config: Config, network: nn.Cell) -> nn.Cell:
     """A network with its final weights, made faster for inference in the precision of the options; in place."""
     network = prepare_for_inference(network, fold_bn=config.model.fold_bn)
+    apply_layout(config, network, keep_weights=False)
     apply_precision(config, network)
     return network
 
@@ -145,6 +146,19 @@ def is_mixed(config: Config) -> bool:
     """Whether the script computes in mixed precision, which needs the textbook layers."""
     levels = {config.step.val_amp_level} | ({config.step.amp_level} if config.prog == "train" else set())
     return levels != {"O0"}
+
+
+def apply_layout(config: Config, network: nn.Cell, *, keep_weights: bool = True) -> None:
+    """Have the network compute in the layout of the options.
+
+    Args:
+        keep_weights: as in `use_channels_last`.
+
+    Raises:
+        ValueError: if this device or the network cannot.
+    """
+    if config.step.channels_last:
+        use_channels_last(network, keep_weights=keep_weights)
 
 
 def apply_precision(config: Config, network: nn.Cell) -> None:

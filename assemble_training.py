@@ -11,7 +11,7 @@ import mindspore
 import numpy
 from mindspore import nn
 
-from assemble import Arithmetic, apply_precision, check_num_classes, is_mixed
+from assemble import Arithmetic, apply_layout, apply_precision, check_num_classes, is_mixed
 from config import COMMAND_LINE, Config
 from mindcv.checkpoint import Checkpoint, check_fits
 from mindcv.console import say
@@ -101,6 +101,7 @@ def build_step(config: Config, network: nn.Cell, length: RunLength) -> tuple[Tra
     """
     options = config.step
     learning_rates = build_rates(config, length)
+    apply_layout(config, network)
     apply_precision(config, network)
     if options.recompute:
         recompute_blocks(network)

@@ -21,7 +21,7 @@ from mindcv.weights.load import num_classes, read_published, read_weights
 NOT_INHERITED = {option.name for option in OPTIONS.values() if not option.inherited}
 # For weights also the options that say where and from what their run started.
 _NOT_OF_WEIGHTS = NOT_INHERITED | {
-    *("ckpt_path", "pretrained", "device_target", "deterministic", "tf32", "num_parallel_workers")
+    *("ckpt_path", "pretrained", "device_target", "deterministic", "tf32", "num_parallel_workers", "channels_last"),
 }
 # Options that training inherits from published weights; from a checkpoint it takes only the weights.
 _PREPROCESSING = {"mean", "std", "interpolation", "crop_pct"}

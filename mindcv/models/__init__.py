@@ -6,6 +6,7 @@ Each registered network is also a function here, as in MindCV: `mindcv.models.re
 from typing import Any
 
 from mindcv.models import resnet, shufflenet, sknet  # noqa: F401  (registration)
+from mindcv.models.channels_last import use_channels_last
 from mindcv.models.cpu import optimize_for_cpu
 from mindcv.models.factory import MODELS, build_model, create_model, default_cfg, list_models
 from mindcv.models.fold import fold_batch_norm
@@ -34,6 +35,7 @@ __all__ = [
     "recompute_blocks",
     "register_model",
     "set_precision",
+    "use_channels_last",
 ]
 
 

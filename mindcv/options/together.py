@@ -201,7 +201,8 @@ _OF_VALIDATION = (
 )
 _NOT_CHECKING = (
     "mode device_target batch_size val_batch_size image_resize val_image_resize interpolation mean std crop_pct "
-    "val_amp_level amp_dtype on_bad_image bad_image_limit fold_bn tta compile_cache report confusion_matrix overwrite"
+    "val_amp_level amp_dtype on_bad_image bad_image_limit fold_bn tta compile_cache report confusion_matrix overwrite "
+    "channels_last"
 )
 _OF_A_RUN = " ".join(
     option.name
@@ -221,7 +222,7 @@ IDLE_WHEN: tuple[tuple[str, str, Callable[..., bool]], ...] = (
     ("on_bad_image bad_image_limit", "dataset", lambda name: name in BUILT_IN),
     ("bad_image_limit", "on_bad_image", lambda policy: policy == "stop"),
     (_NOT_CHECKING, "check_data", bool),
-    ("fold_bn val_amp_level amp_dtype", "ckpt_path", is_exported),
+    ("fold_bn val_amp_level amp_dtype channels_last", "ckpt_path", is_exported),
     ("scale ratio", "random_crop_padding", lambda padding: padding is not None),
     (
         "color_jitter color_jitter_prob",
