@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from functools import partial
+from itertools import repeat
 from typing import Any
 
 from harness import ROOT, machine, serve
@@ -26,7 +27,7 @@ from assemble_data import build_measuring_loader, build_training_loader
 from config import Config
 from mindcv.benchmark.device import card_name, peak_device_memory, versions
 from mindcv.compile_cache import compiled_graphs_kept
-from mindcv.engine import Callback, Progress, StepReport, Trainer, evaluation_kind, memory_explained
+from mindcv.engine import Callback, Progress, SentSteps, StepReport, Trainer, evaluation_kind, memory_explained
 from mindcv.models import build_model
 from mindcv.models.count import multiply_adds
 from mindcv.runtime import setup_runtime
@@ -76,10 +77,10 @@ def _precision(level: str, dtype: str) -> str:
 
 
 def train(what: Subject, steps: int) -> Step:
-    """Times the batches of one update of train.py's step, always on the loader's first batch, its results read."""
+    """Times the batches of one update of train.py's step, always the loader's first; results are read as there."""
     _start(what.training)
     config, loader, length, step, _ = build_training(what, steps)
-    images, labels = (Tensor(array) for array in next(loader.epoch(1)))
+    sent = SentSteps(step, repeat(next(loader.epoch(1))))
     _keep_graphs(config, step.network)
     step.set_train(True)
 
@@ -87,8 +88,9 @@ def train(what: Subject, steps: int) -> Step:
         start = time.perf_counter()
         bad = 0
         for _ in range(length.accumulate_steps):
-            results = step(images, labels)
-            _, finite, _, overflow = (result.asnumpy().item() for result in results)
+            while len(sent) <= step.lag:
+                sent.send()
+            _, finite, _, overflow = sent.read()
             bad += not finite or overflow
         seconds = (time.perf_counter() - start) / length.accumulate_steps
         return {"batch_s": seconds, "not_finite": bad, "batch": loader.batch_size, **_memory()}

@@ -24,6 +24,7 @@ from mindcv.engine.plateau import PlateauRates
 from mindcv.engine.predictor import Prediction, Predictions, predict
 from mindcv.engine.run_length import RunLength
 from mindcv.engine.saving import SaveCheckpoints
+from mindcv.engine.sent_steps import SentSteps
 from mindcv.engine.state import EpochResult, Progress, StepReport, TrainState
 from mindcv.engine.train_step import StepResult, TrainStep
 from mindcv.engine.trainer import Trainer
@@ -52,6 +53,7 @@ __all__ = [
     "Progress",
     "RunLength",
     "SaveCheckpoints",
+    "SentSteps",
     "StepReport",
     "StepResult",
     "Sums",
