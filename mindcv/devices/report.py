@@ -3,7 +3,7 @@
 from typing import Literal, NamedTuple
 
 Verdict = Literal["ok", "FAIL", "skipped"]
-TRIALS = ("device", "float32", "float16", "bfloat16", "all-reduce")  # in this order, each with a line
+TRIALS = ("device", "float32", "guard", "float16", "bfloat16", "all-reduce")  # in this order, each with a line
 
 
 class Line(NamedTuple):

@@ -12,14 +12,16 @@ import numpy as np
 from mindspore import Tensor, nn, ops
 from mindspore.communication import get_group_size, get_rank, init
 
+from mindcv.checkpoint import weight_parameters
 from mindcv.devices import reference
 from mindcv.devices.report import TRIALS, Line
-from mindcv.engine import TrainStep
+from mindcv.engine import TrainStep, step_for_device
 from mindcv.loss import create_loss
 from mindcv.models import set_precision
 from mindcv.optim import create_optimizer
 from mindcv.runtime import setup_runtime
 
+_DECAY = 0.125
 # Largest difference that is rounding, as a share of the largest gradient: ten and more times what a CPU shows.
 _TOLERANCE = {"float32": 1e-4, "TF32": 1e-2, "float16": 1e-2, "bfloat16": 8e-2}
 
@@ -39,30 +41,57 @@ class Network(nn.Cell):
         return self.classifier(x.mean((2, 3)))
 
 
-def step_differs(dtype: str) -> tuple[float, float]:
-    """One step of training on the device, forward, backward and update: how far it is from NumPy in float64.
+def build_step(dtype: str) -> TrainStep:
+    """The training step that train.py would have on this device, for the network and weights of the reference.
 
     Args:
         dtype: "float32", or that of mixed precision.
-    Returns:
-        The difference of the loss, and the largest difference of a gradient, as a share of its largest number.
     """
-    weights, images, labels = reference.example()
-    loss, gradients = reference.loss_and_gradients(weights, images, labels)
+    weights, _, _ = reference.example()
     network = Network()
     for name, parameter in network.parameters_dict().items():
         if name in weights:
             parameter.set_data(Tensor(weights[name]))
     if dtype != "float32":
         set_precision(network, "O2", "O2", dtype)
-    parameters = {parameter.name: parameter for parameter in network.trainable_params()}
-    step = TrainStep(network, create_loss(), create_optimizer(network, "sgd", lr=1.0, momentum=0.0)).set_train(True)
+    optimizer = create_optimizer(network, "momentum", lr=1.0, weight_decay=_DECAY)
+    return step_for_device()(network, create_loss(), optimizer).set_train(True)
+
+
+def step_differs(dtype: str) -> tuple[float, float]:
+    """One step of training on the device, forward, backward and update: how far it is from NumPy in float64.
+
+    Returns:
+        The difference of the loss, and the largest difference of a gradient, as a share of its largest number.
+    """
+    weights, images, labels = reference.example()
+    loss, gradients = reference.loss_and_gradients(weights, images, labels)
+    step = build_step(dtype)
     result = step(Tensor(images), Tensor(labels))
     shares = []
-    for name, gradient in gradients.items():
-        moved = weights[name].astype(np.float64) - parameters[name].asnumpy()
-        shares.append(np.abs(moved - gradient).max() / np.abs(gradient).max())
+    for name, parameter in weight_parameters(step.network).items():
+        if name in gradients:
+            before, gradient = weights[name].astype(np.float64), gradients[name]
+            moved = before - parameter.asnumpy() - _DECAY * before  # the learning rate is 1
+            shares.append(np.abs(moved - gradient).max() / np.abs(gradient).max())
     return abs(float(result.loss.asnumpy()) - loss), float(np.max(shares))
+
+
+def _try_guard() -> Line:
+    """A step with NaN must change nothing, and the next one must train."""
+    _, images, labels = reference.example()
+    step = build_step("float32")
+    kept = weight_parameters(step.network) | {p.name: p for p in step.optimizer.get_parameters()}
+    before = {name: parameter.asnumpy().copy() for name, parameter in kept.items()}
+    result = step(Tensor(np.full_like(images, np.nan)), Tensor(labels))
+    noticed = not result.finite.asnumpy()
+    step.reopen()
+    changed = sum(parameter.asnumpy().tobytes() != before[name].tobytes() for name, parameter in kept.items())
+    goes_on = bool(step(Tensor(images), Tensor(labels)).updated.asnumpy())
+    if noticed and goes_on and not changed:
+        return Line("guard", "ok", f"a step with NaN is noticed and changes none of {len(kept)} arrays")
+    text = f"{'noticed' if noticed else 'not noticed'}, {changed} of {len(kept)} arrays changed"
+    return Line("guard", "FAIL", f"a step with NaN: {text}, {'the' if goes_on else 'not the'} next one trained")
 
 
 def _try_step(dtype: str, allowed: float) -> Line:
@@ -86,6 +115,8 @@ def _try(name: str, device: str, tf32: bool | None) -> Line:
     """A trial on a device that is set up; raises whatever MindSpore does where it has no kernel."""
     if name == "all-reduce":
         return _all_reduce()
+    if name == "guard":
+        return _try_guard()
     if name == "bfloat16" and device == "CPU":
         return Line(name, "skipped", "MindSpore has no such convolutions on a CPU")
     rounds = name == "float32" and device == "GPU" and tf32 is not False

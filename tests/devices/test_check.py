@@ -8,11 +8,13 @@ import mindspore
 import numpy as np
 import pytest
 import reference as textbook
+from mindspore import Tensor, ops
 
 import train
 from mindcv.devices import check, libraries, reference, trial
 from mindcv.devices.libraries import CUDA_LIBRARIES, ascend_lines, cuda_lines
 from mindcv.devices.report import Line
+from mindcv.engine import DeviceStep, TrainStep
 
 LIBRARIES = Path(mindspore.__file__).parent / "lib" / "plugin"
 
@@ -23,7 +25,7 @@ def test_the_cpu_works(capsys):
     assert said[0] == "lr has no effect with check_device=true"
     assert "NumPy 1." in said[1] and "MindSpore 2." in said[1] and "Python 3." in said[1]
     verdicts = [line.split(":")[0].split() for line in said[1:-1]]
-    expected = "ok software, ok device, ok float32, ok float16, skipped bfloat16, skipped all-reduce"
+    expected = "ok software, ok device, ok float32, ok guard, ok float16, skipped bfloat16, skipped all-reduce"
     assert ", ".join(map(" ".join, verdicts)) == expected
     assert said[-1] == "the device works"
 
@@ -64,7 +66,7 @@ def test_a_device_that_ends_the_process_is_a_failure(monkeypatch, tmp_path, endi
     device, float32, *others = check._try_device(options)
     assert (device, float32.subject, float32.verdict) == (("device", "ok", "GPU"), "float32", "FAIL")
     assert float32.text.endswith(why)
-    assert [line.verdict for line in others] == ["skipped"] * 3
+    assert [line.verdict for line in others] == ["skipped"] * 4
 
 
 @pytest.mark.parametrize("mode", ["pynative"], indirect=True)
@@ -75,6 +77,19 @@ def test_a_wrong_gradient_is_a_failure(mode, monkeypatch, factor):
     assert trial._try_step("float32", 1e-4).verdict == "ok"
     gradients["grouped.weight"][1] *= factor
     assert trial._try_step("float32", 1e-4).verdict == "FAIL"
+
+
+@pytest.mark.parametrize("mode", ["pynative"], indirect=True)
+@pytest.mark.parametrize("kind", [TrainStep, DeviceStep])
+def test_a_step_that_lets_nan_through_is_a_failure(mode, monkeypatch, kind):
+    monkeypatch.setattr(trial, "step_for_device", lambda: kind)
+    assert trial._try_step("float32", 1e-4).verdict == "ok"
+    assert trial._try_guard() == ("guard", "ok", "a step with NaN is noticed and changes none of 17 arrays")
+    method = "_is_finite" if kind is DeviceStep else "_check"
+    yes = Tensor(True)
+    monkeypatch.setattr(kind, method, lambda *_: yes if kind is DeviceStep else (yes, ops.logical_not(yes)))
+    line = trial._try_guard()
+    assert line.verdict == "FAIL" and "not noticed" in line.text
 
 
 def test_the_reference_is_the_textbooks_and_its_gradients_are_slopes():
