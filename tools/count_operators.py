@@ -23,13 +23,14 @@ import mindcv  # noqa: F401  (first: it sets what MindSpore reads)
 import mindspore as ms
 import numpy as np
 from mindspore import Tensor, nn, ops
-from mindspore.train import anf_ir_pb2
+from mindspore.common.api import _cell_graph_executor
+from mindspore.train.mind_ir_pb2 import ModelProto
 
 from mindcv.models import channels_last, create_model, prepare_for_inference, use_channels_last
 from mindcv.runtime import setup_runtime
 
-# Nodes by which a graph passes values and orders side effects.
-_NO_OPERATORS = ("Depend", "Load", "MakeTuple", "Return", "TupleGetItem", "UpdateState")
+# Nodes by which a graph holds and passes values and orders side effects.
+_NO_OPERATORS = ("Constant", "Depend", "Load", "MakeTuple", "Return", "TupleGetItem", "UpdateState")
 COLUMNS = ("inference", "prepared", "prepared, channels last", "training", "training, channels last")
 
 
@@ -44,18 +45,19 @@ class Gradients(nn.Cell):
         return self.gradients(images)
 
 
-def count_operators(cell: nn.Cell, *inputs: Tensor) -> Counter[str]:
-    """Operators by type in the graph of a Cell for Graph mode, which must not have been compiled."""
-    cell.phase = "export.count"  # such a graph is not built for this device
-    cell.compile(*inputs)
-    model = anf_ir_pb2.ModelProto()
-    model.ParseFromString(cell.get_func_graph_proto())
-    counts = Counter(node.op_type for node in model.graph.node)
-    if counts.keys() & {"", "Partial", "Switch"}:
-        raise ValueError(f"{type(cell).__name__} has control flow on tensors, whose branches cannot be counted.")
+def count_operators(cell: nn.Cell, *inputs: Any) -> tuple[Counter[str], int]:
+    """Operators by type in the graphs of a Cell, and the number of graphs: more than one if the host decides.
+
+    The device need not have the operators: such a phase ends before kernels are chosen.
+    """
+    graph_id, _ = _cell_graph_executor.compile(cell, *inputs, phase=f"export.{id(cell)}", do_convert=False)
+    model = ModelProto()
+    model.ParseFromString(_cell_graph_executor._get_func_graph_proto(cell, graph_id, "mind_ir"))
+    graphs = [model.graph, *model.functions]
+    counts = Counter(node.op_type.removeprefix("REF::").split(":")[0] for graph in graphs for node in graph.node)
     for name in _NO_OPERATORS:
         del counts[name]
-    return counts
+    return counts, len(graphs)
 
 
 @contextlib.contextmanager
@@ -91,7 +93,7 @@ def counts_of(
         if column.endswith("channels last"):
             with channels_last_without_a_gpu():
                 use_channels_last(network, keep_weights=network.training)
-        counts[column] = count_operators(Gradients(network) if network.training else network, images)
+        counts[column], _ = count_operators(Gradients(network) if network.training else network, images)
     return counts
 
 

@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
+from count_operators import count_operators
 from mindspore import Tensor, nn
-from operators import count_operators
 
 import mindcv
 from mindcv.engine import DeviceStep, TrainStep, device_step
