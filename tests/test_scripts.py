@@ -96,7 +96,7 @@ def test_the_saved_configuration_repeats_the_run(tmp_path, tiny_model):
         np.testing.assert_array_equal(array, two.weights[name])
 
 
-@pytest.mark.parametrize("mode_flag", ["--mode=0", "--mode=1"])
+@pytest.mark.parametrize("mode_flag", full(["--mode=0", "--mode=1"], by_default=["--mode=1"]))
 def test_cifar10_binaries_train_and_validate_as_in_the_readme(tmp_path, tiny_model, mode_flag):
     fixtures_data.write_cifar10(tmp_path / "data", 64, 40)
     line = ["--opt=momentum", "--lr=0.001", "dataset=cifar10", "--num_classes=10"]

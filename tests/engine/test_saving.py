@@ -6,7 +6,7 @@ import mindspore as ms
 import numpy as np
 import pytest
 from mindspore import Tensor
-from tiers import full, slow
+from tiers import COMPILED_LATER, full, slow
 
 from mindcv.checkpoint import CheckpointStore, read_checkpoint
 from mindcv.checkpoint import store as store_module
@@ -68,6 +68,7 @@ OPTIMIZERS = [{"opt": "momentum"}, {"opt": "sgd", "use_nesterov": True}, {"opt":
 CASES = [(options, steps) for options in OPTIMIZERS for steps in (1, 2)]
 
 
+@COMPILED_LATER  # tests/engine/test_combinations.py restores in Graph mode too
 @pytest.mark.parametrize("options, accumulate_steps", [CASES[-1], *(slow(*case) for case in CASES[:-1])])
 def test_training_from_a_restored_state_is_bit_identical(tmp_path, tiny_network, mode, options, accumulate_steps):
     state = build(tiny_network, accumulate_steps=accumulate_steps, **options)

@@ -74,7 +74,7 @@ def assert_trained_alike(plain, other, images=IMAGES):
     ("mode", "name"),
     [
         *(("pynative", name) for name in NETWORKS),
-        *(("graph", name) if name == "skresnet50d" else slow("graph", name) for name in NETWORKS),
+        *(slow("graph", name) for name in NETWORKS),
     ],
     indirect=["mode"],
 )

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from mindspore import Tensor, nn
 from random_weights import random_network
-from tiers import full
+from tiers import COMPILED_LATER, full
 
 from mindcv.models import create_model, optimize_for_cpu
 from mindcv.models.cpu import CPU_FORMS
@@ -44,6 +44,7 @@ class Gradients(nn.Cell):
         return self.gradients(x)
 
 
+@COMPILED_LATER
 @pytest.mark.parametrize("name", full(NETWORKS, by_default=["sknet50"]))
 # Up to 1x1 in the second stage; 28x28 and more in the first.
 @pytest.mark.parametrize("side", full([40, 128], by_default=[40]))

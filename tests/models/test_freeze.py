@@ -101,6 +101,7 @@ def test_rule_none_keeps_updating_the_statistics_of_frozen_layers(mode, tiny_net
     assert changed(before, values(network)) == moving | {"classifier.weight", "classifier.bias"}
 
 
+@COMPILED_LATER
 @pytest.mark.parametrize("stages", full([None, 1], by_default=[1]))
 def test_rule_all_freezes_every_statistic_and_scales_outside_still_learn(mode, tiny_network, stages):
     network = with_statistics(tiny_network())
