@@ -16,7 +16,7 @@ from weight_lines import SIZE
 
 import train
 from mindcv import runtime
-from mindcv.engine import trainer as trainer_module
+from mindcv.engine import SentSteps
 from mindcv.models import create_model
 from mindcv.runtime import setup_runtime
 
@@ -88,16 +88,16 @@ def interrupt(monkeypatch):
     """`interrupt(n, signum)` sends this process a signal at the n-th training step from now on."""
 
     def arrange(step, signum=signal.SIGTERM):
-        left = [2 * step]  # images and labels of each step become Tensors
+        left = [step]
 
-        def to_tensor(array):
+        def counted(sent):
             left[0] -= 1
             if left[0] == 0:
                 os.kill(os.getpid(), signum)
-            return tensor(array)
+            return send(sent)
 
-        tensor = trainer_module.Tensor
-        monkeypatch.setattr(trainer_module, "Tensor", to_tensor)
+        send = SentSteps.send
+        monkeypatch.setattr(SentSteps, "send", counted)
 
     return arrange
 

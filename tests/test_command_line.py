@@ -99,7 +99,7 @@ PATHS = [name for name, o in OPTIONS.items() if o.is_path]
 
 
 def test_the_options_that_are_paths():
-    others = ["images", "output", "report", "confusion_matrix", "average"]
+    others = ["images", "output", "report", "confusion_matrix", "average", "peer_python", "out"]
     assert ["data_dir", "ckpt_path", "plot_schedule", "ckpt_save_dir", "show_augment", "resume", *others] == PATHS
 
 

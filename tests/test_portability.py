@@ -4,6 +4,7 @@ import re
 
 import numpy as np
 import pytest
+from count_operators import count_operators
 from mindspore import Tensor, nn, ops
 from portability import graph_primitives, not_portable, supported_platforms
 from tiers import full
@@ -59,8 +60,21 @@ def test_losses_are_portable_forward_and_backward(name, labels):
 @pytest.mark.parametrize(
     ("name", "use_nesterov"), [*((name, False) for name in OPTIMIZERS.names()), ("sgd", True), ("momentum", True)]
 )
-def test_optimizers_are_portable_with_schedule_and_decay(monkeypatch, name, use_nesterov):
-    monkeypatch.setattr(momentum, "on_cpu", lambda: False)
+def test_optimizers_are_portable_with_schedule_and_decay(name, use_nesterov):
+    primitives = graph_primitives(*update_of(name, use_nesterov))
+    updates = {"ApplyMomentum", "Adam", "AdamWeightDecay", "ApplyAdagrad", "SGD", "Assign"}
+    assert primitives & updates  # the update itself is in the graph
+    assert not not_portable(primitives)
+
+
+def test_momentum_of_a_gpu_compiles_to_primitives_that_a_gpu_has(monkeypatch):
+    monkeypatch.setattr(momentum, "on_gpu", lambda: True)
+    counts, _ = count_operators(*update_of("momentum"))
+    assert "AddExt" not in counts  # documented for a GPU, but without a kernel there
+    assert not_portable({*counts}) == {"FusedWeightScaleApplyMomentum": {"GPU"}}
+
+
+def update_of(name, use_nesterov=False):
     network = nn.Dense(3, 2)
     optimizer = create_optimizer(
         network,
@@ -71,10 +85,7 @@ def test_optimizers_are_portable_with_schedule_and_decay(monkeypatch, name, use_
         weight_decay_filter="norm_and_bias",
     )
     gradients = tuple(Tensor(np.zeros(param.shape, np.float32)) for param in optimizer.parameters)
-    primitives = graph_primitives(optimizer, gradients)
-    updates = {"ApplyMomentum", "Adam", "AdamWeightDecay", "ApplyAdagrad", "SGD", "Assign"}
-    assert primitives & updates  # the update itself is in the graph
-    assert not not_portable(primitives)
+    return optimizer, gradients
 
 
 class Apply(nn.Cell):

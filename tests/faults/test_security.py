@@ -53,8 +53,12 @@ SAFE_LOADERS = {"yaml.SafeLoader", "yaml.BaseLoader", "yaml.CSafeLoader"}
 
 def dangers(source):
     """Return the parts of a Python source that could execute code or write files chosen by others."""
-    found = []
-    for node in ast.walk(ast.parse(source)):
+    tree, found = ast.parse(source), []
+    classes = [node for node in ast.walk(tree) if isinstance(node, ast.ClassDef)]
+    safe_loaders = SAFE_LOADERS | {
+        one.name for one in classes if one.bases and {*map(ast.unparse, one.bases)} <= SAFE_LOADERS
+    }
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             found += [alias.name for alias in node.names if alias.name.split(".")[0] in MODULES]
         elif isinstance(node, ast.ImportFrom) and node.module:
@@ -63,7 +67,7 @@ def dangers(source):
         elif isinstance(node, ast.Call):
             name = ast.unparse(node.func)
             loaders = [ast.unparse(keyword.value) for keyword in node.keywords if keyword.arg == "Loader"]
-            if name in CALLS or name.rsplit(".", 1)[-1] in METHODS or set(loaders) - SAFE_LOADERS:
+            if name in CALLS or name.rsplit(".", 1)[-1] in METHODS or set(loaders) - safe_loaders:
                 found.append(ast.unparse(node))
             for keyword in node.keywords:
                 safe = SAFE_KEYWORDS.get(keyword.arg)
@@ -75,6 +79,7 @@ def dangers(source):
 @pytest.mark.parametrize(
     "source",
     """eval(text)|exec(text)|import pickle|from pickle import loads|import marshal|os.system(x)|yaml.load(x, Loader=L)
+    class L(yaml.Loader): y = yaml.load(x, Loader=L)|class L: y = yaml.load(x, Loader=L)
     yaml.unsafe_load(x)|yaml.compose(x, Loader=yaml.UnsafeLoader)|subprocess.run(x, shell=True)|tar.extractall(p)
     np.load(x, allow_pickle=True)|tempfile.mktemp()|requests.get(u, verify=False)|ssl._create_unverified_context()
     from yaml import unsafe_load|from os import system|zipfile.ZipFile(x).extractall()|f(shell=given)|import shelve
