@@ -2,28 +2,31 @@
 
     python tools/device_table.py
 
-Every network (with few blocks), loss, optimizer, clipping, average and level of mixed precision is compiled on a CPU,
-once as for a CPU and once as for other devices, and the operators are read from the graph. Takes minutes.
+Every network (with few blocks), loss, optimizer, clipping, average, level of mixed precision and the training step are
+compiled on a CPU as for each device, and the operators are read from the graph. Takes minutes.
 """
 
 import re
 import sys
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 from unittest import mock
 
 ROOT = Path(__file__).parent.parent
-sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "support")]
+sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "support"), str(ROOT / "tools")]
 import mindcv  # first: it sets what MindSpore reads
 import mindspore as ms
 import numpy as np
+from count_operators import count_operators
 from mindspore import Tensor, nn
-from portability import documented_as, graph_primitives, supported_platforms
+from portability import INFRASTRUCTURE, documented_as, graph_primitives, supported_platforms
 
 from mindcv.arguments import CLIP_MODE
-from mindcv.engine import Clip, WeightAverage
+from mindcv.engine import Clip, DeviceStep, TrainStep, WeightAverage, device_step
 from mindcv.loss import LOSSES, create_loss
 from mindcv.models import create_model, set_precision
 from mindcv.optim import OPTIMIZERS, create_optimizer, momentum
@@ -33,7 +36,14 @@ LEVELS = ("O1", "O2", "O3")
 PLATFORMS = ("Ascend", "GPU", "CPU")
 _PLACE = re.compile(r"(?<=<!-- operators -->\n).*?(?=<!-- end of operators -->)", re.DOTALL)
 _ROW = re.compile(r"^\| (\w+)(?: \(as \w+\))? \| (.+?) \| (yes|no|\?) \| (yes|no|\?) \| (yes|no|\?) \|$", re.MULTILINE)
-_CPU_ONLY = "on a CPU: "
+# What is said of users that have an operator in the forms for some devices only.
+_ONLY = {
+    frozenset({"CPU"}): "on a CPU: ",
+    frozenset({"GPU"}): "on a GPU: ",
+    frozenset({"Ascend"}): "on Ascend: ",
+    frozenset({"Ascend", "CPU"}): "not on a GPU: ",
+    frozenset({"GPU", "CPU"}): "not on Ascend: ",
+}
 
 
 class Row(NamedTuple):
@@ -65,25 +75,29 @@ def of_network(network: nn.Cell) -> set[str]:
     return graph_primitives(network, Tensor(np.zeros((2, 3, 64, 64), np.float32)), grad=True)
 
 
-def of_networks(*, device_forms: bool) -> Iterator[tuple[str, set[str]]]:
+@cache
+def of_networks(*, device_forms: bool) -> list[tuple[str, set[str]]]:
     """Operators of each network, forward and backward."""
     compiled: dict[str, set[str]] = {}
+    found = []
     for name in mindcv.list_models():
         network = small_network(name, device_forms=device_forms)
         printed = re.sub("0x[0-9a-f]+", "", str(network))  # without the addresses of the initializers
         if printed not in compiled:
             compiled[printed] = of_network(network)
-        yield name, compiled[printed]
+        found.append((name, compiled[printed]))
+    return found
 
 
-def of_losses() -> Iterator[tuple[str, set[str]]]:
+@cache
+def of_losses() -> list[tuple[str, set[str]]]:
+    found = []
     for name in LOSSES:
         for labels in (np.array([0, 3], np.int32), np.full((2, 4), 0.25, np.float32)):
             loss = create_loss(name, label_smoothing=0.1, aug_splits=2)
-            yield (
-                f"loss={name}",
-                graph_primitives(loss, Tensor(np.zeros((2, 4), np.float32)), Tensor(labels), grad=True),
-            )
+            logits = Tensor(np.zeros((2, 4), np.float32))
+            found.append((f"loss={name}", graph_primitives(loss, logits, Tensor(labels), grad=True)))
+    return found
 
 
 def of_updates() -> Iterator[tuple[str, set[str]]]:
@@ -92,41 +106,61 @@ def of_updates() -> Iterator[tuple[str, set[str]]]:
         optimizer = create_optimizer(nn.Dense(3, 2), name, lr=[0.1, 0.2], weight_decay=0.1)
         # Not constants, with which the compiler would compute.
         gradients = ms.mutable(tuple(Tensor(np.zeros(p.shape, np.float32)) for p in optimizer.parameters))
-        yield f"opt={name}", graph_primitives(optimizer, gradients)
+        yield f"opt={name}", _operators(optimizer, gradients)
     for mode in CLIP_MODE.choices:
         yield f"clip_mode={mode}", graph_primitives(Clip(mode, 0.1, optimizer.parameters), gradients)
     yield "ema", graph_primitives(_Then(WeightAverage(nn.Dense(3, 2))), Tensor(np.ones(1, np.int32)))
 
 
-def of_mixed_precision() -> Iterator[tuple[str, set[str]]]:
+def of_step(kind: type[TrainStep]) -> Iterator[tuple[str, set[str]]]:
+    """Operators of a step beyond its network, loss and optimizer: the check for NaN, and undoing a bad step."""
+    network = nn.SequentialCell(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.ReLU(), nn.Flatten(), nn.Dense(512, 3))
+    images, labels = Tensor(np.zeros((2, 3, 8, 8), np.float32)), Tensor(np.zeros(2, np.int32))
+    optimizer, loss = create_optimizer(network, "momentum", lr=[0.1, 0.2]), create_loss()
+    gradients = ms.mutable(tuple(Tensor(np.zeros(p.shape, np.float32)) for p in optimizer.parameters))
+    of_parts = graph_primitives(network.set_train(), images, grad=True)
+    of_parts |= graph_primitives(loss, Tensor(np.zeros((2, 3), np.float32)), labels, grad=True)
+    of_parts |= _operators(optimizer, gradients) | {"Partial", "Switch"}  # where the host decides
+    step = kind(network, loss, optimizer).set_train()
+    inputs = (images, labels, step.snapshot()) if isinstance(step, DeviceStep) else (images, labels)
+    yield "training step", _operators(step, *inputs) - of_parts
+
+
+def _operators(cell: nn.Cell, *inputs: Tensor) -> set[str]:
+    return {*count_operators(cell, *inputs)[0]} - INFRASTRUCTURE
+
+
+@cache
+def of_mixed_precision() -> list[tuple[str, set[str]]]:
     """Operators that a network has at each level, but not in float32."""
+    found = []
     plain = of_network(small_network("skresnet18", device_forms=False))
     for level in LEVELS:
         network = small_network("skresnet18", device_forms=False)
         set_precision(network, level, level, "float16")
-        yield f"amp_level={level}", of_network(network) - plain
+        found.append((f"amp_level={level}", of_network(network) - plain))
+    return found
 
 
-def everything(*, for_cpu: bool) -> Iterator[tuple[str, set[str]]]:
-    """User and operators, as built for a CPU or for other devices."""
-    with mock.patch.object(momentum, "on_cpu", lambda: for_cpu):
-        yield from of_networks(device_forms=for_cpu)
-        yield from of_losses()
+def everything(device: str) -> Iterator[tuple[str, set[str]]]:
+    """User and operators, as built for a device."""
+    yield from of_networks(device_forms=device == "CPU")
+    yield from of_losses()
+    yield from of_mixed_precision()
+    with ExitStack() as stack:
+        for module in (momentum, device_step):
+            stack.enter_context(mock.patch.object(module, "on_gpu", lambda: device == "GPU"))
         yield from of_updates()
-        yield from of_mixed_precision()
+        yield from of_step(TrainStep if device == "CPU" else DeviceStep)
 
 
 def collect() -> dict[str, Row]:
     """Operator -> its users and devices."""
-    users: dict[str, set[str]] = defaultdict(set)
-    for user, primitives in everything(for_cpu=False):
-        for primitive in primitives:
-            users[primitive].add(user)
-    anywhere = {(user, primitive) for primitive, of in users.items() for user in of}
-    for user, primitives in everything(for_cpu=True):
-        for primitive in primitives:
-            if (user, primitive) not in anywhere:
-                users[primitive].add(f"{_CPU_ONLY}{user}")
+    users: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
+    for device in PLATFORMS:
+        for user, primitives in everything(device):
+            for primitive in primitives:
+                users[primitive][user].add(device)
     return {name: Row(in_words(of), platforms_of(name)) for name, of in sorted(users.items())}
 
 
@@ -137,11 +171,13 @@ def platforms_of(primitive: str) -> frozenset[str]:
         return frozenset()
 
 
-def in_words(users: set[str]) -> str:
+def in_words(users: Mapping[str, set[str]]) -> str:
     """Families of networks instead of their members; all networks, losses, optimizers or levels in two words."""
-    on_cpu = {user.removeprefix(_CPU_ONLY) for user in users if user.startswith(_CPU_ONLY)}
-    anywhere = {user for user in users if not user.startswith(_CPU_ONLY)}
-    parts = [_listed(anywhere)] * bool(anywhere) + [f"{_CPU_ONLY}{_listed(on_cpu)}"] * bool(on_cpu)
+    parts = []
+    for beginning in ("", *_ONLY.values()):
+        these = {user for user, devices in users.items() if _ONLY.get(frozenset(devices), "") == beginning}
+        if these:
+            parts.append(beginning + _listed(these))
     return "; ".join(parts)
 
 

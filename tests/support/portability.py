@@ -26,6 +26,7 @@ _DOCUMENTED_AS = {
     "Conv2DBackpropFilter": "Conv2D",
     "Conv2DBackpropInput": "Conv2D",  # its own line says "Deprecated": for users, not for the gradient of Conv2D
     "Divs": "Div",  # in the gradient of Maximum
+    "EqScalar": "Equal",  # what `tensor == number` becomes
     "LogSoftmaxGrad": "LogSoftmax",
     "MaxPool3DGradWithArgmax": "MaxPool3DWithArgmax",
     "Muls": "Mul",  # what `tensor * number` becomes
