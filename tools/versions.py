@@ -35,6 +35,7 @@ TESTS = (
     "tests/optim/test_adamw.py",
     # The training step, data, exact resuming.
     "tests/engine/test_train_step.py",
+    "tests/engine/test_device_step.py",
     "tests/engine/test_saving.py",
     "tests/data/test_transforms.py",
     "tests/data/test_random_stage.py",

@@ -12,7 +12,6 @@ import numpy as np
 from mindspore import Tensor, nn, ops
 from mindspore.communication import get_group_size, get_rank, init
 
-from mindcv.checkpoint import weight_parameters
 from mindcv.devices import reference
 from mindcv.devices.report import TRIALS, Line
 from mindcv.engine import TrainStep, step_for_device
@@ -69,7 +68,7 @@ def step_differs(dtype: str) -> tuple[float, float]:
     step = build_step(dtype)
     result = step(Tensor(images), Tensor(labels))
     shares = []
-    for name, parameter in weight_parameters(step.network).items():
+    for name, parameter in step.measured.items():
         if name in gradients:
             before, gradient = weights[name].astype(np.float64), gradients[name]
             moved = before - parameter.asnumpy() - _DECAY * before  # the learning rate is 1
@@ -81,7 +80,7 @@ def _try_guard() -> Line:
     """A step with NaN must change nothing, and the next one must train."""
     _, images, labels = reference.example()
     step = build_step("float32")
-    kept = weight_parameters(step.network) | {p.name: p for p in step.optimizer.get_parameters()}
+    kept = step.measured | {p.name: p for p in step.optimizer.get_parameters()}
     before = {name: parameter.asnumpy().copy() for name, parameter in kept.items()}
     result = step(Tensor(np.full_like(images, np.nan)), Tensor(labels))
     noticed = not result.finite.asnumpy()
