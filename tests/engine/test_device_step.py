@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import mindspore as ms
 import numpy as np
 import pytest
-from mindspore import Tensor, nn
+from photo_steps import GOOD, Small, with_pixel
 from tiers import COMPILED_LATER, full
 
 from mindcv.engine import (
@@ -23,41 +23,10 @@ from mindcv.engine import (
     step_for_device,
 )
 from mindcv.loss import create_loss
-from mindcv.models.layers import ConvNormAct, DropPath
 from mindcv.optim import create_optimizer
 
-RNG = np.random.default_rng(3)
-PHOTOS = RNG.standard_normal((6, 4, 3, 5, 5)).astype(np.float32)
-CLASSES = RNG.integers(0, 3, (6, 4)).astype(np.int32)
-GOOD = [(Tensor(x), Tensor(y)) for x, y in zip(PHOTOS, CLASSES, strict=True)]
-
-
-def with_pixel(value: float) -> tuple[Tensor, Tensor]:
-    photos = PHOTOS[0].copy()
-    photos[2, 1, 3, 0] = value
-    return Tensor(photos), Tensor(CLASSES[0])
-
-
 NAN, HUGE = with_pixel(np.nan), with_pixel(1e30)  # HUGE: infinite statistics of a finite loss
-CALLS = [NAN, *GOOD[:2], HUGE, GOOD[2], NAN, NAN, *GOOD[3:]]
-
-
-class Small(nn.Cell):
-    """Two convolutions with batch norm, one of them dropped at times, and a classifier."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.first, self.second = ConvNormAct(3, 8, 3), ConvNormAct(8, 8, 3)
-        self.drop_path = DropPath(0.3, seed=0)
-        self.classifier = nn.Dense(8, 3)
-
-    def depth_groups(self):
-        names = [parameter.name for parameter in self.trainable_params()]
-        return [[name for name in names if name.startswith(part)] for part in ("first", "second", "classifier")]
-
-    def construct(self, x):
-        x = self.first(x)
-        return self.classifier((x + self.drop_path(self.second(x))).mean((2, 3)))
+CALLS = [NAN, *GOOD[:2], HUGE, GOOD[2], NAN, NAN, *GOOD[3:6]]
 
 
 def build(kind, opt="momentum", *, clip=None, ema=False, scale=None, **options) -> TrainStep:

@@ -4,11 +4,11 @@ import mindspore as ms
 import numpy as np
 import pytest
 from mindspore import Tensor, nn, ops
+from photo_steps import GOOD, Small, with_pixel
 from tiers import full, slow
 
 from mindcv.engine import Clip, TrainStep
 from mindcv.loss import create_loss
-from mindcv.models.layers import ConvNormAct, DropPath
 from mindcv.optim import create_optimizer
 
 RNG = np.random.default_rng(3)
@@ -136,32 +136,7 @@ def test_frozen_parameters_stay_as_they_are(mode):
 # Calls with NaN or infinity.
 
 ALL = {"clip_norm": 0.1, "accumulate_steps": 2, "drop_path": 0.3}
-PHOTOS = RNG.standard_normal((8, 4, 3, 5, 5)).astype(np.float32)  # 8 batches of 4
-CLASSES = RNG.integers(0, 3, (8, 4)).astype(np.int32)
-GOOD = [(Tensor(x), Tensor(y)) for x, y in zip(PHOTOS, CLASSES, strict=True)]
-
-
-def with_pixel(value: float) -> tuple[Tensor, Tensor]:
-    photos = PHOTOS[0].copy()
-    photos[2, 1, 3, 0] = value
-    return Tensor(photos), Tensor(CLASSES[0])
-
-
 BAD = with_pixel(np.nan)
-
-
-class Small(nn.Cell):
-    """Two convolutions with batch norm and a classifier."""
-
-    def __init__(self, drop_path: float) -> None:
-        super().__init__()
-        self.first, self.second = ConvNormAct(3, 8, 3), ConvNormAct(8, 8, 3)
-        self.drop_path = DropPath(drop_path, seed=0)
-        self.classifier = nn.Dense(8, 3)
-
-    def construct(self, x):
-        x = self.first(x)
-        return self.classifier((x + self.drop_path(self.second(x))).mean((2, 3)))
 
 
 def small_step(opt="momentum", use_nesterov=False, *, drop_path=0.0, loss=None, clip_norm=None, **options) -> TrainStep:
