@@ -13,7 +13,7 @@ from config import COMMAND_LINE, OPTIONS, Config
 from mindcv.checkpoint import Checkpoint, CheckpointStore, check_fits
 from mindcv.console import say
 from mindcv.export import ExportedNetwork
-from mindcv.models import build_model, prepare_for_inference, set_precision, use_channels_last
+from mindcv.models import build_model, prepare_for_inference, set_precision, use_channels_last, without_initial_weights
 from mindcv.runtime import on_cpu, setup_runtime
 from mindcv.weights.download import cache_folder
 from mindcv.weights.load import load_weights, num_classes
@@ -121,9 +121,10 @@ def build_to_run(
     if weights.names == "exported":
         return ExportedNetwork(weights.path)
     classes = len(class_names) if class_names is not None else num_classes(weights)
-    network = build_model(
-        config.model.model, weights, num_classes=classes, in_channels=in_channels, device_forms=device_forms
-    )
+    with without_initial_weights():
+        network = build_model(
+            config.model.model, weights, num_classes=classes, in_channels=in_channels, device_forms=device_forms
+        )
     load_weights(network, weights)
     return network
 

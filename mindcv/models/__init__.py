@@ -12,6 +12,7 @@ from mindcv.models.factory import MODELS, build_model, create_model, default_cfg
 from mindcv.models.fold import fold_batch_norm
 from mindcv.models.freeze import freeze
 from mindcv.models.inference import prepare_for_inference
+from mindcv.models.layers.init import without_initial_weights
 from mindcv.models.norms import check_batch_norms
 from mindcv.models.precision import set_precision
 from mindcv.models.recompute import recompute_blocks
@@ -36,6 +37,7 @@ __all__ = [
     "register_model",
     "set_precision",
     "use_channels_last",
+    "without_initial_weights",
 ]
 
 

@@ -16,7 +16,7 @@ def runner():
         yield runner
 
 
-@pytest.mark.parametrize("scenario, kills", [("pynative adamw", 15), *(slow(*campaign) for campaign in CAMPAIGNS)])
+@pytest.mark.parametrize("scenario, kills", [("pynative adamw", 6), *(slow(*campaign) for campaign in CAMPAIGNS)])
 def test_killed_runs_end_like_an_undisturbed_run(scenario, kills, runner, tmp_path):
     count = run_campaign(runner, tmp_path, SCENARIOS[scenario], SEED, kills=kills, times=10, writes=3)
     print(*count.lines(), sep="\n")

@@ -23,7 +23,7 @@ from golden_checks import (
 from goldens import recipe
 from mindspore import Tensor
 
-from mindcv.models import create_model, list_models
+from mindcv.models import create_model, list_models, without_initial_weights
 from mindcv.weights import from_timm, timm_names
 
 MODELS = [name for name in list_models() if name in recipe.COMPARED_WITH_TIMM]
@@ -62,7 +62,8 @@ def build(name):
     """The network with the recipe's weights, loaded like timm's."""
     kind = name.removeprefix(recipe.shallow(""))
     depth = {} if kind == name else {"layers": recipe.SHALLOW}
-    network = create_model(kind, num_classes=recipe.NUM_CLASSES, **depth)
+    with without_initial_weights():
+        network = create_model(kind, num_classes=recipe.NUM_CLASSES, **depth)
     shapes = {parameter.name: parameter.shape for parameter in network.get_parameters()}
     timm_weights = {}
     for own_name, timm_name in timm_names(shapes).items():

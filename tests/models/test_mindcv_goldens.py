@@ -13,7 +13,7 @@ from goldens import recipe
 from mindspore import Tensor
 from tiers import slow
 
-from mindcv.models import create_model
+from mindcv.models import create_model, without_initial_weights
 from mindcv.weights.from_mindcv import from_mindcv, mindcv_names, mindcv_variant
 
 GOLDENS = Path(__file__).parents[1] / "goldens" / "mindcv_goldens.npz"
@@ -35,7 +35,8 @@ def free_networks():
 
 def error_of(name, **keywords):
     """How far the network with these keywords is from MindCV's logits, relative to the largest of them."""
-    network = create_model(name, num_classes=recipe.NUM_CLASSES, **keywords)
+    with without_initial_weights():
+        network = create_model(name, num_classes=recipe.NUM_CLASSES, **keywords)
     shapes = {parameter.name: parameter.shape for parameter in network.get_parameters()}
     mindcv_weights = {
         mindcv_name: recipe.mindcv_weight(mindcv_name, shapes[own_name])

@@ -13,7 +13,7 @@ from tiers import full, slow
 
 import config
 from mindcv.loss import create_loss
-from mindcv.models import create_model, list_models
+from mindcv.models import create_model, list_models, without_initial_weights
 from mindcv.models.factory import FeatureExtractor
 from mindcv.models.layers import Dropout, DropPath
 from mindcv.models.resnet import BasicBlock, ResNet
@@ -35,7 +35,9 @@ def seed():
 def network(request):
     """Each network once, in evaluation and Pynative mode (the goldens run them in both)."""
     ms.set_context(mode=ms.PYNATIVE_MODE)
-    yield create_model(request.param).set_train(False)
+    with without_initial_weights():
+        built = create_model(request.param)
+    yield built.set_train(False)
     gc.collect()
 
 
@@ -194,6 +196,16 @@ def test_initial_weights_repeat_for_a_seed():
     for name, array in first.items():
         np.testing.assert_array_equal(array, again[name])
         assert array.ndim == 1 or not np.array_equal(array, other[name]), name
+
+
+def test_weights_are_drawn_unless_a_file_will_give_them():
+    def is_drawn():
+        return any(p.asnumpy().any() for p in tiny().get_parameters() if p.ndim > 1 and "classifier" not in p.name)
+
+    with pytest.raises(KeyError), without_initial_weights():
+        assert not is_drawn()
+        raise KeyError
+    assert is_drawn()  # here again, after the error
 
 
 def test_initial_weights_have_the_stated_variance():

@@ -25,7 +25,7 @@ from random_weights import random_network
 from tiers import COMPILED_LATER, slow
 
 from mindcv.export import export_network
-from mindcv.models import create_model
+from mindcv.models import create_model, without_initial_weights
 from mindcv.models.layers import SelectiveKernel, SqueezeExcite
 from mindcv.models.shufflenet import ShuffleUnit
 from mindcv.weights.renaming import rename
@@ -63,7 +63,8 @@ def golden(name, quantity):
 def build(name):
     """The network with the recipe's weights, and torchvision's name of each parameter."""
     layers = {"layers": LAYERS} if name == SHALLOW else {}
-    network = create_model(name.removeprefix(recipe.shallow("")), num_classes=recipe.NUM_CLASSES, **layers)
+    with without_initial_weights():
+        network = create_model(name.removeprefix(recipe.shallow("")), num_classes=recipe.NUM_CLASSES, **layers)
     names = rename((parameter.name for parameter in network.get_parameters()), RULES)
     for parameter in network.get_parameters():
         parameter.set_data(Tensor(recipe.weight(names[parameter.name], parameter.shape)))

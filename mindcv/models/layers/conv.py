@@ -2,6 +2,8 @@
 
 from mindspore import Tensor, nn
 
+from mindcv.models.layers.init import are_weights_drawn
+
 
 def conv2d(
     in_channels: int, out_channels: int, kernel_size: int, *, stride: int = 1, dilation: int = 1, groups: int = 1
@@ -22,6 +24,7 @@ def conv2d(
         dilation=dilation,
         group=groups,
         has_bias=False,
+        weight_init=None if are_weights_drawn() else "zeros",
     )
 
 
