@@ -6,7 +6,7 @@ import mindspore as ms
 import numpy as np
 import pytest
 from photo_steps import GOOD, Small, with_pixel
-from tiers import COMPILED_LATER, full
+from tiers import COMPILED_LATER, full, in_both_modes
 
 from mindcv.engine import (
     Callback,
@@ -78,7 +78,7 @@ CASES = {
 }
 
 
-@pytest.mark.parametrize("case", full(CASES, by_default=["momentum", "combined"]))
+@in_both_modes("case", CASES, compiled=["combined"], by_default=["momentum", "combined"])
 def test_good_and_bad_calls_leave_what_they_leave_on_a_cpu(mode, case):
     opt, options = CASES[case]
     step, expected = build(DeviceStep, opt, **options), build(TrainStep, opt, **options)

@@ -221,7 +221,7 @@ def is_off(text, off):
     return (not isinstance(off[0], str) and math.isclose(float(word), off[0])) or float(word) in off
 
 
-@fuzz(500)
+@fuzz(250)
 @given(st.data())
 def test_every_legal_value_is_read_in_any_spelling_and_the_command_line_wins(tmp_path, data):
     prog = data.draw(st.sampled_from(SCRIPTS))
@@ -312,7 +312,7 @@ def test_a_changed_recipe_is_read_exactly_or_an_error(tmp_path, data):
             must_hold(cfg, key, text, "fuzz.yaml")
 
 
-@fuzz(300)
+@fuzz(100)
 @given(legal_settings())
 def test_any_config_is_the_same_after_saving_and_loading(tmp_path, values):
     cfg, message = refusal(lambda: load_config(["dataset=cifar10"], prog="train").inherit(values))

@@ -6,7 +6,7 @@ import mindspore as ms
 import numpy as np
 import pytest
 from mindspore import Tensor, nn
-from tiers import COMPILED_LATER, full
+from tiers import COMPILED_LATER, full, in_both_modes
 
 from mindcv.engine import TrainStep
 from mindcv.loss import create_loss
@@ -72,7 +72,7 @@ def test_the_stem_and_the_first_stages_are_frozen_and_nothing_is_renamed(tiny_ne
     assert trainable - {p.name for p in network.trainable_params()} == part(trainable, *PARTS[stages])
 
 
-@pytest.mark.parametrize("optimizer", full(OPTIMIZERS, by_default=["momentum", "adamw"]))
+@in_both_modes("optimizer", OPTIMIZERS, compiled=["momentum"], by_default=["momentum", "adamw"])
 def test_frozen_weights_and_statistics_stay_bit_identical_and_all_others_change(mode, tiny_network, optimizer):
     network = with_statistics(tiny_network())
     freeze(network, 1)

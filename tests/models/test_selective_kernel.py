@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import reference
 from mindspore import Tensor, nn
+from tiers import in_both_modes
 
 from mindcv.models import optimize_for_cpu
 from mindcv.models.layers import ConvNormAct, SelectiveKernel
@@ -89,7 +90,7 @@ def assert_gradients_equal(actual, expected, names, tolerance):
         np.testing.assert_allclose(one, other, rtol=0, atol=tolerance * np.abs(other).max(), err_msg=name)
 
 
-@pytest.mark.parametrize("branches", [2, 3])
+@in_both_modes("branches", [2, 3], compiled=[3], by_default=[2, 3])
 @TRAINING
 def test_the_cpu_form_has_the_textbooks_output_and_gradients(mode, branches, training):
     network, textbook = (SelectiveKernel(32, 32, branches=branches, stride=2, groups=4) for _ in range(2))

@@ -16,6 +16,22 @@ _MODES = (pytest.param("graph", marks=pytest.mark.slow), "pynative")
 COMPILED_LATER = pytest.mark.parametrize("mode", _MODES, indirect=True)
 
 
+def in_both_modes(name: str, values: Iterable[Any], *, compiled: Collection[Any], by_default: Collection[Any]) -> Any:
+    """Decorator: a test of the fixture `mode` and of one parameter, which runs with each value in both modes.
+
+    Args:
+        compiled: the values that run in Graph mode by default.
+        by_default: those that run in Pynative mode by default.
+    """
+    defaults = {"graph": compiled, "pynative": by_default}
+    cases = [
+        pytest.param(mode, value, marks=[] if value in chosen else pytest.mark.slow)
+        for mode, chosen in defaults.items()
+        for value in values
+    ]
+    return pytest.mark.parametrize(("mode", name), cases, indirect=["mode"])
+
+
 def slow(*values: Any) -> Any:
     """One case of several parameters, marked slow."""
     return pytest.param(*values, marks=pytest.mark.slow)
