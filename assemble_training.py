@@ -113,7 +113,7 @@ def build_step(config: Config, network: nn.Cell, length: RunLength) -> tuple[Tra
     optimizer = create_optimizer(network, **vars(config.optim), lr=learning_rates)
     exempt = network.depth_groups()[-1] if options.clip_mode == "agc" else ()
     clip = Clip(options.clip_mode, options.clip_value, optimizer.parameters, exempt) if options.clip_grad else None
-    step = step_for_device()(
+    step = step_for_device(options.guard)(
         network,
         create_loss(**vars(config.loss), aug_splits=config.aug_splits),
         optimizer,

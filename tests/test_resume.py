@@ -38,6 +38,18 @@ def test_a_run_interrupted_twice_ends_like_an_uninterrupted_one(tmp_path, tiny_m
 
 
 @pytest.mark.parametrize("mode_flag", full(["--mode=0", "--mode=1"], by_default=["--mode=1"]))
+def test_either_guard_gives_the_same_run_and_continues_the_others(tmp_path, tiny_model, interrupt, mode_flag):
+    options = [mode_flag, *DROPS, *STEP, "--gradient_accumulation_steps=2"]
+    assert train.main(small_run(tmp_path / "host", *options)) == 0
+    line = small_run(tmp_path / "out", *options, "--resume=auto")
+    for guard, step in (("device", 2), ("host", 3)):
+        interrupt(step)
+        assert train.main([*line, f"--guard={guard}"]) == 143
+    assert train.main([*line, "--guard=device"]) == 0
+    assert_same_run(tmp_path / "host", tmp_path / "out")
+
+
+@pytest.mark.parametrize("mode_flag", full(["--mode=0", "--mode=1"], by_default=["--mode=1"]))
 def test_plateau_goes_on_with_the_same_rates(tmp_path, tiny_model, interrupt, monkeypatch, capsys, mode_flag):
     def script_scores():
         scores = iter([50.0, 40.0, 40.0, 40.0])

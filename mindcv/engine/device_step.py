@@ -165,6 +165,11 @@ class Undoing(nn.Cell):
         write(step, count, ops.logical_not(applies))
 
 
-def step_for_device() -> type[TrainStep]:
-    """The training step in the form that suits the device."""
-    return TrainStep if on_cpu() else DeviceStep
+def step_for_device(guard: str = "auto") -> type[TrainStep]:
+    """The training step whose steps with NaN or infinity are noticed by the "host", on the "device", or where it suits.
+
+    "auto" is the host on a CPU, which computes there anyway, and the device on a GPU and Ascend.
+    """
+    if guard == "auto":
+        guard = "host" if on_cpu() else "device"
+    return {"host": TrainStep, "device": DeviceStep}[guard]

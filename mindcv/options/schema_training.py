@@ -118,6 +118,7 @@ _LEVEL = "O0: float32; O1 (auto): products in amp_dtype; O2: all but norms; O3: 
 _SCALE_TYPE = "fixed, dynamic; auto: fixed if loss_scale is set, else dynamic for float16 and none for bfloat16"
 _DROP = "with a fixed loss scale, leave out steps whose gradients overflow, instead of on_nan"
 _CHANNELS_LAST = "compute on feature maps of (batch, height, width, channels); GPU only, not yet measured"
+_GUARD = "what notices NaN: the host, which waits in every step, or the device; auto: the device on GPU and Ascend"
 _SAVED: dict[str, Any] = {"fixed": "the saved state is that of these options"}
 
 
@@ -128,6 +129,7 @@ class Step:
     gradient_accumulation_steps: int = option(1, "batches whose gradients make one update", minimum=1)
     recompute: bool = option(False, "recompute activations in the backward pass: less memory, more time")
     channels_last: bool = option(False, _CHANNELS_LAST, **COMPUTING)
+    guard: Literal["auto", "host", "device"] = option("auto", _GUARD, free=True)
     clip_grad: bool = option(False, "clip the gradients of an update")
     clip_mode: str = option(legal.CLIP_MODE, "what is clipped: the global norm, each value, or each unit (agc)")
     clip_value: float = option(legal.CLIP_VALUE, _CLIP_VALUE)

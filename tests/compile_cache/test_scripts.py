@@ -30,6 +30,7 @@ COUNTED = {
     *("opt", "momentum", "weight_decay", "weight_decay_filter", "use_nesterov", "betas", "eps"),
     *("rmsprop_rho", "trust_coeff"),
     *("layer_decay", "head_lr_scale", "gradient_accumulation_steps", "recompute", "channels_last"),
+    "guard",
     *("clip_grad", "clip_mode", "clip_value", "ema", "ema_decay", "ema_warmup"),
     *("amp_level", "amp_dtype", "val_amp_level", "loss_scale_type", "loss_scale", "drop_overflow_update"),
     "aug_splits",

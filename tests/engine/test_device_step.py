@@ -220,3 +220,4 @@ def test_a_step_is_sent_before_the_result_of_the_one_before_is_read_unless_that_
 def test_the_device_decides_which_step_is_built(monkeypatch, cpu, kind):
     monkeypatch.setattr(device_step, "on_cpu", lambda: cpu)
     assert step_for_device() is kind
+    assert (step_for_device("host"), step_for_device("device")) == (TrainStep, DeviceStep)
