@@ -246,6 +246,12 @@ def machine() -> dict[str, str]:
     return {"processor": model, "cores": str(len(os.sched_getaffinity(0))), "python": platform.python_version()}
 
 
+def processor() -> str:
+    """The processor of the measurements and the number of its cores that they may use, for people."""
+    where = machine()
+    return f"{where['cores']} core{'s' * (where['cores'] != '1')} of an {where['processor']}"
+
+
 class Table:
     """A table under construction; it is written again after every row, so that an interrupted run keeps its rows.
 
@@ -273,19 +279,18 @@ class Table:
 
     def write(self) -> None:
         self.out.mkdir(parents=True, exist_ok=True)
-        where = machine()
         date = time.strftime("%Y-%m-%d")
         measured = {
             "title": self.title,
             "date": date,
-            "machine": where,
+            "machine": machine(),
             "smoke": self.smoke,
             "columns": self.columns,
             "rows": [{"cells": cells, **raw} for cells, raw in zip(self.rows, self.raw, strict=True)],
         }
         (self.out / f"{self.name}.json").write_text(json.dumps(measured, indent=1) + "\n")
         lines = [self._line(self.columns), "|---" * len(self.columns) + "|", *map(self._line, self.rows)]
-        source = f"{self.title} {where['cores']} cores of an {where['processor']}, {date}."
+        source = f"{self.title} {processor()}, {date}."
         (self.out / f"{self.name}.md").write_text("\n".join([*lines, "", source, ""]))
 
     @staticmethod

@@ -1,6 +1,6 @@
 """What each option of a recipe does to accuracy and time: each alone against the base recipe, on the digits.
 
-python benchmarks/recipes.py [--model skresnet18] [--seeds 5] [--only base --only mixup] [--out FOLDER]
+python benchmarks/recipes.py [--model skresnet18] [--seeds 5] [--size 16] [--only base --only mixup] [--out FOLDER]
 
 Every run is kept in OUT/recipes_runs.json, so that an interrupted call goes on where it was. The base recipe is
 configs/sknet/sknet50_digits.yaml for the chosen network, with so few and small images that something is left to gain:
@@ -25,9 +25,9 @@ ROWS: dict[str, tuple[str, ...]] = {
     "mixed precision O2": ("--amp_level=O2",),
     "mixed precision O3": ("--amp_level=O3",),
     "EMA": ("--ema", "--ema_decay=0.98", "--ema_warmup=20"),
-    "clipping, norm": ("--clip_grad", "--clip_value=1"),
+    "clipping, norm": ("--clip_grad", "--clip_value=5"),
     "clipping, value": ("--clip_grad", "--clip_mode=value", "--clip_value=0.01"),
-    "clipping, adaptive": ("--clip_grad", "--clip_mode=agc", "--clip_value=0.05"),
+    "clipping, adaptive": ("--clip_grad", "--clip_mode=agc", "--clip_value=1"),
     "accumulation of 2": ("--gradient_accumulation_steps=2",),
     "dropout": ("--drop_rate=0.2",),
     "stochastic depth": ("--drop_path_rate=0.1",),
@@ -46,12 +46,12 @@ ROWS: dict[str, tuple[str, ...]] = {
     "random erasing": ("--re_prob=0.25",),
     "repeated augmentation": ("--aug_repeats=3",),
     "binary cross-entropy": ("--loss=BCE", "--bce_sum"),
-    "focal loss": ("--loss=focal", "--focal_alpha=none"),
+    "focal loss": ("--loss=focal", "--focal_alpha=none", "--lr=0.5"),
     "asymmetric loss": ("--loss=asl_single_label",),
     "AdamW": ("--opt=adamw", "--lr=0.002", "--weight_decay=0.05"),
     "NAdam": ("--opt=nadam", "--lr=0.002"),
-    "LAMB": ("--opt=lamb", "--lr=0.01", "--weight_decay=0.02"),
-    "Lion": ("--opt=lion", "--lr=0.0003", "--weight_decay=0.1"),
+    "LAMB": ("--opt=lamb", "--lr=0.02", "--weight_decay=0.02", "--weight_decay_filter=norm_and_bias"),
+    "Lion": ("--opt=lion", "--lr=0.001", "--weight_decay=0.05"),
     "Adan": ("--opt=adan", "--lr=0.005", "--weight_decay=0.02"),
     "RMSProp": ("--opt=rmsprop", "--lr=0.001"),
     "LARS": ("--opt=lars", "--lr=5"),
@@ -107,18 +107,19 @@ def main() -> None:
         parser.add_argument("--seeds", type=int, default=5, help="seeds 1 to this, at least")
         parser.add_argument("--samples", type=int, default=384, help="training images, at most 1,437")
         parser.add_argument("--epochs", type=int, default=12)
+        parser.add_argument("--size", type=int, default=16, help="side of the images in pixels")
         parser.add_argument("--only", action="append", choices=ROWS, help="this row; may be repeated")
 
     arguments = parse_arguments(__doc__, add=add)
     models, rows = arguments.model or ["skresnet18"], arguments.only or list(ROWS)
-    seeds, samples, epochs = arguments.seeds, arguments.samples, arguments.epochs
+    seeds, samples, epochs, size = arguments.seeds, arguments.samples, arguments.epochs, arguments.size
     if arguments.smoke:
         models, rows, seeds, samples, epochs = models[:1], rows[:1], 1, 64, 2
-    few = (f"--num_samples={samples}", "--image_resize=16", f"--epoch_size={epochs}")
+    few = (f"--num_samples={samples}", f"--image_resize={size}", f"--epoch_size={epochs}")
     table = Table(
         arguments.out,
         f"recipes_{models[0]}" if len(models) == 1 else "recipes_networks",
-        f"scikit-learn's digits at 16x16: {samples} training images, {epochs} epochs; top-1 in per cent on 360 "
+        f"scikit-learn's digits at {size}x{size}: {samples} training images, {epochs} epochs; top-1 in per cent on 360 "
         "images, mean and 95 % interval over the seeds.",
         ["network", "recipe", "flags", "seeds", "last top-1", "best top-1", "s per epoch"],
         smoke=arguments.smoke,

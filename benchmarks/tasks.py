@@ -14,7 +14,7 @@ from functools import partial
 from itertools import repeat
 from typing import Any
 
-from harness import ROOT, machine, serve
+from harness import ROOT, machine, processor, serve
 
 sys.path.insert(0, str(ROOT))
 import mindcv  # noqa: F401  (first: it sets what MindSpore reads)
@@ -54,7 +54,7 @@ def describe(what: Subject) -> Step:
         "val_image_resize": image.image_resize,
         "val_batch_size": evaluation.eval_batch_size,
         "device": device,
-        "card": card_name(device, "{cores} cores of an {processor}".format_map(machine())),
+        "card": card_name(device, processor()),
         "versions": versions(),
         "machine": machine(),
         "precision": _precision(config.step.amp_level, config.step.amp_dtype),
