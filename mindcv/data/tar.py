@@ -125,8 +125,8 @@ class _Part(io.BufferedIOBase):
 
     def seek(self, position: int, whence: int = os.SEEK_SET, /) -> int:
         assert whence == os.SEEK_SET
-        self._position = position
-        return position
+        self._position = max(position, 0)  # Python 3.10 asks for -1 in an archive without members
+        return self._position
 
     def read(self, count: int | None = -1, /) -> bytes:
         if count is None or not 0 <= count <= _LARGEST_HEADER:
