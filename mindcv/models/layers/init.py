@@ -9,7 +9,6 @@ import mindspore as ms
 import numpy as np
 from mindspore import Tensor, nn
 
-
 _DRAWS = ContextVar("draws initial weights", default=True)
 
 
