@@ -132,6 +132,7 @@ def test_options_reach_the_training_step_and_the_store(tmp_path, tiny_model):
         assert [row["val_top1"] != "" for row in csv.DictReader(lines)] == [False, True]
 
 
+@pytest.mark.slow  # of its parts, EMA and mixed precision, each has shorter tests
 def test_averages_in_mixed_precision_are_validated_saved_and_measured_again(tmp_path, tiny_model, capsys):
     options = [
         "--ema",

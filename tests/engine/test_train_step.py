@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from mindspore import Tensor, nn, ops
 from photo_steps import GOOD, Small, with_pixel
-from tiers import full, slow
+from tiers import COMPILED_LATER, in_both_modes, slow
 
 from mindcv.engine import Clip, TrainStep
 from mindcv.loss import create_loss
@@ -286,7 +286,7 @@ def test_large_finite_gradients_count_as_finite(mode):
     assert run(step, [GOOD[0]]) == [True]
 
 
-@pytest.mark.parametrize("place", full([0, 1, 2], by_default=[1]))
+@in_both_modes("place", [0, 1, 2], compiled=[], by_default=[1])
 def test_a_bad_batch_adds_nothing_to_the_accumulated_gradient(mode, place):
     step = small_step("adam", accumulate_steps=3, clip_norm=0.1)
     batches = [*GOOD[:3], *GOOD[3:5]]
@@ -331,6 +331,7 @@ def test_a_bad_step_changes_nothing_without_batch_norm(mode):
     assert not np.array_equal(step.network.weight.asnumpy(), WEIGHT)
 
 
+@COMPILED_LATER
 def test_a_bad_step_changes_nothing_in_an_sk_network(mode, tiny_network):
     rng = np.random.default_rng(0)
     images, labels = rng.standard_normal((8, 3, 16, 16)).astype(np.float32), rng.integers(0, 10, 8).astype(np.int32)

@@ -7,7 +7,7 @@ from functools import partial
 import numpy as np
 import pytest
 from mindspore import Tensor, nn, ops
-from tiers import full
+from tiers import COMPILED_LATER, full
 
 from mindcv.export import (
     ExportedNetwork,
@@ -92,6 +92,7 @@ def test_grey_images_and_many_classes_export(pynative, random_network, tmp_path,
         assert ExportedNetwork(tmp_path / name)(Tensor(np.zeros((2, 1, 8, 8), np.float32))).shape == (2, 37)
 
 
+@COMPILED_LATER
 def test_exporting_does_not_change_a_network_in_use(mode, random_network, tmp_path, tiny_model):
     live = random_network(tiny_model, **ONE_BLOCK)
     images = Tensor(np.random.default_rng(1).standard_normal((2, 3, 16, 16)).astype(np.float32))

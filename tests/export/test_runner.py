@@ -10,6 +10,7 @@ import onnx
 import pytest
 from mindspore import Tensor
 from mindspore.train.mind_ir_pb2 import ModelProto
+from tiers import COMPILED_LATER
 
 from mindcv.engine import evaluate
 from mindcv.export import ExportedNetwork, export_network
@@ -49,6 +50,7 @@ class Batches:
         yield images(3), np.array([1, 1, 5], np.int32)
 
 
+@COMPILED_LATER
 @FORMAT
 def test_evaluating_the_file_gives_the_networks_result(mode, exported_file, random_network, tiny_model, suffix):
     network = ExportedNetwork(exported_file(suffix))

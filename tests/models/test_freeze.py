@@ -176,6 +176,7 @@ def test_with_all_statistics_frozen_training_gradients_equal_those_of_evaluation
         np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5)
 
 
+@COMPILED_LATER
 def test_a_network_that_was_evaluated_before_can_be_frozen(mode, tiny_network):
     network = with_statistics(tiny_network()).set_train(False)
     network(Tensor(IMAGES))

@@ -22,6 +22,7 @@ from golden_checks import (
 )
 from goldens import recipe
 from mindspore import Tensor
+from tiers import full
 
 from mindcv.models import create_model, list_models, without_initial_weights
 from mindcv.weights import from_timm, timm_names
@@ -106,7 +107,7 @@ def test_evaluation_gives_timms_logits(mode, name):
     assert_logits_equal(logits, golden(name, "evaluation_logits"))
 
 
-@pytest.mark.parametrize("name", [*KINDS, *(pytest.param(name, marks=SLOW) for name in FULL_DEPTH)])
+@pytest.mark.parametrize("name", full([*KINDS, *FULL_DEPTH], by_default=COMPILED))
 def test_every_stage_gives_timms_mean_and_deviation(name):
     # Shows which stage differs if the logits do.
     ms.set_context(mode=ms.PYNATIVE_MODE)  # no compilation; the mode does not change what a feature is
