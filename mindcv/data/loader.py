@@ -50,11 +50,12 @@ class Loader(AsDataset):
             the random stages of `transforms` for views leave alone, then as many second ones, and so on. Views share
             crop and flip; labels are repeated. 0 or 1: one view, with those stages. Source: Hendrycks et al. 2020,
             "AugMix", section 3; as in timm and MindCV.
-        drop_remainder: leave out the last examples that do not fill a batch, so that every shard has the same number
-            of batches. Otherwise the last batch is short. None: as `is_training`.
+        drop_remainder: leave out the last examples that do not fill a batch. Otherwise the last batch is short. None:
+            as `is_training`.
         num_parallel_workers: threads; None means one per core, at most 8.
         seed: of the order and the augmentation.
-        world: the processes; this loader gives every `size`-th example of the order, from `rank` on.
+        world: the processes; this loader gives every `size`-th example of the order, from `rank` on. In training all
+            have equally many, and fewer than `size` of the last ones are left out.
         batch_transforms: number of an epoch -> operations (images, labels, random generator) -> (images, labels) on
             its finished batches, from `create_batch_transforms`.
         on_bad_image: "stop" or "skip".
@@ -85,7 +86,7 @@ class Loader(AsDataset):
         bad_image_limit: int = BAD_IMAGE_LIMIT.default,
     ) -> None:
         cores = os.cpu_count() or 1
-        num_parallel_workers = count_workers(num_parallel_workers)
+        num_parallel_workers = count_workers(num_parallel_workers, world.size)
         if num_parallel_workers > cores:
             raise ValueError(
                 f"num_parallel_workers must be from 1 to the {cores} cores of this machine; got {num_parallel_workers}."
@@ -116,17 +117,24 @@ class Loader(AsDataset):
         self._seed, self._world = seed, world
         self._examples = ExampleReader(dataset, on_bad_image, bad_image_limit, replace=is_training)
 
-        if is_training if drop_remainder is None else drop_remainder:
-            # By the smallest shard: every rank needs the same number of batches.
+        drops = is_training if drop_remainder is None else drop_remainder
+        # In training every process needs as many batches of the same sizes; an evaluation has every example.
+        self.num_examples = (
+            len(dataset) // world.size if is_training else len(range(world.rank, len(dataset), world.size))
+        )
+        if drops:
             self.num_examples = len(dataset) // world.size // batch_size * batch_size
-            if self.num_examples == 0:
-                shards = f" in {world.size} shards" if world.size > 1 else ""
-                raise ValueError(
-                    f"batch_size={batch_size} is more than the {len(dataset)} examples of {dataset.name!r} "
-                    f"({dataset.split}){shards}: no full batch. Lower batch_size or turn drop_remainder off."
-                )
-        else:
-            self.num_examples = len(range(world.rank, len(dataset), world.size))
+        if is_training and len(dataset) < world.size > 1:
+            raise ValueError(
+                f"{world.size} processes need an example each to train on; {dataset.name!r} ({dataset.split}) has "
+                f"{len(dataset)}: use fewer processes."
+            )
+        if self.num_examples == 0 and drops:
+            shards = f" in {world.size} shards" if world.size > 1 else ""
+            raise ValueError(
+                f"batch_size={batch_size} is more than the {len(dataset)} examples of {dataset.name!r} "
+                f"({dataset.split}){shards}: no full batch. Lower batch_size or turn drop_remainder off."
+            )
 
     def __len__(self) -> int:
         """Batches per epoch."""

@@ -13,10 +13,10 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
-def count_workers(asked: int | None) -> int:
-    """The number of threads that was asked for; None means one per core, at most 8."""
+def count_workers(asked: int | None, processes: int = 1) -> int:
+    """The number of threads that was asked for; None means one per core of each process's share, at most 8."""
     NUM_PARALLEL_WORKERS.check(asked)
-    return min(os.cpu_count() or 1, 8) if asked is None else asked
+    return min(max((os.cpu_count() or 1) // processes, 1), 8) if asked is None else asked
 
 
 def map_in_order(

@@ -87,16 +87,17 @@ def evaluate(
         world: the processes, each with a part of the examples.
 
     Returns:
-        None if `stop` became true before the end.
+        None if `stop` became true before the end, in any process.
 
     Raises:
         ValueError: if no image can be read.
     """
     start = clock()
     sums = count(network, loader, progress=progress, stop=stop, observe=observe)
-    if sums is None:
+    stopped, *added = world.add((sums is None, *astuple(sums or Sums(0, 0, 0, 0.0, 0, 0))))
+    if stopped:
         return None
-    examples, right, right_of_5, loss, bad, not_finite = world.add(astuple(sums))
+    examples, right, right_of_5, loss, bad, not_finite = added
     if not examples:
         raise ValueError(f"nothing to evaluate: none of the {bad:,} images can be read.")
     return Evaluation(
@@ -150,13 +151,13 @@ def count(
 
     if not run_batches(network, loader, take, progress=progress, stop=stop):
         return None
-    all_ranks = np.concatenate(ranks)
+    all_ranks = np.concatenate([np.empty(0, np.int64), *ranks])  # a process may have no example
     return Sums(
         examples=len(all_ranks),
         right=int(np.count_nonzero(all_ranks == 0)),
         right_of_5=int(np.count_nonzero(all_ranks < 5)),
         # Of all at once: a sum of batch sums would depend on the batch size.
-        loss=float(np.concatenate(losses).sum()),
+        loss=float(np.concatenate([np.empty(0), *losses]).sum()),
         bad=num_bad,
         not_finite=num_not_finite,
     )

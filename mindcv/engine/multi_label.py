@@ -63,18 +63,18 @@ def evaluate_multi_label(
         network, progress, stop: see `count`.
         loader: labels are (B, K) float32 of 0 and 1; a row of -1 replaces an unreadable image and is left out.
         observe: called once, with the (N, K) float64 scores by which examples are ranked, and their (N, K) labels.
-        world: one process, as the ranks are those of all examples.
+        world: the processes, each with all examples, as their ranks are those among all.
 
     Returns:
-        None if `stop` became true before the end.
+        None if `stop` became true before the end, in any process.
 
     Raises:
         ValueError: if no image can be read, or none of them has a label.
     """
-    assert world.size == 1, "average precision is no mean over processes"
     start = clock()
     batches: list[tuple[np.ndarray, np.ndarray]] = []
-    if not run_batches(network, loader, lambda *batch: batches.append(batch), progress=progress, stop=stop):
+    ended = run_batches(network, loader, lambda *batch: batches.append(batch), progress=progress, stop=stop)
+    if world.any(not ended):
         return None
     logits, labels = (np.concatenate(arrays) for arrays in zip(*batches, strict=True))
     good = (labels >= 0).all(axis=1)

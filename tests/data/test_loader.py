@@ -147,8 +147,9 @@ def test_augmentation_differs_between_epochs_and_shards_of_the_same_image():
 
 @pytest.mark.parametrize("size", [1, 2, 3, 7])
 @pytest.mark.parametrize("count", [5, 50])
-def test_shards_cover_every_example_once(size, count):
-    shards = [labels_of(numbered_loader(count, 8, world=World(rank, size)), 1) for rank in range(size)]
+def test_shards_of_an_evaluation_cover_every_example_once(size, count):
+    options = {"is_training": False, "shuffle": True}
+    shards = [labels_of(numbered_loader(count, 8, world=World(rank, size), **options), 1) for rank in range(size)]
     assert sorted(label for shard in shards for label in shard) == list(range(count))
     assert max(map(len, shards)) - min(map(len, shards)) <= 1
 
@@ -156,6 +157,14 @@ def test_shards_cover_every_example_once(size, count):
 def test_dropping_shards_have_the_same_number_of_batches():
     loaders = [numbered_loader(31, 8, drop_remainder=True, world=World(rank, 2)) for rank in range(2)]
     assert [len(list(loader.epoch(0))) for loader in loaders] == [len(loader) for loader in loaders] == [1, 1]
+
+
+def test_training_shards_have_batches_of_the_same_sizes_without_dropping():
+    """Else a process would wait for the others' gradients."""
+    loaders = [numbered_loader(31, 8, drop_remainder=False, world=World(rank, 2)) for rank in (0, 1)]
+    assert [[len(labels) for _, labels in loader.epoch(0)] for loader in loaders] == [[8, 7], [8, 7]]
+    with pytest.raises(ValueError, match=r"3 processes need an example each to train on; .* has 2: use fewer"):
+        numbered_loader(2, 8, drop_remainder=False, world=World(0, 3))
 
 
 def test_kept_batches_are_not_overwritten():

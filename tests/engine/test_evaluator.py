@@ -64,10 +64,24 @@ def test_several_processes_give_the_result_of_one():
     parts = [ArrayLoader(images[rank::2], labels[rank::2], 4) for rank in range(2)]
     other = count(network, parts[1])
     assert isinstance(other, Sums) and other.examples == 18
-    world = World(0, 2, add=lambda numbers: [mine + its for mine, its in zip(numbers, astuple(other), strict=True)])
+    its = (False, *astuple(other))
+    world = World(0, 2, add=lambda numbers: [sum(pair) for pair in zip(numbers, its, strict=True)])
     shared, alone = evaluate(network, parts[0], world=world), evaluate(network, ArrayLoader(images, labels, 4))
     assert (shared.num_examples, shared.top1, shared.top5) == (37, alone.top1, alone.top5)
     assert shared.loss == pytest.approx(alone.loss, rel=1e-12)
+
+
+def test_an_evaluation_that_another_process_has_stopped_has_no_result():
+    logits, labels = np.eye(4), np.arange(4, dtype=np.int32)
+    network, loader = logits_network(logits), ArrayLoader(numbered_images(4), labels, 2)
+    stopped = World(0, 2, add=lambda numbers: [numbers[0] + 1, *numbers[1:]])
+    assert evaluate(network, loader, world=stopped) is None
+    asked = []
+    told = World(1, 2, add=lambda numbers: asked.append(numbers) or numbers)
+    assert evaluate(network, loader, world=told, stop=lambda: True) is None
+    empty = count(network, ArrayLoader(numbered_images(4)[:0], labels[:0], 2))
+    assert empty == Sums(0, 0, 0, 0.0, 0, 0)  # a process without examples
+    assert asked == [(True, 0, 0, 0, 0.0, 0, 0)]  # it tells the others, which wait for its sums
 
 
 def test_a_split_without_readable_images_is_an_error():
