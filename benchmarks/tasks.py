@@ -90,7 +90,7 @@ def train(what: Subject, steps: int) -> Step:
         for _ in range(length.accumulate_steps):
             while len(sent) <= step.lag:
                 sent.send()
-            _, finite, _, overflow = sent.read()
+            _, finite, _, overflow, _ = sent.read()
             bad += not finite or overflow
         seconds = (time.perf_counter() - start) / length.accumulate_steps
         return {"batch_s": seconds, "not_finite": bad, "batch": loader.batch_size, **_memory()}

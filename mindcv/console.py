@@ -19,26 +19,26 @@ from typing import Any, TextIO
 from tqdm import tqdm
 from tqdm.utils import ObjectWrapper
 
-from mindcv.distributed import ALONE, World
+from mindcv.distributed import World
 
 COLUMNS = 100  # width of our longest line and of the widest bar
 _LINE_SECONDS = 60.0  # between two progress lines without a terminal
 _REDRAW_SECONDS = 0.1
 _lost: OSError | ValueError | None = None  # why a line could not be written to stdout
-_world = ALONE
+_speaks = True  # whether this process prints
 
 
-def speak_for(world: World) -> None:
-    """Let only the main one of several processes print, except for errors."""
-    global _world
-    _world = world
+def speak_for(world: World | None) -> None:
+    """Let only the main one of several processes print, except for errors; None: let nobody."""
+    global _speaks
+    _speaks = world is not None and world.is_main
 
 
 def say(text: str) -> None:
     """Print a text to stdout, above a progress bar if there is one, and flush."""
     global _lost
     stream = sys.stdout
-    if stream is None or not _world.is_main:
+    if stream is None or not _speaks:
         return
     try:
         tqdm.write(text, file=stream)
@@ -213,7 +213,7 @@ def status(text: str) -> None:
     Shown only if stderr is a terminal.
     """
     on_bar = _active is not None and _active.remark(text)
-    if not on_bar and _world.is_main and watched():
+    if not on_bar and _speaks and watched():
         with contextlib.suppress(OSError, ValueError):
             width = _width() - 1
             sys.stderr.write(f"\r{text:{width}.{width}}" if text else f"\r{'':{width}}\r")
@@ -254,7 +254,7 @@ class _Forgiving(ObjectWrapper):
 def _draw_bar(shown: bool, **options: Any) -> tqdm:
     options |= {"leave": False, "mininterval": _REDRAW_SECONDS, "ncols": _width()}
     options["nrows"] = 20  # else tqdm draws nothing on a terminal that reports no rows
-    if shown and _world.is_main and watched():
+    if shown and _speaks and watched():
         with contextlib.suppress(OSError, ValueError):  # tqdm first flushes stdout and stderr
             return tqdm(file=_Forgiving(sys.stderr), **options)
     return tqdm(disable=True, **options)

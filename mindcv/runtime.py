@@ -1,4 +1,4 @@
-"""Device, execution mode and seed: the only file that touches MindSpore's context."""
+"""Device, execution mode, seed, and joining other processes: the only file that touches MindSpore's context."""
 
 import atexit
 import contextlib
@@ -9,16 +9,20 @@ import random
 import signal
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import mindspore as ms
 import numpy as np
-from mindspore import Tensor, nn
+from mindspore import Tensor, nn, ops
+from mindspore.communication import get_group_size, get_rank, init
 from mindspore.device_context.gpu import op_precision
+
+from mindcv.distributed import ALONE, World, is_meeting_point, joined_size
 
 MODES = {0: ms.GRAPH_MODE, 1: ms.PYNATIVE_MODE}
 DEVICES = ("Ascend", "GPU", "CPU")  # best first
+_MOST_NUMBERS = 15  # that processes add at once
 _PRIORITY_OF_CALLER = 10  # a `nice` value: 0 is the default, 19 the lowest priority
 
 
@@ -69,6 +73,36 @@ def setup_runtime(
     return device
 
 
+def join() -> World:
+    """Join the processes that msrun or `mindcv.launch` has started together; alone if this process is alone.
+
+    Call it after `setup_runtime`, and before any tensor exists. In the process that only brings the others together it
+    returns when they have ended.
+
+    Raises:
+        ValueError: if the others do not come, or MindSpore has no communication for the device.
+    """
+    size = joined_size()
+    if size is None:
+        return ALONE
+    # A CPU's exchange fails if a process comes 30 s after another, as after a long save or download (MindSpore 2.10).
+    os.environ.setdefault("MS_CPU_COMM_OP_TIMEOUT", str(10**7))
+    atexit.register(_silence_goodbye)
+    try:
+        init()
+    except RuntimeError as error:
+        raise ValueError(f"the {size} processes could not join: {str(error).splitlines()[0]}") from error
+    if is_meeting_point():
+        return ALONE
+    ms.set_auto_parallel_context(parallel_mode=ms.ParallelMode.DATA_PARALLEL, gradients_mean=True)
+    return World(get_rank(), get_group_size(), _add)
+
+
+def rank() -> int:
+    """Return the number of this process among those that train together; 0 if it is alone."""
+    return int(get_rank()) if joined_size() else 0
+
+
 def random_state() -> dict[str, Any]:
     """Return the state of Python's, NumPy's and MindSpore's global random generators, JSON-compatible.
 
@@ -115,6 +149,22 @@ def return_free_memory() -> None:
     """
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None).malloc_trim(0)
+
+
+def _add(numbers: Sequence[float]) -> list[float]:
+    # A CPU adds only float16 and float32 over processes (MindSpore 2.10), so the bits are gathered and added here.
+    own = np.zeros(_MOST_NUMBERS + 1)
+    own[: len(numbers) + 1] = [len(numbers), *numbers]
+    gathered = ops.AllGather()(Tensor(own.view(np.int32))).asnumpy().view(np.float64).reshape(-1, len(own))
+    assert (gathered[:, 0] == len(numbers)).all(), "the processes are at different places of the program"
+    return gathered[:, 1 : len(numbers) + 1].sum(axis=0).tolist()
+
+
+def _silence_goodbye() -> None:
+    # MindSpore's network threads log that they end (2.10), at any log level.
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, 2)
+    os.close(null)
 
 
 def _choose_device(device_target: str) -> str:

@@ -185,7 +185,7 @@ def test_nothing_is_shown_if_progress_is_off(capsys, open_terminal):
 
 
 def test_only_the_main_process_prints(capsys, monkeypatch):
-    monkeypatch.setattr(console, "_world", console._world)  # set back after the test
+    monkeypatch.setattr(console, "_speaks", console._speaks)  # set back after the test
     for rank, expected in ((0, "epoch 1\n"), (1, "")):
         console.speak_for(World(rank, size=2))
         console.say("epoch 1")

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 from mindcv import console
+from mindcv.distributed import ALONE, World
 from mindcv.engine.evaluator import Evaluation
 from mindcv.engine.measures import Measured, in_words
 from mindcv.engine.state import EpochResult, StepReport
@@ -52,6 +53,7 @@ class MetricsFile(Callback):
         kind: of the run's evaluations.
         on_error: if the file cannot be written. "stop": end the run. "continue": warn, and try again after the next
             epoch.
+        world: the processes; the main one writes.
     """
 
     def __init__(
@@ -61,7 +63,9 @@ class MetricsFile(Callback):
         kind: type[Measured] = Evaluation,
         *,
         on_error: Literal["stop", "continue"] = "stop",
+        world: World = ALONE,
     ) -> None:
+        self.world = world
         self.measures = kind.MEASURES
         self.path = path
         self.on_error = on_error
@@ -74,6 +78,8 @@ class MetricsFile(Callback):
         self._write()
 
     def _write(self) -> None:
+        if not self.world.is_main:
+            return
         try:
             with replacing(self.path) as temporary, temporary.open("w", newline="") as file:
                 writer = csv.writer(file)

@@ -12,7 +12,7 @@ import mindspore as ms
 from mindspore import Parameter, Tensor, nn, ops
 
 from mindcv.checkpoint import COUNTER_SUFFIX
-from mindcv.engine.train_step import CLOSED, StepResult, TrainStep
+from mindcv.engine.train_step import CLOSED, SharedResult, StepResult, TrainStep
 from mindcv.optim.optimizer import Optimizer, write
 from mindcv.runtime import on_cpu, on_gpu
 
@@ -71,10 +71,10 @@ class DeviceStep(TrainStep):
         self.snapshot = _Snapshot(self.statistics)
         self._before: deque[Tensor] = deque(maxlen=self.lag + 1)  # the statistics before each of the last calls
 
-    def __call__(self, images: Tensor, labels: Tensor) -> StepResult:
+    def __call__(self, images: Tensor, labels: Tensor) -> StepResult | SharedResult:
         before = self.snapshot()
         self._before.append(before)
-        return StepResult(*nn.Cell.__call__(self, images, labels, before))
+        return self._result(nn.Cell.__call__(self, images, labels, before))
 
     def reopen(self, void: int = 0) -> None:
         """Undo what a call that was not finite has left, and the `void` calls after it."""
@@ -84,7 +84,7 @@ class DeviceStep(TrainStep):
         ops.assign(self.closed, Tensor(False))
 
     def construct(self, images: Tensor, labels: Tensor, before: Tensor | None = None) -> tuple[Tensor, ...]:
-        loss, gradients = self.loss_and_gradients(images, labels)
+        loss, gradients, *stops = self._differentiate(images, labels)
         if self.loss_scale is not None:
             loss, gradients = self.loss_scale.unscale(loss, gradients)
         is_open = ops.logical_not(self.closed)
@@ -109,7 +109,7 @@ class DeviceStep(TrainStep):
             self.map(ops.partial(_clear_where, updated), self.sums)
             write(self.added, Tensor(0, ms.int32), updated)
         ops.assign(self.closed, ops.logical_not(finite))
-        return loss, finite, updated, overflow
+        return loss, finite, updated, overflow, *stops
 
     def _check_where(self, is_open: Tensor, loss: Tensor, gradients: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
         """Like `_check`; neither is true if the step is closed."""

@@ -7,7 +7,7 @@ import numpy as np
 from mindspore import Tensor
 
 from mindcv.engine.compiling import clock
-from mindcv.engine.train_step import StepResult, TrainStep
+from mindcv.engine.train_step import SharedResult, StepResult, TrainStep
 
 
 class SentSteps:
@@ -22,7 +22,7 @@ class SentSteps:
 
     def __init__(self, step: TrainStep, batches: Iterator[tuple[np.ndarray, np.ndarray]]) -> None:
         self.step, self._batches = step, batches
-        self._sent: deque[tuple[Tensor, Tensor, StepResult]] = deque()
+        self._sent: deque[tuple[Tensor, Tensor, StepResult | SharedResult]] = deque()
         self._again: deque[tuple[Tensor, Tensor]] = deque()
 
     def __len__(self) -> int:
@@ -37,12 +37,12 @@ class SentSteps:
         self._sent.append((images, labels, self.step(images, labels)))
         return waited
 
-    def read(self) -> tuple[float, bool, bool, bool]:
-        """Wait for the oldest call; return what `StepResult` holds."""
-        _, _, results = self._sent.popleft()
-        loss, finite, updated, overflow = (result.asnumpy().item() for result in results)
+    def read(self) -> tuple[float, bool, bool, bool, bool | None]:
+        """Wait for the oldest call; return what `SharedResult` holds, None for `stops` if this process is alone."""
+        _, _, result = self._sent.popleft()
+        loss, finite, updated, overflow, *stops = (output.asnumpy().item() for output in result)
         if not finite:
             self.step.reopen(void=len(self._sent))
             self._again.extendleft((images, labels) for images, labels, _ in reversed(self._sent))
             self._sent.clear()
-        return loss, finite, updated, overflow
+        return loss, finite, updated, overflow, stops[0] if stops else None

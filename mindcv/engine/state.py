@@ -18,6 +18,7 @@ from mindcv.engine.evaluator import Evaluation
 from mindcv.engine.measures import Measured, deciding
 from mindcv.engine.multi_label import MultiLabelEvaluation
 from mindcv.engine.run_length import RunLength
+from mindcv.engine.sharing import ASKS
 from mindcv.engine.train_step import CLOSED, TrainStep
 from mindcv.runtime import random_state, set_random_state
 
@@ -235,8 +236,8 @@ class TrainState:
 
 
 def _is_setting(name: str) -> bool:
-    """Return whether it is no state: an option that optimizers keep as a parameter, or false at each save."""
-    return name.startswith("learning_rate") or name in ("momentum", CLOSED)
+    """Return whether it is no state: an option that optimizers keep as a parameter, or false at the start of a run."""
+    return name.startswith("learning_rate") or name in ("momentum", CLOSED, ASKS)
 
 
 def _is_accumulated(name: str) -> bool:

@@ -6,15 +6,17 @@ accelerators.
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import mindspore as ms
 from mindspore import Parameter, ParameterTuple, Tensor, nn, ops
 
 from mindcv.checkpoint import weight_parameters
+from mindcv.distributed import ALONE, World
 from mindcv.engine.averaging import WeightAverage
 from mindcv.engine.clipping import Clip
 from mindcv.engine.loss_scale import LossScale
+from mindcv.engine.sharing import Sharing
 from mindcv.optim.optimizer import write
 
 CLOSED = "closed"  # the name of a flag of `DeviceStep`
@@ -60,6 +62,20 @@ class StepResult(NamedTuple):
     overflow: Tensor
 
 
+class SharedResult(NamedTuple):
+    """`StepResult` of one of several processes, the same in all of them.
+
+    Attributes:
+        stops: () bool, whether any process has asked to stop.
+    """
+
+    loss: Tensor
+    finite: Tensor
+    updated: Tensor
+    overflow: Tensor
+    stops: Tensor
+
+
 class TrainStep(nn.Cell):
     """Forward, backward and update: (B, C, H, W) images and labels -> `StepResult`.
 
@@ -79,6 +95,8 @@ class TrainStep(nn.Cell):
             norm.
         loss_scale: for gradients in float16; None scales nothing.
         average: of the weights after each update; None for none.
+        world: the processes that train together, each on batches of its own: loss, gradients and running statistics
+            are means over them.
     """
 
     lag = 0  # calls that may be sent before the result of one is read
@@ -93,6 +111,7 @@ class TrainStep(nn.Cell):
         accumulate_steps: int = 1,
         loss_scale: LossScale | None = None,
         average: WeightAverage | None = None,
+        world: World = ALONE,
     ) -> None:
         super().__init__(auto_prefix=False)  # wrapping must not rename the network's parameters
         self.network = network
@@ -106,6 +125,9 @@ class TrainStep(nn.Cell):
         self.loss_and_gradients = ms.value_and_grad(self._forward, None, optimizer.parameters)
         norms = [cell for _, cell in network.cells_and_names() if isinstance(cell, _BATCH_NORMS)]
         self.statistics = ParameterTuple([s for norm in norms for s in (norm.moving_mean, norm.moving_variance)])
+        trained = [norm for norm in norms if norm.use_batch_statistics is not False]  # frozen ones stay as they are
+        shared = ParameterTuple([s for norm in trained for s in (norm.moving_mean, norm.moving_variance)])
+        self.sharing = Sharing(world, optimizer.parameters, shared) if world.size > 1 else None
         if accumulate_steps > 1:
             self.sums = optimizer.parameters.clone("gradient_sum", init="zeros")
             self.calls = Parameter(Tensor(0, ms.int32), name="accumulated_calls", requires_grad=False)
@@ -130,16 +152,21 @@ class TrainStep(nn.Cell):
         else:
             yield
 
+    def ask_to_stop(self) -> None:
+        """Tell the other processes in the next call, whose result then says so in all of them."""
+        if self.sharing is not None:
+            self.sharing.ask_to_stop()
+
     def reopen(self, void: int = 0) -> None:
         """Go on after a call that was not finite, with `void` calls sent after it; here it has left nothing."""
         assert void == 0, "this step decides before the next call"
 
-    def __call__(self, images: Tensor, labels: Tensor) -> StepResult:
-        return StepResult(*super().__call__(images, labels))
+    def __call__(self, images: Tensor, labels: Tensor) -> StepResult | SharedResult:
+        return self._result(super().__call__(images, labels))
 
     def construct(self, images: Tensor, labels: Tensor) -> tuple[Tensor, ...]:
         before = self._copy_statistics()  # the forward pass overwrites them
-        loss, gradients = self.loss_and_gradients(ops.depend(images, before), labels)
+        loss, gradients, *stops = self._differentiate(ops.depend(images, before), labels)
         if self.loss_scale is not None:
             loss, gradients = self.loss_scale.unscale(loss, gradients)
         finite, overflow = self._check(loss, gradients)
@@ -148,7 +175,7 @@ class TrainStep(nn.Cell):
                 self._update(gradients)
             else:
                 self._restore(before)
-            return loss, finite, finite, overflow
+            return loss, finite, finite, overflow, *stops
 
         if finite:
             self._accumulate(gradients)
@@ -159,7 +186,15 @@ class TrainStep(nn.Cell):
         if updated:
             self._update(self.sums)
             self._reset_sums()
-        return loss, finite, updated, overflow
+        return loss, finite, updated, overflow, *stops
+
+    def _result(self, outputs: tuple[Tensor, ...]) -> StepResult | SharedResult:
+        return StepResult(*outputs) if self.sharing is None else SharedResult(*outputs)
+
+    def _differentiate(self, images: Tensor, labels: Tensor) -> tuple[Any, ...]:
+        """Loss and gradients; of several processes their means, and whether any asks to stop."""
+        loss, gradients = self.loss_and_gradients(images, labels)
+        return (loss, gradients) if self.sharing is None else self.sharing(loss, gradients)
 
     def _forward(self, images: Tensor, labels: Tensor) -> Tensor:
         loss = self.loss(self.network(images), labels)

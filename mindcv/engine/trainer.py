@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Literal, Protocol
 
 from mindcv import console
+from mindcv.distributed import ALONE, World
 from mindcv.engine.callbacks import Callback
 from mindcv.engine.compiling import clock
 from mindcv.engine.early_stop import NEVER, EarlyStop
@@ -48,10 +49,11 @@ class Trainer:
             batch. "rollback": also restore weights and moments of the last save, but not the position in data and
             schedule.
         nan_limit: number of such steps tolerated in a run.
-        stop: called after each step; if it returns true, the run is saved and ends.
+        stop: called after each step; if it returns true, in any process, the run is saved and ends.
         early_stop: asked after each epoch; if it is reached, that epoch is the final one.
         log_interval: steps between two progress lines; None: about one a minute if there is no terminal.
         progress: show a bar or these lines.
+        world: the processes that train together. Each has a trainer, whose every decision is the same.
     """
 
     def __init__(
@@ -69,6 +71,7 @@ class Trainer:
         early_stop: EarlyStop = NEVER,
         log_interval: int | None = None,
         progress: bool = True,
+        world: World = ALONE,
     ) -> None:
         self.step = step
         self.evaluate = evaluate
@@ -82,6 +85,7 @@ class Trainer:
         self.early_stop = early_stop
         self.log_interval = log_interval
         self.show_progress = progress
+        self.world = world
         self._pace: float | None = None  # seconds of a step
         self._evaluation_seconds = 0.0  # of the last one
 
@@ -104,7 +108,7 @@ class Trainer:
         """
         progress, length = progress or Progress(), RunLength(epochs, len(loader), self.step.accumulate_steps)
         self._updates = self.step.updates
-        while progress.epoch < epochs and not self.early_stop.reached(progress.history) and not self.stop():
+        while progress.epoch < epochs and not self.early_stop.reached(progress.history) and not self._stops():
             epoch = progress.epoch + 1
             if not self._train_epoch(loader, progress, length, learning_rates):
                 break
@@ -117,7 +121,7 @@ class Trainer:
                 train_loss=progress.loss_sum / progress.counted if progress.counted else math.nan,
                 lr=learning_rates[max(self._updates - 1, 0)],
                 seconds=progress.seconds,
-                images_per_second=progress.batch * loader.batch_size / progress.seconds,
+                images_per_second=progress.batch * loader.batch_size * self.world.size / progress.seconds,
                 data_wait=progress.waited / progress.seconds,
                 evaluation=evaluation,
                 is_best=evaluation is not None and _is_best(epoch, evaluation.score, progress),
@@ -173,19 +177,21 @@ class Trainer:
         with shown:
             while sent or not (stopping or progress.batch == count):
                 while not stopping and self._may_send(len(sent), progress, count):
+                    if self.world.size > 1 and self.stop():
+                        self.step.ask_to_stop()
                     progress.waited += sent.send()
-                report = self._read(sent, progress, count, learning_rates)
+                report, asked = self._read(sent, progress, count, learning_rates)
                 if not report.finite and not report.overflow:
                     self._handle_nonfinite(report.loss, progress, count)
                 progress.seconds = before + clock() - start
-                rate = (progress.batch - first) * loader.batch_size / (clock() - start)
+                rate = (progress.batch - first) * loader.batch_size * self.world.size / (clock() - start)
                 mean = progress.loss_sum / max(progress.counted, 1)
                 shown.advance(f"loss {mean:.4f}, lr {report.lr:.2g}, {rate:.0f} img/s")
                 for callback in self.callbacks:
                     callback.on_step_end(report)
                 if self.saver and self.save_steps and report.number % self.save_steps == 0:
                     self.saver.save_now(progress)
-                stopping = self.stop()
+                stopping = self.stop() if asked is None else stopping or asked
         batches.close()
         self._pace = shown.pace
         return progress.batch == count
@@ -196,9 +202,14 @@ class Trainer:
         saves = self.saver and self.save_steps and (progress.epoch * count + position) % self.save_steps == 0
         return position < count and (sent == 0 or (sent <= self.step.lag and not saves))
 
-    def _read(self, sent: SentSteps, progress: Progress, count: int, learning_rates: Sequence[float]) -> StepReport:
-        """Wait for the result of one step and count it."""
-        loss, finite, updated, overflow = sent.read()
+    def _stops(self) -> bool:
+        return self.world.any(self.stop())
+
+    def _read(
+        self, sent: SentSteps, progress: Progress, count: int, learning_rates: Sequence[float]
+    ) -> tuple[StepReport, bool | None]:
+        """Wait for the result of one step and count it; also return whether a process asked to stop, None if alone."""
+        loss, finite, updated, overflow, asked = sent.read()
         lr = learning_rates[min(self._updates, len(learning_rates) - 1)]
         self._updates += updated
         progress.overflows += overflow
@@ -207,7 +218,8 @@ class Trainer:
             progress.loss_sum += loss
             progress.counted += 1
         number = progress.epoch * count + progress.batch
-        return StepReport(progress.epoch + 1, progress.batch, number, loss, lr, finite, updated, overflow)
+        report = StepReport(progress.epoch + 1, progress.batch, number, loss, lr, finite, updated, overflow)
+        return report, asked
 
     def _seconds_after_epoch(self, epoch_seconds: float, epoch: int, epochs: int) -> float:
         """Estimate the time from an epoch's last step to the end of the run, with validations as long as the last."""

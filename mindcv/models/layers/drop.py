@@ -12,6 +12,7 @@ import numpy as np
 from mindspore import Parameter, Tensor, nn, ops
 
 from mindcv.models.layers.layout import MapCell
+from mindcv.runtime import rank
 
 # Odd factors that published hashes use (2^32 / golden ratio, lowbias32, murmur3). Changing one changes every mask.
 GOLDEN, FIRST, SECOND, THIRD = 0x9E3779B9, 0x7FEB352D, 0x846CA68B, 0x85EBCA6B
@@ -56,7 +57,8 @@ class _SeededMask(nn.Cell):
         if rate == 0.0:
             return
         self.draws = Parameter(Tensor(0, ms.int32), name="draws", requires_grad=False)
-        digest = hashlib.sha256(f"{ms.get_seed() or 0} {seed}".encode()).digest()
+        words = [ms.get_seed() or 0, seed, *([number] if (number := rank()) else [])]  # processes drop different ones
+        digest = hashlib.sha256(" ".join(map(str, words)).encode()).digest()
         self.key = tuple(_int32(int.from_bytes(digest[i : i + 4], "little")) for i in (0, 4))
         self.golden, self.first, self.second, self.third = (_int32(word) for word in (GOLDEN, FIRST, SECOND, THIRD))
         self.one, self.half_word = Tensor(1, ms.int32), Tensor(16, ms.int32)
