@@ -37,6 +37,7 @@ TESTS = (
     "tests/engine/test_train_step.py",
     "tests/engine/test_device_step.py",
     "tests/engine/test_saving.py",
+    "tests/distributed/test_shared_steps.py",
     "tests/data/test_transforms.py",
     "tests/data/test_random_stage.py",
     "tests/data/test_loader.py",
