@@ -37,7 +37,8 @@ def test_a_run_interrupted_twice_ends_like_an_uninterrupted_one(tmp_path, tiny_m
     assert_same_run(tmp_path / "whole", out)
 
 
-@pytest.mark.parametrize("mode_flag", full(["--mode=0", "--mode=1"], by_default=["--mode=1"]))
+@pytest.mark.slow
+@pytest.mark.parametrize("mode_flag", ["--mode=0", "--mode=1"])
 def test_either_guard_gives_the_same_run_and_continues_the_others(tmp_path, tiny_model, interrupt, mode_flag):
     options = [mode_flag, *DROPS, *STEP, "--gradient_accumulation_steps=2"]
     assert train.main(small_run(tmp_path / "host", *options)) == 0
@@ -49,7 +50,8 @@ def test_either_guard_gives_the_same_run_and_continues_the_others(tmp_path, tiny
     assert_same_run(tmp_path / "host", tmp_path / "out")
 
 
-@pytest.mark.parametrize("mode_flag", full(["--mode=0", "--mode=1"], by_default=["--mode=1"]))
+@pytest.mark.slow
+@pytest.mark.parametrize("mode_flag", ["--mode=0", "--mode=1"])
 def test_plateau_goes_on_with_the_same_rates(tmp_path, tiny_model, interrupt, monkeypatch, capsys, mode_flag):
     def script_scores():
         scores = iter([50.0, 40.0, 40.0, 40.0])
@@ -73,6 +75,7 @@ def test_plateau_goes_on_with_the_same_rates(tmp_path, tiny_model, interrupt, mo
         assert [float(row["lr"]) for row in csv.DictReader(lines)] == [0.5, 0.5, 0.25, 0.125]
 
 
+@pytest.mark.slow
 def test_an_accumulation_that_gives_way_to_the_epoch_is_continued_and_repeated(
     tmp_path, tiny_model, interrupt, capsys, recipe
 ):
