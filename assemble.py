@@ -3,7 +3,8 @@
 Only these modules know both the options of config.py and the factories of mindcv.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,10 +12,11 @@ from mindspore import nn
 
 from config import COMMAND_LINE, OPTIONS, Config
 from mindcv.checkpoint import Checkpoint, CheckpointStore, check_fits
-from mindcv.console import say
+from mindcv.console import say, speak_for
+from mindcv.distributed import ALONE, World, is_launched, joined_size
 from mindcv.export import ExportedNetwork
 from mindcv.models import build_model, prepare_for_inference, set_precision, use_channels_last, without_initial_weights
-from mindcv.runtime import on_cpu, setup_runtime
+from mindcv.runtime import join, on_cpu, setup_runtime
 from mindcv.weights.download import cache_folder
 from mindcv.weights.load import load_weights, num_classes
 
@@ -48,14 +50,16 @@ OF_RUNTIME = ("mode", "device_target", "seed", "deterministic", "tf32")  # what 
 _TF32 = {None: "convolutions", True: "convolutions and matrix products", False: "none"}
 
 
-def start_runtime(config: Config) -> Arithmetic:
-    """Set device, mode and seed, and say what the device cannot do or does not promise.
+def start_runtime(config: Config) -> tuple[Arithmetic, World]:
+    """Set device, mode and seed, join the other processes of a training, and say what the device does not promise.
 
     Raises:
         ValueError: if the device is not available.
     """
     asked = config.runtime
     device = setup_runtime(**{key: getattr(asked, key) for key in OF_RUNTIME})
+    world = join() if config.prog == "train" else ALONE
+    speak_for(world)
     for remark in without_effect_on(device, config):
         say(remark)
     if config.prog == "train" and device != "CPU":
@@ -66,7 +70,14 @@ def start_runtime(config: Config) -> Arithmetic:
             "to rounding. --deterministic asks for the same bits (docs/reliability.md)"
         )
     tf32 = _TF32[asked.tf32] if device == "GPU" else "none"
-    return Arithmetic(device, asked.mode, asked.deterministic or device == "CPU", tf32)
+    return Arithmetic(device, asked.mode, asked.deterministic or device == "CPU", tf32), world
+
+
+def leave(config: Config) -> int:
+    """Return the exit code of a training that ends before its processes have joined; the others wait until all have."""
+    if joined_size() is not None:
+        start_runtime(config)
+    return 0
 
 
 def without_effect_on(device: str, config: Config) -> list[str]:
@@ -80,8 +91,8 @@ def without_effect_on(device: str, config: Config) -> list[str]:
 
 
 def graph_folder(config: Config) -> Path | None:
-    """The folder in which compiled graphs are kept between starts; None without the cache."""
-    return cache_folder() / "graphs" if config.runtime.compile_cache else None
+    """The folder in which compiled graphs are kept between starts; None without the cache, or with other processes."""
+    return cache_folder() / "graphs" if config.runtime.compile_cache and config.runtime.processes == 1 else None
 
 
 def describe_graphs(config: Config, network: nn.Cell | ExportedNetwork) -> dict[str, Any]:
@@ -100,6 +111,22 @@ def build_store(config: Config) -> CheckpointStore:
         policy=options.ckpt_save_policy if options.val_while_train else "latest_k",
         interval=options.ckpt_save_interval,
     )
+
+
+@contextmanager
+def locked(store: CheckpointStore, world: World = ALONE) -> Iterator[None]:
+    """Keep the run's folder to this run: in the process that has launched the others, else in the main one.
+
+    Raises:
+        ValueError: if another run has the folder.
+    """
+    if is_launched() or not world.is_main:
+        yield
+        return
+    with store.lock() as lock:
+        if lock.took_over:
+            say(lock.took_over)
+        yield
 
 
 def build_to_run(

@@ -10,6 +10,7 @@ from mindcv.checkpoint import Checkpoint, check_fits
 from mindcv.console import say
 from mindcv.data import Dataset, Loader, UnknownClassError, create_dataset, default_splits
 from mindcv.data.transforms import create_batch_transforms, create_transforms
+from mindcv.distributed import ALONE, World
 from mindcv.engine import size_to_load
 from mindcv.folders import BUILT_IN, find_undivided
 from mindcv.options.together import small_batch_notice
@@ -44,7 +45,7 @@ def build_dataset(config: Config, *, is_training: bool, **known: Any) -> Dataset
     return dataset
 
 
-def build_training_loader(config: Config, weights: Checkpoint | None, *, resumes: bool) -> Loader:
+def build_training_loader(config: Config, weights: Checkpoint | None, *, resumes: bool, world: World = ALONE) -> Loader:
     """The loader of the training split: shuffled, augmented.
 
     Classes keep the numbers that they have in the weights, so that the classifier fits; images that the weights were
@@ -53,6 +54,7 @@ def build_training_loader(config: Config, weights: Checkpoint | None, *, resumes
     Args:
         weights: those to start from, or the run to resume; None if there are none.
         resumes: whether it is a run, whose classes must be those of the data set.
+        world: the processes, of which each reads a part.
     Raises:
         ValueError: if the data set cannot be opened, or a run's classes are not those of the data set.
     """
@@ -70,22 +72,24 @@ def build_training_loader(config: Config, weights: Checkpoint | None, *, resumes
         elif resumes:
             check_fits(weights, dataset.class_names)
     data = config.data
-    notice = small_batch_notice(data, config.sources["drop_remainder"], len(dataset))
+    notice = small_batch_notice(data, config.sources["drop_remainder"], len(dataset) // world.size)
     if notice:
         say(notice)
     drop = data.drop_remainder and not notice
     order = {"shuffle": data.shuffle, "sampler": data.sampler, "aug_repeats": data.aug_repeats, "drop_remainder": drop}
-    return _build_loader(config, dataset, is_training=True, **order)
+    return _build_loader(config, dataset, world, is_training=True, **order)
 
 
-def build_validation_loader(config: Config, training: Dataset) -> Loader:
+def build_validation_loader(config: Config, training: Dataset, world: World = ALONE) -> Loader:
     """The loader of the validation split during training: in order, every example, with the training's classes."""
     known = {
         "class_names": training.class_names,
         "is_multi_label": training.is_multi_label,
         "held_out": training.held_out,
     }
-    return _build_loader(config, build_dataset(config, is_training=False, **known), is_training=False)
+    if training.is_multi_label:  # average precision needs all examples together: each process reads them all
+        world = ALONE
+    return _build_loader(config, build_dataset(config, is_training=False, **known), world, is_training=False)
 
 
 def build_measuring_loader(config: Config, weights: Checkpoint) -> Loader:
@@ -102,7 +106,7 @@ def build_measuring_loader(config: Config, weights: Checkpoint) -> Loader:
     image = config.eval_image
     size = size_to_load(config.model.tta, image.image_resize, image.crop_pct)
     config = replace(config, image=replace(image, **size), data=replace(data, val_image_resize=None))
-    return _build_loader(config, dataset, is_training=False)
+    return _build_loader(config, dataset, ALONE, is_training=False)
 
 
 def open_to_check(config: Config, weights: Checkpoint | None) -> tuple[list[Dataset], list[str]]:
@@ -163,7 +167,7 @@ def _compare_division(dataset: Dataset, weights: Checkpoint) -> None:
         )
 
 
-def _build_loader(config: Config, dataset: Dataset, *, is_training: bool, **options: Any) -> Loader:
+def _build_loader(config: Config, dataset: Dataset, world: World, *, is_training: bool, **options: Any) -> Loader:
     data, augment = config.data, asdict(config.augment)
     known = inspect.signature(create_batch_transforms).parameters
     of_batches = {key: augment.pop(key) for key in known if key in augment}
@@ -185,6 +189,7 @@ def _build_loader(config: Config, dataset: Dataset, *, is_training: bool, **opti
         batch_size=data.batch_size if is_training else config.eval_batch_size,
         num_parallel_workers=data.num_parallel_workers,
         seed=config.runtime.seed,
+        world=world,
         on_bad_image=data.on_bad_image,
         bad_image_limit=data.bad_image_limit,
         **options,

@@ -1,21 +1,18 @@
 """Builds what a training needs beyond its data: network, learning rates, step, and their description."""
 
-import os
-import platform
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any
 
-import mindspore
 import numpy
 from mindspore import nn
 
-from assemble import Arithmetic, apply_layout, apply_precision, check_num_classes, is_mixed
+from assemble import apply_layout, apply_precision, check_num_classes, is_mixed
 from config import COMMAND_LINE, Config
 from mindcv.checkpoint import Checkpoint, check_fits
 from mindcv.console import say
-from mindcv.data import Dataset, Loader
+from mindcv.data import Dataset
+from mindcv.distributed import ALONE, World
 from mindcv.engine import (
     Callback,
     Clip,
@@ -34,7 +31,6 @@ from mindcv.optim import create_optimizer
 from mindcv.options.option import show
 from mindcv.options.schedule_together import lr_from_base
 from mindcv.scheduler import create_scheduler, phases, plateau_factor
-from mindcv.version import __version__
 from mindcv.weights.load import load_weights
 
 
@@ -93,7 +89,9 @@ def build_rates(config: Config, length: RunLength) -> list[float]:
     return create_scheduler(**vars(config.schedule), epochs=length.epochs, updates_per_epoch=length.updates_per_epoch)
 
 
-def build_step(config: Config, network: nn.Cell, length: RunLength) -> tuple[TrainStep, list[float]]:
+def build_step(
+    config: Config, network: nn.Cell, length: RunLength, world: World = ALONE
+) -> tuple[TrainStep, list[float]]:
     """The training step, and the learning rate of each of its updates.
 
     Raises:
@@ -127,6 +125,7 @@ def build_step(config: Config, network: nn.Cell, length: RunLength) -> tuple[Tra
             skips_overflow=options.drop_overflow_update,
         ),
         average=WeightAverage(network, options.ema_decay, options.ema_warmup) if options.ema else None,
+        world=world,
     )
     return step, learning_rates
 
@@ -188,33 +187,3 @@ def _check_loss(config: Config, training: Dataset) -> None:
             f"loss={name} ({config.sources['loss']}) is for one label per image, but data set {training.name!r} has "
             f"several: use one of {', '.join(MULTI_LABEL)}, for example --loss={MULTI_LABEL[0]}."
         )
-
-
-def describe_run(
-    config: Config, network: nn.Cell, loader: Loader, length: RunLength, arithmetic: Arithmetic
-) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The description in every checkpoint of a run, and what resuming needs in addition to the state.
-
-    Relative paths in "config" start from "folder".
-    """
-    info = {
-        "model": network.description,
-        "config": config.to_dict(),
-        "folder": os.getcwd(),
-        "class_names": list(loader.dataset.class_names),
-        "held_out": loader.dataset.held_out,
-        "is_multi_label": loader.dataset.is_multi_label,
-        "versions": {
-            "mindcv": __version__,
-            "mindspore": mindspore.__version__,
-            "numpy": numpy.__version__,
-            "python": platform.python_version(),
-        },
-    }
-    training = {
-        **arithmetic._asdict(),
-        "num_parallel_workers": loader.num_parallel_workers,
-        "num_examples": len(loader.dataset),
-        "updates_per_epoch": length.updates_per_epoch,
-    }
-    return info, training

@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
 from typing import Any, Literal, NamedTuple
 
+from mindcv.distributed import joined_size
 from mindcv.folders import data_set_in
 from mindcv.model_names import model_names
 from mindcv.nearest import did_you_mean
@@ -135,6 +136,8 @@ def load_config(argv: Sequence[str] | None = None, *, prog: Script) -> Config:
         SystemExit: after `--help`, `--version` or `--list_models`.
     """
     line = _read_line(sys.argv[1:] if argv is None else argv, prog)
+    if prog == "train":
+        line += _started_processes(line)
     path = next((expand_home(s.value, f"{s.where}: config") for s in line if s.key == "config"), None)
     recipe = None if path is None else tuple(read_yaml(path, path))
     return _resolve(Request(prog, recipe, tuple(s for s in line if s.key != "config")))
@@ -217,6 +220,15 @@ def _read_line(argv: Sequence[str], prog: Script) -> list[Setting]:
         "--list_models": _list_models,
     }
     return read_command_line(argv, OPTIONS, _FLAGS, ALL_NAMES, refused=refused, answers=answers)
+
+
+def _started_processes(line: Sequence[Setting]) -> list[Setting]:
+    """The number of processes that were started already, as a setting; none if this is the only one."""
+    size = joined_size()
+    asked = next((s.value for s in line if s.key == "processes"), None)
+    if size is not None and asked is not None and str(asked) != str(size):
+        raise ValueError(f"--processes={brief(asked)}, but {size} were started (MS_WORKER_NUM): leave it out.")
+    return [] if size is None else [Setting("processes", str(size), "MS_WORKER_NUM", "MS_WORKER_NUM")]
 
 
 def _list_models(word: str | None) -> str:

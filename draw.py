@@ -9,9 +9,19 @@ from config import Config
 from mindcv.checkpoint import Checkpoint
 from mindcv.console import say
 from mindcv.data.transforms import normalization
+from mindcv.distributed import World
 from mindcv.engine import RunLength
 from mindcv.report import plot_schedule, write_contact_sheet
 from mindcv.scheduler import phases
+
+
+def draws_instead(config: Config, weights: Checkpoint | None, *, resumes: bool) -> bool:
+    """Draw the pictures that were asked for, and return whether there were any; see `build_training_loader`."""
+    pictures = ((config.train.plot_schedule, draw_schedule), (config.train.show_augment, draw_augmentation))
+    asked = [draw for path, draw in pictures if path]
+    for draw in asked:
+        draw(config, weights, resumes=resumes)
+    return bool(asked)
 
 
 def draw_schedule(config: Config, weights: Checkpoint | None, *, resumes: bool) -> None:
@@ -20,7 +30,7 @@ def draw_schedule(config: Config, weights: Checkpoint | None, *, resumes: bool) 
     Args:
         weights, resumes: as for `build_training_loader`.
     """
-    loader = build_training_loader(config, weights, resumes=resumes)
+    loader = build_training_loader(config, weights, resumes=resumes, world=World(size=config.runtime.processes))
     say_remarks(loader.dataset)
     config = fit_to_epoch(config, len(loader))
     schedule, options = config.schedule, config.train
@@ -38,7 +48,7 @@ def draw_schedule(config: Config, weights: Checkpoint | None, *, resumes: bool) 
 
 def draw_augmentation(config: Config, weights: Checkpoint | None, *, resumes: bool) -> None:
     """Draw the first batches of epoch 1, the very ones of the training, as a PNG; see `build_training_loader`."""
-    loader = build_training_loader(config, weights, resumes=resumes)
+    loader = build_training_loader(config, weights, resumes=resumes, world=World(size=config.runtime.processes))
     say_remarks(loader.dataset)
     mean, std = normalization(config.image.mean, config.image.std, config.image.in_channels)
     path, count, views = config.train.show_augment, len(loader), max(config.aug_splits, 1)

@@ -21,6 +21,7 @@ from early import check_data_dir, resume_path
 from mindcv.checkpoint import Checkpoint, CheckpointStore, check_fits, read_checkpoint, save_checkpoint
 from mindcv.console import say, warn
 from mindcv.data import Loader
+from mindcv.distributed import ALONE, World
 from mindcv.engine import EarlyStop, Progress, RunLength, TrainState, deciding
 from mindcv.options.option import show
 from mindcv.options.together import without_effect
@@ -30,11 +31,11 @@ from mindcv.runtime import present_devices
 # Options that a position inside an epoch depends on.
 _WITHIN_AN_EPOCH = (
     *("batch_size", "gradient_accumulation_steps", "drop_remainder"),
-    *("num_samples", "train_split", "shuffle", "sampler", "aug_repeats", "seed"),
+    *("num_samples", "train_split", "shuffle", "sampler", "aug_repeats", "seed", "processes"),
 )
 _OF_SCHEDULE = {
     *(field.name for field in fields(Schedule)),
-    *("epoch_size", "batch_size", "gradient_accumulation_steps", "num_samples"),
+    *("epoch_size", "batch_size", "processes", "gradient_accumulation_steps", "num_samples"),
 }
 
 
@@ -193,22 +194,32 @@ def _of_arithmetic(values: Mapping[str, Any], keys: Collection[str]) -> str:
 
 
 def prepare_folder(
-    config: Config, run: Checkpoint | None, state: TrainState, store: CheckpointStore, loader: Loader, length: RunLength
+    config: Config,
+    run: Checkpoint | None,
+    state: TrainState,
+    store: CheckpointStore,
+    loader: Loader,
+    length: RunLength,
+    world: World = ALONE,
 ) -> Progress:
     """Prepare the folder for a new run, or restore the state of an earlier one; returns its progress.
+
+    Of several processes, only the main one changes files.
 
     Raises:
         ValueError: if the earlier run's state or classes do not fit; nothing is then changed.
     """
     if run:
         check_fits(run, loader.dataset.class_names)
-        progress, remarks = resume(run, state, store, length.updates_per_epoch, len(loader.dataset))
+        progress, remarks = resume(run, state, store, length.updates_per_epoch, len(loader.dataset), world)
         for remark in [*remarks, f"resumed from {run.path}: {progress.position(length)}"]:
             say(remark)
     else:
-        progress, earlier = Progress(), store.prepare_new_run()
+        progress, earlier = Progress(), store.prepare_new_run() if world.is_main else None
         if earlier:
             say(f"an earlier run's files were moved to {earlier}")
+    if not world.is_main:
+        return progress
     # The saved configuration repeats the run, from any folder; it does not resume it.
     data = replace(config.data, data_dir=os.path.abspath(config.data.data_dir))
     model = replace(config.model, ckpt_path=config.model.ckpt_path and os.path.abspath(config.model.ckpt_path))
@@ -218,13 +229,19 @@ def prepare_folder(
 
 
 def resume(
-    run: Checkpoint, state: TrainState, store: CheckpointStore, updates_per_epoch: int, num_examples: int
+    run: Checkpoint,
+    state: TrainState,
+    store: CheckpointStore,
+    updates_per_epoch: int,
+    num_examples: int,
+    world: World = ALONE,
 ) -> tuple[Progress, list[str]]:
     """Restore the state of a run and prepare its folder; returns the progress, and remarks for the user.
 
     Args:
         updates_per_epoch: of this run; between epochs it may differ from the checkpoint's.
         num_examples: of the training split.
+        world: the main process alone prepares the folder.
     Raises:
         ValueError: if the state does not fit this run; nothing is then changed.
     """
@@ -240,6 +257,8 @@ def resume(
     progress = state.restore(run)
     if updates_per_epoch != run.info["training"]["updates_per_epoch"]:  # only between epochs
         state.set_updates(progress.epoch * updates_per_epoch)
+    if not world.is_main:
+        return progress, remarks
     return progress, [*remarks, *store.prepare_to_resume(run), *_find_best(run, store, progress)]
 
 

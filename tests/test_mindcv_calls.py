@@ -99,7 +99,7 @@ def test_mindcvs_keywords_mean_ours(theirs, ours):
         (lambda: create_loss(loss="CE", name="CE"), "create_loss: name and loss are one argument: give one"),
         (lambda: create_model(model_name="resnet18", ema=True), "create_model: ema=True .* option ema of train"),
         (lambda: create_model("resnet18", 10, True), "in_channels must be at least 1, got True"),
-        (lambda: create_dataset(name="digits", num_shards=2), "create_dataset: num_shards=2 .* on one device"),
+        (lambda: create_dataset(name="digits", num_shards=2), "create_dataset: num_shards=2 .* divides an epoch"),
         (lambda: create_dataset(name="digits", num_aug_repeats=3), "num_aug_repeats=3 .* aug_repeats"),
         (lambda: create_transforms(**OF_MINDCV, re_prob=0.1), "re_prob=0.1 .*=create_batch_transforms"),
         (lambda: create_transforms(**OF_MINDCV, separate=True), "separate=True .* aug_splits"),

@@ -17,7 +17,7 @@ from mindcv.checkpoint.lock import FolderLock
 from mindcv.faults import DamagedError
 from mindcv.files import LEFT_BEHIND, publish, replacing
 
-_RUN_FILE = re.compile(r".+-(best|last|previous|\d+)\.ckpt|metrics\.csv|config\.yaml|bad_images\.csv")
+_RUN_FILE = re.compile(r".+-(best|last|previous|\d+)\.ckpt|metrics\.csv|config\.yaml|bad_images(-\d+)?\.csv")
 
 
 class CheckpointStore:

@@ -92,11 +92,14 @@ def default_splits(name: str, root: str | os.PathLike | None = None) -> tuple[st
     return OwnDataset.train_split, next(iter(found), OwnDataset.eval_split)
 
 
+_LOADER_DIVIDES = "Loader(..., world=World(rank, size)) divides an epoch"
+
+
 @also_called(
     {},
     {
-        "num_shards": (1, "training runs on one device"),
-        "shard_id": (0, "training runs on one device"),
+        "num_shards": (1, _LOADER_DIVIDES),
+        "shard_id": (0, _LOADER_DIVIDES),
         "num_aug_repeats": (0, "the option aug_repeats of train.py repeats augmentation"),
     },
 )

@@ -12,9 +12,10 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from mindcv.console import printable, say
+from mindcv.console import printable, say, speak_for
 from mindcv.devices.libraries import ascend_lines, cuda_lines
 from mindcv.devices.report import TRIALS, Line
+from mindcv.distributed import ALONE
 
 _SECONDS = 1800  # a GPU that is newer than MindSpore's kernels translates all of them at the first
 _CHECKOUT = Path(__file__).parents[2]
@@ -28,6 +29,7 @@ def check_device(options: Mapping[str, Any], notices: Sequence[str] = ()) -> int
         options: those of `setup_runtime`.
         notices: of the configuration; those on this option are said.
     """
+    speak_for(ALONE)  # they print before they join, if there are several
     for notice in notices:
         if notice.endswith("with check_device=true"):
             say(notice)

@@ -14,6 +14,7 @@ from mindspore.communication import get_group_size, get_rank, init
 
 from mindcv.devices import reference
 from mindcv.devices.report import TRIALS, Line
+from mindcv.distributed import is_meeting_point, joined_size
 from mindcv.engine import TrainStep, step_for_device
 from mindcv.loss import create_loss
 from mindcv.models import set_precision
@@ -101,7 +102,7 @@ def _try_step(dtype: str, allowed: float) -> Line:
 
 
 def _all_reduce() -> Line:
-    if "MS_WORKER_NUM" not in os.environ:
+    if joined_size() is None:
         return Line("all-reduce", "skipped", "one process; msrun starts several")
     init()
     rank, size = get_rank(), get_group_size()
@@ -135,7 +136,7 @@ def main() -> None:
     def answer(line: Line) -> None:
         os.write(answers, f"{json.dumps(line)}\n".encode())
 
-    if os.environ.get("MS_ROLE") == "MS_SCHED":
+    if is_meeting_point():
         for name in TRIALS:
             answer(Line(name, "skipped", "this process of msrun only brings the others together"))
         return init()

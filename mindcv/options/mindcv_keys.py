@@ -13,7 +13,7 @@ UNAVAILABLE: dict[str, tuple[tuple[Any, ...], str]] = {
 }
 # Settings of MindCV that cannot change a result here: accepted, with a notice unless they are off.
 WITHOUT_EFFECT = {
-    "distribute": "training runs on one device",
+    "distribute": "--processes=N or msrun starts several processes",
     "dataset_sink_mode": "data is always fed batch by batch",
 }
 

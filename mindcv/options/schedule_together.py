@@ -19,8 +19,9 @@ _NEGLIGIBLE = 1e-6
 
 
 def lr_from_base(values: Mapping[str, Any]) -> float:
-    """The learning rate that follows from `lr_base` and the examples of an update."""
-    ratio = values["batch_size"] * values["gradient_accumulation_steps"] / values["lr_base_size"]
+    """The learning rate that follows from `lr_base` and the examples of an update, those of all processes."""
+    examples = values["batch_size"] * values["processes"] * values["gradient_accumulation_steps"]
+    ratio = examples / values["lr_base_size"]
     scale = values["lr_base_scale"]
     if scale == "sqrt" or (scale == "auto" and any(part in values["opt"] for part in ("ada", "lamb"))):
         ratio = math.sqrt(ratio)
@@ -38,7 +39,8 @@ def settle_lr(layers: Layers) -> None:
     lr = lr_from_base(layers.values)
     if lr == 0 or not math.isfinite(lr):
         raise ValueError(f"{layers.said('lr_base')} is too {'large' if lr else 'small'}: lr would be {lr}")
-    parts = ("lr_base", "lr_base_size", "lr_base_scale", "batch_size", "gradient_accumulation_steps", "opt")
+    examples = ("batch_size", "processes", "gradient_accumulation_steps")
+    parts = ("lr_base", "lr_base_size", "lr_base_scale", "opt", *examples)
     # A saved configuration has both, in agreement.
     if layers["lr"] != lr and not layers.gives_way("lr", lr, *parts):
         raise ValueError(f"{layers.said('lr')} is not {lr:g}, which follows from {layers.said('lr_base')}: give one")

@@ -34,6 +34,7 @@ SECTION_RULES: dict[str, dict[str, Any]] = {
 
 _DETERMINISTIC = "ask a GPU or Ascend for the same bits each time; a CPU gives them anyway"
 _CHECK_DEVICE = "say whether the device works, what it lacks and where that comes from, and end"
+_PROCESSES = "processes that train together, one per device; batch_size is that of each"
 _TF32 = "let a GPU round the inputs of float32 products to TF32; none: in convolutions only, as MindSpore does"
 _MODE = "0: Graph mode (compiled), 1: Pynative mode (eager); benchmark: both, unless one is on the command line"
 
@@ -44,6 +45,7 @@ class Runtime:
 
     mode: int = option(0, _MODE, choices=(0, 1))
     device_target: str = option("auto", "device; auto: the best available", choices=("auto", "Ascend", "GPU", "CPU"))
+    processes: int = option(1, _PROCESSES, minimum=1, in_graph=False, scripts=("train",))
     seed: int = option(legal.SEED, "seed of weights, data order and augmentation")
     deterministic: bool = option(False, _DETERMINISTIC, free=True, **COMPUTING)
     tf32: bool | None = option(None, _TF32, free=True, **COMPUTING)

@@ -173,7 +173,7 @@ def small_batch_notice(data: Data, source: str, num_images: int) -> str:
         data: the options of the data.
         source: where drop_remainder is from. Only if it was asked for on the command line is that an error, which
             `Loader` raises: recipes set it for data sets that are large, and a saved configuration holds everything.
-        num_images: size of the training split.
+        num_images: size of the training split, or of a process's part.
     """
     if not data.drop_remainder or num_images >= data.batch_size or source == COMMAND_LINE:
         return ""
@@ -213,6 +213,7 @@ _OF_A_RUN = " ".join(
 IDLE_WHEN: tuple[tuple[str, str, Callable[..., bool]], ...] = (
     (f"seed compile_cache {_OF_A_RUN}", "check_device", bool),
     ("compile_cache", "mode", lambda mode: mode == 1),
+    ("compile_cache", "processes", lambda number: number > 1),
     ("dataset_download", "dataset", lambda name: name == "digits"),  # for synthetic it is an error
     ("data_dir", "dataset", lambda name: name in ("digits", "synthetic")),
     ("val_fraction", "dataset", lambda name: name in BUILT_IN),

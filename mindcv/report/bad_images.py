@@ -8,6 +8,7 @@ from typing import Protocol
 
 from mindcv import console
 from mindcv.console import printable
+from mindcv.distributed import ALONE, World
 from mindcv.engine import Callback, EpochResult
 from mindcv.files import replacing
 from mindcv.report.predictions import _inert
@@ -40,6 +41,11 @@ def write_bad_images(path: str | Path, bad: Iterable[tuple[str, str]]) -> None:
         writer.writerows((_inert(path), _inert(reason)) for path, reason in bad)
 
 
+def _read(path: Path) -> dict[str, str]:
+    with path.open(encoding="utf-8", errors="surrogateescape", newline="") as file:
+        return {row["image"]: row["reason"] for row in csv.DictReader(file)}
+
+
 class HasBadImages(Protocol):
     """The part of a loader that `BadImagesFile` needs."""
 
@@ -52,24 +58,36 @@ class BadImagesFile(Callback):
     """The list of the images that a run has left out; the file exists only if there are any.
 
     Args:
-        path: the CSV file. A resumed run adds to it.
+        folder: where it is: bad_images.csv, or bad_images-RANK.csv of another than the main process, until `merge`. A
+            resumed run adds to it.
         *loaders: whose images to list; None is ignored.
+        world: the processes.
     """
 
-    def __init__(self, path: Path, *loaders: HasBadImages | None) -> None:
-        self.path = path
+    def __init__(self, folder: Path, *loaders: HasBadImages | None, world: World = ALONE) -> None:
+        self.world = world
+        self.path = path = folder / ("bad_images.csv" if world.is_main else f"bad_images-{world.rank}.csv")
         self.loaders = [loader for loader in loaders if loader is not None]
         self._listed: dict[str, str] = {}
         self._unwritten = False
         if path.exists():
-            with path.open(encoding="utf-8", errors="surrogateescape", newline="") as file:
-                self._listed = {row["image"]: row["reason"] for row in csv.DictReader(file)}
+            self._listed = _read(path)
 
     def __len__(self) -> int:
         return len(self._listed)
 
     def on_epoch_end(self, result: EpochResult) -> None:
         self.update()
+
+    def merge(self) -> None:
+        """Move the lists of the other processes into that of the main one, which alone may call this, when they end."""
+        others = sorted(self.path.parent.glob("bad_images-*.csv"))
+        for path in others:
+            self._listed = {**_read(path), **self._listed}
+            self._unwritten = True
+        self.update()
+        for path in others if not self._unwritten else ():
+            path.unlink()
 
     def update(self) -> None:
         """Add the images found since the last call; a failed write is a warning and repeated at the next call."""
