@@ -105,6 +105,7 @@ def conclude(
     progress: Progress,
     length: RunLength,
     saver: SaveCheckpoints,
+    early_stop: EarlyStop,
     kind: type[Measured],
     bad_images: BadImagesFile,
     signum: int | None,
@@ -118,12 +119,10 @@ def conclude(
     Raises:
         OSError: if the last checkpoint could not be written.
     """
-    if bad_images.world.is_main:
-        bad_images.merge()
-    options = config.train
-    early_stop = EarlyStop(options.early_stop_patience, options.early_stop_delta)
-    ended_early = progress.epoch < options.epoch_size and early_stop.reached(progress.history)
-    if progress.epoch < options.epoch_size and not ended_early:
+    bad_images.merge()
+    is_short = progress.epoch < config.train.epoch_size
+    ended_early = is_short and early_stop.reached(progress.history)
+    if is_short and not ended_early:
         where, is_saved, by = progress.position(length), store.last.exists(), signum or signal.SIGTERM
         say(interrupted(config.model.model, store.folder, by, where, is_saved=is_saved, problem=saver.problem))
         return 128 + by

@@ -46,6 +46,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if draws_instead(config, weights, resumes=run is not None):
         return leave(config)
     if config.runtime.processes > 1 and joined_size() is None:
+        del run, weights  # the processes read them again
         with locked(store):
             return launch(config.runtime.processes)
     arithmetic, world = start_runtime(config)
@@ -142,7 +143,7 @@ def _train(
 
     world.any(False)  # all have written their lists of bad images
     with world.main_first():
-        return conclude(config, store, progress, length, saver, kind, bad_images, interruption.signum)
+        return conclude(config, store, progress, length, saver, early_stop, kind, bad_images, interruption.signum)
 
 
 if __name__ == "__main__":

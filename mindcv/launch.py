@@ -38,7 +38,7 @@ def launch(size: int, command: Sequence[str] = ()) -> int:
     however it ends.
 
     Args:
-        command: what each of them runs instead of the command line of this process. It calls `end_with_launcher` and
+        command: what each of them runs instead of the command line of this process. It calls `prepare_process` and
             `mindcv.runtime.join`.
     """
     command = command or [sys.executable, *sys.orig_argv[1:]]
@@ -52,13 +52,13 @@ def launch(size: int, command: Sequence[str] = ()) -> int:
         "MS_NODE_TIMEOUT": str(_FOREVER_SECONDS),
     }
 
-    def start(role: str, rank: int, output: int | None, error: IO[bytes] | int | None) -> subprocess.Popen[bytes]:
+    def start(role: str, rank: int, output: IO[bytes] | int | None) -> subprocess.Popen[bytes]:
         return subprocess.Popen(
             command,
             env={**environment, "MS_ROLE": role, "MS_NODE_ID": str(rank)},
             stdin=subprocess.DEVNULL,
             stdout=output,
-            stderr=error,
+            stderr=output,
             start_new_session=True,  # Ctrl-C reaches only this process, which passes it on
         )
 
@@ -66,10 +66,8 @@ def launch(size: int, command: Sequence[str] = ()) -> int:
         asked = stack.enter_context(_signals_noted(*_SIGNALS))
         suspended = stack.enter_context(_signals_noted(signal.SIGTSTP))
         texts = [stack.enter_context(tempfile.TemporaryFile()) for _ in range(1, size)]
-        null = subprocess.DEVNULL
-        workers = [start("MS_WORKER", 0, None, None)]
-        workers += [start("MS_WORKER", rank, text.fileno(), text) for rank, text in enumerate(texts, 1)]
-        meeting = start("MS_SCHED", 0, null, null)
+        workers = [start("MS_WORKER", rank, output) for rank, output in enumerate([None, *texts])]
+        meeting = start("MS_SCHED", 0, subprocess.DEVNULL)
         try:
             first = _wait(workers, meeting, asked, suspended)
             codes = [worker.poll() for worker in workers]
@@ -92,18 +90,13 @@ def launch(size: int, command: Sequence[str] = ()) -> int:
 
 
 def prepare_process() -> None:
-    """Do what each of several processes does first: end with its launcher, and be silent unless it is the main one."""
-    if is_launched():
-        end_with_launcher()
+    """Do what each process does first: be silent unless it is the main one, and end with its launcher (Linux)."""
     console.speak_for(ALONE if speaks_before_joining() else None)
-
-
-def end_with_launcher() -> None:
-    """End this process when the one that launched it has ended, without saving (Linux)."""
-    launcher = int(os.environ[LAUNCHER])
+    if not is_launched():
+        return
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != launcher:  # it has ended already
+    if os.getppid() != int(os.environ[LAUNCHER]):  # it has ended already
         os._exit(128 + signal.SIGKILL)
 
 

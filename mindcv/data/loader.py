@@ -118,12 +118,11 @@ class Loader(AsDataset):
         self._examples = ExampleReader(dataset, on_bad_image, bad_image_limit, replace=is_training)
 
         drops = is_training if drop_remainder is None else drop_remainder
-        # In training every process needs as many batches of the same sizes; an evaluation has every example.
-        self.num_examples = (
-            len(dataset) // world.size if is_training else len(range(world.rank, len(dataset), world.size))
-        )
-        if drops:
-            self.num_examples = len(dataset) // world.size // batch_size * batch_size
+        if drops or is_training:  # then every process needs as many batches of the same sizes
+            self.num_examples = len(dataset) // world.size
+            self.num_examples -= self.num_examples % batch_size if drops else 0
+        else:
+            self.num_examples = len(range(world.rank, len(dataset), world.size))
         if is_training and len(dataset) < world.size > 1:
             raise ValueError(
                 f"{world.size} processes need an example each to train on; {dataset.name!r} ({dataset.split}) has "

@@ -10,7 +10,6 @@ import os
 import mindspore as ms
 import numpy as np
 from mindspore import Tensor, nn, ops
-from mindspore.communication import get_group_size, get_rank, init
 
 from mindcv.devices import reference
 from mindcv.devices.report import TRIALS, Line
@@ -19,7 +18,7 @@ from mindcv.engine import TrainStep, step_for_device
 from mindcv.loss import create_loss
 from mindcv.models import set_precision
 from mindcv.optim import create_optimizer
-from mindcv.runtime import setup_runtime
+from mindcv.runtime import join, setup_runtime
 
 _DECAY = 0.125
 # Largest difference that is rounding, as a share of the largest gradient: ten and more times what a CPU shows.
@@ -104,8 +103,8 @@ def _try_step(dtype: str, allowed: float) -> Line:
 def _all_reduce() -> Line:
     if joined_size() is None:
         return Line("all-reduce", "skipped", "one process; msrun starts several")
-    init()
-    rank, size = get_rank(), get_group_size()
+    world = join()
+    rank, size = world.rank, world.size
     total = float(ops.AllReduce()(Tensor([rank + 1.0], ms.float32)).asnumpy()[0])
     text = f"1 to {size} add up to {total:g} in process {rank} of {size}"
     return Line("all-reduce", "ok" if total == size * (size + 1) / 2 else "FAIL", text)
@@ -139,7 +138,8 @@ def main() -> None:
     if is_meeting_point():
         for name in TRIALS:
             answer(Line(name, "skipped", "this process of msrun only brings the others together"))
-        return init()
+        join()
+        return None
     tf32 = None if asked.tf32 is None else bool(asked.tf32)
     try:
         device = setup_runtime(

@@ -4,7 +4,7 @@ Graph mode compiles `TrainStep` into one graph, Pynative mode runs it line by li
 accelerators.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -124,10 +124,10 @@ class TrainStep(nn.Cell):
         self.map = ops.HyperMap()
         self.loss_and_gradients = ms.value_and_grad(self._forward, None, optimizer.parameters)
         norms = [cell for _, cell in network.cells_and_names() if isinstance(cell, _BATCH_NORMS)]
-        self.statistics = ParameterTuple([s for norm in norms for s in (norm.moving_mean, norm.moving_variance)])
-        trained = [norm for norm in norms if norm.use_batch_statistics is not False]  # frozen ones stay as they are
-        shared = ParameterTuple([s for norm in trained for s in (norm.moving_mean, norm.moving_variance)])
-        self.sharing = Sharing(world, optimizer.parameters, shared) if world.size > 1 else None
+        self.statistics = _statistics(norms)
+        self.sharing = (
+            Sharing(world, optimizer.parameters, _statistics(norms, frozen=False)) if world.size > 1 else None
+        )
         if accumulate_steps > 1:
             self.sums = optimizer.parameters.clone("gradient_sum", init="zeros")
             self.calls = Parameter(Tensor(0, ms.int32), name="accumulated_calls", requires_grad=False)
@@ -240,3 +240,9 @@ class TrainStep(nn.Cell):
         for statistic in self.statistics:
             write(statistic, before[start : start + statistic.shape[0]], applies)
             start += statistic.shape[0]
+
+
+def _statistics(norms: Sequence[nn.Cell], *, frozen: bool = True) -> ParameterTuple:
+    """The running means and variances of batch norms, without those of frozen ones if `frozen` is false."""
+    chosen = [norm for norm in norms if frozen or norm.use_batch_statistics is not False]
+    return ParameterTuple([s for norm in chosen for s in (norm.moving_mean, norm.moving_variance)])

@@ -108,7 +108,11 @@ class Trainer:
         """
         progress, length = progress or Progress(), RunLength(epochs, len(loader), self.step.accumulate_steps)
         self._updates = self.step.updates
-        while progress.epoch < epochs and not self.early_stop.reached(progress.history) and not self._stops():
+        while (
+            progress.epoch < epochs
+            and not self.early_stop.reached(progress.history)
+            and not self.world.any(self.stop())
+        ):
             epoch = progress.epoch + 1
             if not self._train_epoch(loader, progress, length, learning_rates):
                 break
@@ -201,9 +205,6 @@ class Trainer:
         position = progress.batch + sent
         saves = self.saver and self.save_steps and (progress.epoch * count + position) % self.save_steps == 0
         return position < count and (sent == 0 or (sent <= self.step.lag and not saves))
-
-    def _stops(self) -> bool:
-        return self.world.any(self.stop())
 
     def _read(
         self, sent: SentSteps, progress: Progress, count: int, learning_rates: Sequence[float]

@@ -80,7 +80,9 @@ class BadImagesFile(Callback):
         self.update()
 
     def merge(self) -> None:
-        """Move the lists of the other processes into that of the main one, which alone may call this, when they end."""
+        """In the main process, take in the lists of the others, which have written them for the last time."""
+        if not self.world.is_main:
+            return
         others = sorted(self.path.parent.glob("bad_images-*.csv"))
         for path in others:
             self._listed = {**_read(path), **self._listed}

@@ -234,8 +234,8 @@ def test_the_processes_end_with_a_launcher_that_is_killed(program, started, tmp_
     command = program(
         f"""
         sys.path.insert(0, {str(ROOT)!r})
-        from mindcv.launch import end_with_launcher
-        end_with_launcher()
+        from mindcv.launch import prepare_process
+        prepare_process()
         Path(f"{{rank}} is {{os.getpid()}}").touch()
         time.sleep(60)
         """

@@ -16,7 +16,7 @@ from photo_steps import GOOD, Small, with_pixel
 
 from mindcv.engine import Clip, DeviceStep, TrainStep, WeightAverage, create_loss_scale
 from mindcv.distributed import is_meeting_point
-from mindcv.launch import end_with_launcher
+from mindcv.launch import prepare_process
 from mindcv.loss import create_loss
 from mindcv.models.layers import DropPath
 from mindcv.optim import create_optimizer
@@ -46,7 +46,7 @@ def build(kind, world, *, drop_path, combined, frozen=False):
 
 def main():
     folder, mode = Path(sys.argv[1]), int(sys.argv[2])
-    end_with_launcher()
+    prepare_process()
     setup_runtime(mode=mode, device_target="CPU")
     world = join()
     if is_meeting_point():
